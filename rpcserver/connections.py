@@ -281,8 +281,7 @@ class Connections(Mapping[Connection, Peer]):
         return principal
 
     def _set_principal(self, connection: Connection, principal: Principal) -> None:
-        connection.principal = principal
-        connection.allowed = self._roles.methods_of(principal)
+        connection.identify(principal, self._roles.methods_of(principal))
         peer, shares = self._peers[connection], self.memory.join(principal.name)
         session = peer.session
         peer.handlers.executor = self._executor.share(principal.name)
@@ -326,8 +325,7 @@ class Connections(Mapping[Connection, Peer]):
                 self._end(connection, peer, f"the credentials of {principal.name} are valid no more")
                 continue
             old, new = before.of(principal), self._roles.of(now)
-            connection.principal = now
-            connection.allowed = self._roles.methods_of(now)
+            connection.identify(now, self._roles.methods_of(now))
             if old is not new and not _may_go_on(old, new):
                 self._end_after_calls(connection, peer, f"the role of {now.name} has changed: connect again")
 

@@ -88,7 +88,8 @@ class Connection:
         allowed: the methods that the other side may call, by full name. The side that offers them decides what it
             means; a server puts the methods of the principal's role here.
         caller: calls methods of the other side.
-        note: whatever an observer of calls wants to keep about the connection. There is room for one observer.
+        note: whatever an observer of calls wants to keep about who is on the other side. There is room for one
+            observer.
         logger: the logger of this side.
     """
 
@@ -102,6 +103,15 @@ class Connection:
     _callbacks: dict[int, Callable[[], None]] = field(default_factory=dict)
     _closed: bool = False
     _next: int = 0
+
+    def identify(self, principal: Principal, allowed: frozenset[str]) -> None:
+        """Say who is on the other side, and what they may call.
+
+        Parameters:
+            principal: who it is.
+            allowed: the methods that they may call, by full name.
+        """
+        self.principal, self.allowed, self.note = principal, allowed, None
 
     def on_close(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call ``callback`` when the connection has ended, in the thread that drives the connection: the event loop's,

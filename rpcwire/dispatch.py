@@ -11,6 +11,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Iterable
+from time import monotonic_ns
 from typing import Any, Literal, Protocol, TypeAlias
 
 from msgspec import UNSET, Raw
@@ -26,7 +27,7 @@ from .events import IncomingCall, NotificationReceived
 from .limits import ITEM_LEVELS
 from .logs import printable
 from .messages import CallContext, MessageId
-from .outcomes import METHOD_CHARACTERS, CloseObserver, Observer, Outcome, Start, Subject
+from .outcomes import METHOD_CHARACTERS, CloseObserver, Observer, Outcome, Subject
 from .registry import Offer, Offers
 from .streams import OutgoingStream
 from .values.unsendable import Unsendable
@@ -109,6 +110,8 @@ class Dispatch:
 
     Attributes:
         offers: the methods that this side offers.
+        note_answer: the quick way of :meth:`report_end` for calls that were answered; ``None`` if they must be told
+            there.
     """
 
     def __init__(
@@ -120,7 +123,9 @@ class Dispatch:
         self._logger = logger
         self._observers: list[Observer] = []
         self._close_observer: CloseObserver | None = None
+        self._notes_params_early = False
         self._is_observed = False
+        self.note_answer: Callable[[Connection, IncomingCall, int], None] | None = None
         for observer in observers:
             self.observe(observer)
 
@@ -137,12 +142,17 @@ class Dispatch:
         if not callable(observer) or is_async(observer) or is_async(type(observer).__call__):
             raise TypeError(f"observers: {observer!r}: must be a plain function that takes an Outcome, not a coroutine")
         self._observers.append(observer)
-        self._is_observed = True
+        self._is_observed = self._notes_params_early = True
+        self.note_answer = None
 
     def observe_closely(self, observer: CloseObserver) -> None:
         """Have each call that arrives from now on observed closely. There is room for one such observer."""
         self._close_observer = observer
         self._is_observed = True
+        self._notes_params_early = self._notes_params_early or observer.needs_codec
+        if not self._observers:
+            # Most calls are told so. No outcome is made for them, because that takes as long as all the rest.
+            self.note_answer = observer.answered
 
     def put_before_gate(self, gate: Gate) -> Callable[[], None]:
         """Have every call ask one more gate first.
@@ -179,7 +189,9 @@ class Dispatch:
             RpcError: the call is refused; its handler has not run.
         """
         if self._is_observed:
-            self._note_arrival(message, codec)
+            message.arrived_ns = monotonic_ns()
+            if self._notes_params_early:
+                self._note_params(message, codec)
         method = message.method
         try:
             offer = self._find(method)
@@ -194,7 +206,6 @@ class Dispatch:
             if offer.guard is not None:
                 assert connection.principal is not None
                 offer.guard(connection.principal, offer.contract.name_arguments(args, kwargs))
-            message.params = None
         except RpcError:
             raise
         except Exception as exc:  # A validator of the service failed, or the gate did.
@@ -318,21 +329,19 @@ class Dispatch:
             error: the error of a failure; ``None`` for a success.
             sent_bytes: the size of the encoded result.
         """
-        if message.arrived_s is not None:
-            closely = self._close_observer
-            if closely is not None and error is None and not self._observers and isinstance(message, IncomingCall):
-                # Most calls end here. No outcome is made for them, because that takes as long as all the rest.
-                try:
-                    closely.answered(connection, message, sent_bytes)
-                except KeyboardInterrupt:
-                    raise
-                except BaseException:
-                    self._logger.exception("the observer %r failed", closely)
+        if message.arrived_ns is None:
+            return
+        closely = self._close_observer
+        self._note_params(message)
+        if closely is not None and error is None and isinstance(message, IncomingCall):
+            closely.answered(connection, message, sent_bytes)
+            if not self._observers:
                 return
-            subject: Subject = "call" if isinstance(message, IncomingCall) else "notification"
-            self._notify_observers(
-                subject, connection, message, error, received_bytes=message.received_bytes, sent_bytes=sent_bytes
-            )
+            closely = None
+        subject: Subject = "call" if isinstance(message, IncomingCall) else "notification"
+        self._notify_observers(
+            subject, connection, message, error, closely, received_bytes=message.received_bytes, sent_bytes=sent_bytes
+        )
 
     def report_stream_end(
         self, connection: Connection, call: IncomingCall, stream: OutgoingStream, error: RpcError | None
@@ -345,18 +354,23 @@ class Dispatch:
             stream: the stream.
             error: the error, if the stream ended before its source.
         """
-        if call.arrived_s is not None:
-            self._notify_observers("stream", connection, call, error, items=stream.items, sent_bytes=stream.bytes)
+        if call.arrived_ns is not None:
+            self._notify_observers(
+                "stream", connection, call, error, self._close_observer, items=stream.items, sent_bytes=stream.bytes
+            )
 
     def report_upload_end(self, connection: Connection, call: Incoming, upload: Upload) -> None:
         """Tell the observers that nobody reads this stream of a call's parameters any more."""
-        if call.arrived_s is not None:
-            self._notify_observers("upload", connection, call, None, items=upload.items, received_bytes=upload.bytes)
+        if call.arrived_ns is not None:
+            self._notify_observers(
+                "upload", connection, call, None, self._close_observer, items=upload.items, received_bytes=upload.bytes
+            )
 
     def report_refusal(self, connection: Connection, call: IncomingCall, error: RpcError, codec: Codec) -> None:
         """Tell the observers that the session has refused a call before its method was looked up."""
         if self._is_observed:
-            self._note_arrival(call, codec)
+            call.arrived_ns = monotonic_ns()
+            self._note_params(call, codec)
             self.report_end(connection, call, error)
 
     def report_refused_notification(
@@ -389,15 +403,16 @@ class Dispatch:
         connection: Connection,
         message: Incoming,
         error: RpcError | None,
+        closely: CloseObserver | None,
         *,
         items: int = 0,
         received_bytes: int = 0,
         sent_bytes: int = 0,
     ) -> None:
-        assert message.arrived_s is not None
+        assert message.arrived_ns is not None
         offer = self._find(message.method)
         call = message if isinstance(message, IncomingCall) else None
-        now = time.monotonic()
+        now_ns = monotonic_ns()
         outcome = Outcome(
             subject=subject,
             method=message.method[:METHOD_CHARACTERS],
@@ -407,17 +422,17 @@ class Dispatch:
             principal=connection.principal,
             ctx=None if call is None else call.ctx,
             error=error,
-            duration_s=now - message.arrived_s,
-            ended_s=now,
+            duration_s=(now_ns - message.arrived_ns) / 1e9,
+            ended_s=now_ns / 1e9,
             items=items,
             received_bytes=received_bytes,
             sent_bytes=sent_bytes,
         )
         if self._observers:
             self._tell(outcome)
-        if self._close_observer is not None:
+        if closely is not None:
             params_note = message.params_note if subject == "call" or subject == "notification" else None  # noqa: PLR1714 - quicker
-            self._tell_closely(outcome, params_note, message.start)
+            self._tell_closely(closely, outcome, params_note, message.start)
 
     def _tell(self, outcome: Outcome) -> None:
         for observer in self._observers:
@@ -428,30 +443,24 @@ class Dispatch:
             except BaseException:  # Even sys.exit() in an observer must not end the call.
                 self._logger.exception("the observer %r failed", observer)
 
-    def _tell_closely(self, outcome: Outcome, params_note: Any, start: Any) -> None:
-        assert self._close_observer is not None
+    def _tell_closely(self, observer: CloseObserver, outcome: Outcome, params_note: Any, start: Any) -> None:
         try:
-            self._close_observer.ended(outcome, params_note, start)
+            observer.ended(outcome, params_note, start)
         except KeyboardInterrupt:
             raise
         except BaseException:
-            self._logger.exception("the observer %r failed", self._close_observer)
+            self._logger.exception("the observer %r failed", observer)
 
-    def _note_arrival(self, message: Incoming, codec: Codec) -> None:
-        """Note for observers when a message has arrived, and how large its parameters are."""
-        message.arrived_s = time.monotonic()
-        params = message.params
-        if params is None:
+    def _note_params(self, message: Incoming, codec: Codec | None = None) -> None:
+        """Note for observers how large parameters are, and what to keep of them, unless it is noted."""
+        if message.params is None or message.received_bytes:
             return
-        message.received_bytes = size = len(memoryview(params))
+        message.received_bytes = len(memoryview(message.params))
         observer = self._close_observer
         if observer is None:
             return
-        if size <= observer.small_bytes:
-            message.params_note = bytes(params)
-            return
         try:
-            message.params_note = observer.keep(message.method, params, codec)
+            message.params_note = observer.keep(message.method, message.params, codec)
         except KeyboardInterrupt:
             raise
         except BaseException:
@@ -460,20 +469,11 @@ class Dispatch:
     def report_start(self, connection: Connection, message: Incoming) -> None:
         """Tell the observer that sees calls closely that the handler of a call begins, and may take long."""
         observer = self._close_observer
-        if observer is None or message.arrived_s is None:
+        if observer is None or message.arrived_ns is None:
             return
-        is_call = isinstance(message, IncomingCall)
+        self._note_params(message)
         try:
-            message.start = observer.started(
-                Start(
-                    "call" if is_call else "notification",
-                    message.method,
-                    message.id if isinstance(message, IncomingCall) else None,
-                    connection,
-                    message.arrived_s,
-                    message.params_note,
-                )
-            )
+            message.start = observer.started(connection, message)
         except KeyboardInterrupt:
             raise
         except BaseException:
@@ -528,7 +528,7 @@ class Dispatch:
             )
             self._tell(outcome)
             if self._close_observer is not None:
-                self._tell_closely(outcome, None, None)
+                self._tell_closely(self._close_observer, outcome, None, None)
 
 
 def _check_size(offer: Offer, size_bytes: int) -> None:

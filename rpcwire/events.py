@@ -20,17 +20,17 @@ class IncomingCall(msgspec.Struct, gc=False, eq=False, weakref=False):
     Attributes:
         id: its id on the wire.
         method: the method's full name.
-        params: the encoded parameters; ``None`` if there are none, and after the dispatcher has read them: they would
-            keep their whole frame in memory.
+        params: the encoded parameters; ``None`` if there are none, and while a handler runs that does not end at once:
+            they would keep their whole frame in memory.
         ctx: the context that the caller has sent; ``None`` if there is none.
         batch: the JSON-RPC batch of the call; ``None`` if it came alone. Only the session uses it.
-        arrived_s: the time of arrival, on the clock of :func:`time.monotonic`; ``None`` if no observer needs it. Only
-            the dispatcher uses it.
+        arrived_ns: the time of arrival, on the clock of :func:`time.monotonic_ns`; ``None`` if no observer needs it.
+            Only the dispatcher and its observers use it.
         received_bytes: the size of the parameters, for observers. Only the dispatcher uses it.
         large_bytes: the size of the message if it is large enough to be counted; otherwise 0.
         loan: the bytes that a large call holds until its handler has ended; ``None`` if it is small.
-        params_note: what an observer keeps of the parameters. Only the dispatcher uses it.
-        start: what an observer has noted when the handler began. Only the dispatcher uses it.
+        params_note: what an observer keeps of the parameters.
+        start: what an observer has noted when the handler began.
     """
 
     id: MessageId
@@ -38,7 +38,7 @@ class IncomingCall(msgspec.Struct, gc=False, eq=False, weakref=False):
     params: Raw | None
     ctx: CallContext | None
     batch: Batch | None = None
-    arrived_s: float | None = None
+    arrived_ns: int | None = None
     received_bytes: int = 0
     large_bytes: int = 0
     loan: Loan | None = None
@@ -65,12 +65,12 @@ class Batch(msgspec.Struct, gc=False, eq=False):
 
 
 class NotificationReceived(msgspec.Struct, gc=False):
-    """A notification, which is never answered. ``arrived_s``, ``received_bytes``, ``large_bytes``, ``loan``,
+    """A notification, which is never answered. ``arrived_ns``, ``received_bytes``, ``large_bytes``, ``loan``,
     ``params_note``, ``start``: see :class:`IncomingCall`."""
 
     method: str
     params: Raw | None
-    arrived_s: float | None = None
+    arrived_ns: int | None = None
     received_bytes: int = 0
     large_bytes: int = 0
     loan: Loan | None = None

@@ -10,7 +10,7 @@ import msgspec
 from .codec import Codec
 from .context import Connection, Principal
 from .errors import Executed, RpcError
-from .events import IncomingCall
+from .events import IncomingCall, NotificationReceived
 from .messages import CallContext, MessageId
 
 METHOD_CHARACTERS = 100
@@ -74,44 +74,55 @@ changes nothing."""
 
 class CloseObserver(Protocol):
     """Observes calls more closely than an :data:`Observer`: it sees parameters, and is told of calls whose handler has
-    begun and goes on. Its methods must be quick, too, and what they raise changes nothing.
+    begun and goes on. Its methods must be quick, too. What they raise changes nothing; but :meth:`answered` must raise
+    nothing, because nobody stands between it and the call.
 
     Attributes:
-        small_bytes: encoded parameters up to this size are kept as they are, in bytes; :meth:`keep` is asked about
-            larger ones.
+        needs_codec: whether :meth:`keep` wants to know the form of the wire. Then it is asked about each call.
     """
 
-    small_bytes: int
+    needs_codec: bool
 
-    def keep(self, method: str, params: Any, codec: Codec) -> Any:
-        """Return what to keep of parameters until the end of the call. It must not keep the parameters themselves.
+    def keep(self, method: str, params: Any, codec: Codec | None) -> Any:
+        """Return what to keep of parameters until the end of the call, if it does not end at once or fails. It must not
+        keep the buffer itself.
 
         Parameters:
             method: the name that the caller wrote.
             params: the encoded parameters, a buffer of bytes.
-            codec: the form of the wire.
+            codec: the form of the wire; it may be ``None`` if it is not needed.
         """
         ...
 
-    def started(self, call: Start) -> Any:
-        """Take note that the handler of a call has begun, and that the call does not end at once. Return whatever
-        :meth:`ended` is to get."""
+    def started(self, connection: Connection, message: IncomingCall | NotificationReceived) -> Any:
+        """Take note that a handler has begun, and that the call does not end at once.
+
+        Parameters:
+            connection: the connection of the call.
+            message: the call or the notification. It must be forgotten soon, and when the call ends at the latest,
+                since it may hold the answers of its batch.
+
+        Returns:
+            Whatever is to be the ``start`` of the call, for :meth:`answered` and :meth:`ended`.
+        """
         ...
 
     def answered(self, connection: Connection, call: IncomingCall, sent_bytes: int) -> None:
         """Take note that a call was answered with a result, or with a stream that begins. :meth:`ended` is not called
-        for it, unless there are other observers, too.
+        for it.
 
         Parameters:
             connection: the connection of the call.
-            call: the call. ``params_note`` and ``start`` are what :meth:`keep` and :meth:`started` have returned. It
-                must not be kept itself, since it may hold the answers of its batch.
+            call: the call. ``params_note`` and ``start`` are what :meth:`keep` and :meth:`started` have returned; if
+                its handler has ended at once, ``params`` are there instead, unless the codec is needed.
+                ``arrived_ns`` is ``None`` if it has arrived before the observer. It must not be kept itself, since it
+                may hold the answers of its batch.
             sent_bytes: the size of the encoded result.
         """
         ...
 
     def ended(self, outcome: Outcome, params_note: Any, start: Any) -> None:
-        """Take note of an outcome.
+        """Take note of any other outcome.
 
         Parameters:
             outcome: the outcome.
@@ -119,23 +130,3 @@ class CloseObserver(Protocol):
             start: what :meth:`started` has returned; ``None`` if the call has ended at once.
         """
         ...
-
-
-class Start(msgspec.Struct, gc=False, eq=False):
-    """A call or a notification whose handler has begun.
-
-    Attributes:
-        subject: ``call`` or ``notification``.
-        method: the method's full name.
-        id: the call's id on the wire; ``None`` for a notification.
-        connection: the connection of the call.
-        arrived_s: the time of its arrival, on the clock of :func:`time.monotonic`.
-        params_note: what was kept of its parameters.
-    """
-
-    subject: Subject
-    method: str
-    id: MessageId
-    connection: Connection
-    arrived_s: float
-    params_note: Any

@@ -4,6 +4,7 @@ nobody can forge a line, control a terminal or turn the direction of writing."""
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 
 import msgspec
@@ -40,10 +41,9 @@ def write_id(call_id: str | float | None) -> int | Raw | None:
 
 
 class CallLine(msgspec.Struct, gc=False, eq=False, omit_defaults=True):
-    """A line about a call. Fields with foreign text are encoded already, in ASCII.
+    """A line about a call, without its number. Fields with foreign text are encoded already, in ASCII.
 
     Attributes:
-        seq: the number of the line.
         at: the time of the event, as :class:`Times` writes it.
         event: ``received`` or ``completed``.
         client: who has called, and from where: an object.
@@ -59,7 +59,6 @@ class CallLine(msgspec.Struct, gc=False, eq=False, omit_defaults=True):
         params: the parameters, as JSON in a text.
     """
 
-    seq: int
     at: str
     event: str
     client: Raw
@@ -77,36 +76,13 @@ class CallLine(msgspec.Struct, gc=False, eq=False, omit_defaults=True):
     params: Raw | None = None
 
 
-encode_line = msgspec.json.Encoder().encode
-"""Writes a :class:`CallLine`."""
+encode_line: Callable[[object], bytes] = msgspec.json.Encoder().encode
+"""Writes a line about calls, with the ``{`` before which its number comes."""
 
 
-_ANSWERED = (
-    '{"seq":%d,"at":"%s","event":"completed","client":%s,"method":%s,"call":%d,"outcome":"ok","duration_us":%d,'
-    '"received_bytes":%d,"sent_bytes":%d,"params_sha256":"%s"}'
-)
-
-
-def write_answered(
-    seq: int,
-    at: str,
-    client: str,
-    method: str,
-    call_id: int,
-    duration_us: int,
-    received_bytes: int,
-    sent_bytes: int,
-    params_sha256: str,
-) -> bytes:
-    """Write the line of a call that was answered, as :data:`encode_line` does, in less time. Most lines are such.
-
-    Parameters:
-        seq, at, duration_us, received_bytes, sent_bytes, params_sha256: as of :class:`CallLine`; no size is 0.
-        client, method: the same, encoded as JSON in ASCII.
-        call_id: the id, of 64 bits.
-    """
-    fields = (seq, at, client, method, call_id, duration_us, received_bytes, sent_bytes, params_sha256)
-    return (_ANSWERED % fields).encode("ascii")
+def write_call(line: CallLine) -> bytes:
+    """Write a line about a call, without its beginning: ``{"seq":N,``."""
+    return encode_line(line)[1:]
 
 
 def write_line(at: str, event: str, /, **fields: str | float | Raw | None) -> bytes:
@@ -129,26 +105,26 @@ def write_line(at: str, event: str, /, **fields: str | float | Raw | None) -> by
 
 
 class Times:
-    """Writes times as ``2026-11-29T22:10:00.123Z``. It takes them from the clock of :func:`time.monotonic`, and is told
-    from time to time how that runs beside the calendar."""
+    """Writes times as ``2026-11-29T22:10:00.123Z``. It takes them from the clock of :func:`time.monotonic_ns`, and is
+    told from time to time how that runs beside the calendar."""
 
     def __init__(self) -> None:
-        self._offset_ms = 0.0
+        self._offset_ns = 0
         self._last_ms = -1
         self._text = ""
 
-    def set(self, monotonic_s: float, epoch_s: float) -> None:
+    def set(self, monotonic_ns: int, epoch_ns: int) -> None:
         """Compare the clocks.
 
         Parameters:
-            monotonic_s: the time on the clock of :func:`time.monotonic`.
-            epoch_s: the same time, since the epoch.
+            monotonic_ns: the time on the clock of :func:`time.monotonic_ns`.
+            epoch_ns: the same time, since the epoch.
         """
-        self._offset_ms = (epoch_s - monotonic_s) * 1000
+        self._offset_ns = epoch_ns - monotonic_ns
 
-    def write(self, monotonic_s: float) -> str:
-        """Write a time on the clock of :func:`time.monotonic`."""
-        at_ms = int(monotonic_s * 1000 + self._offset_ms)
+    def write(self, monotonic_ns: int) -> str:
+        """Write a time on the clock of :func:`time.monotonic_ns`."""
+        at_ms = (monotonic_ns + self._offset_ns) // 1_000_000
         if at_ms != self._last_ms:  # Under load, many calls end in the same millisecond.
             self._last_ms = at_ms
             seconds, rest = divmod(at_ms, 1000)

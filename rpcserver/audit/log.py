@@ -9,17 +9,15 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from msgspec import Raw
 
 from rpcserver.config import AuditConfig, ConfigError
-from rpcwire.messages import MessageId
 from rpcwire.trusted_files import UntrustedFile
 
 from .chain import Head, seal
 from .files import BrokenLog, End, name_file
-from .lines import CallLine, Times, encode_line, write_line
+from .lines import Times, write_line
 from .writer import Block, LogInUse, Writer
 
 logger = logging.getLogger("rpcserver.audit")
@@ -27,19 +25,8 @@ logger = logging.getLogger("rpcserver.audit")
 FLUSH_S = 0.05
 """How long lines are collected before they are written, in seconds."""
 
-LINE_BYTES = 600
-"""The size of a line that is not encoded yet, about, in bytes: most are smaller."""
-
 BLOCK_LINES = 2000
 """The most lines of one block."""
-
-Answered = tuple[str, str, MessageId, float, int, Any, Any, int, float]
-"""A call that was answered and has no line yet: the client as text, the method, the call's id, the time of its arrival,
-the size of its parameters, what was kept of them, what was noted when its handler began, the size of the result, and
-the time of the answer."""
-
-Line = bytes | CallLine | Answered | Callable[[], CallLine]
-"""A line without its number: of an event that is no call, of a call, or what makes it."""
 
 
 class Log:
@@ -50,7 +37,6 @@ class Log:
         folder: the folder of the files.
         times: writes times; this sets its clock.
         before_flush: called before lines are written, and may add some.
-        encode_answered: makes the line of a call that was answered, of its number and the call.
         on_change: called with the reason when the log cannot be written, or not fast enough, and with ``None`` when it
             is well again.
 
@@ -71,11 +57,9 @@ class Log:
         folder: Path,
         times: Times,
         before_flush: Callable[[], None],
-        encode_answered: Callable[[int, Answered], bytes],
         on_change: Callable[[str | None], None],
     ) -> None:
         self._config = config
-        self._encode_answered = encode_answered
         self._folder = folder
         self._times = times
         self._before_flush = before_flush
@@ -89,15 +73,16 @@ class Log:
         self._unsealed = self.end.unsealed
         self._file_bytes = self.end.size_bytes
         self._files = self._writer.files
-        self._pending: list[Line] = []
-        self._most_pending = config.buffer_bytes // LINE_BYTES
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._reserved_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_told = Head()
         self._fault: str | None = None
         self._is_troubled = False
         self._lost_now = 0
-        self._lost_at = 0.0
+        self._lost_at_ns = 0
         self._is_closed = False
         self._closing: asyncio.Future[int] | None = None
         self.lines = 0
@@ -108,18 +93,39 @@ class Log:
 
     # --- lines ------------------------------------------------------------------------------------------------
 
-    def append(self, line: Line) -> bool:
+    def append(self, line: bytes) -> bool:
         """Add a line, or count it as lost if no more may wait.
+
+        Parameters:
+            line: the line without its beginning: ``{"seq":N,``.
 
         Returns:
             Whether it was added.
         """
-        if (len(self._pending) >= self._most_pending or self._writer.backlog_bytes) and self._has_no_room():
+        if not self._has_room(len(line)):
             return False
-        self._pending.append(line)
+        self._add_in_any_case(line)
         if self._timer is None:
             self.flush_soon()
         return True
+
+    def reserve(self, size_bytes: int) -> bool:
+        """Reserve room for a line that is made before the next flush, or count it as lost if no more may wait.
+
+        Returns:
+            Whether there is room.
+        """
+        if not self._has_room(size_bytes):
+            return False
+        self._reserved_bytes += size_bytes
+        if self._timer is None:
+            self.flush_soon()
+        return True
+
+    def append_reserved(self, line: bytes, size_bytes: int) -> None:
+        """Add a line for which so much room was reserved."""
+        self._reserved_bytes -= size_bytes
+        self._add_in_any_case(line)
 
     def add(self, event: str, **fields: str | float | Raw | None) -> None:
         """Add a line about something that is no call.
@@ -128,16 +134,23 @@ class Log:
             event: what has happened.
             fields: further fields; those that are ``None`` are left out.
         """
-        self.append(write_line(self._times.write(time.monotonic()), event, **fields))
+        self.append(self._write(event, **fields))
 
-    def _has_no_room(self) -> bool:
-        if not self._is_closed and self._waiting_bytes <= self._config.buffer_bytes:
-            return False
+    def _write(self, event: str, **fields: str | float | Raw | None) -> bytes:
+        return write_line(self._times.write(time.monotonic_ns()), event, **fields)
+
+    def _add_in_any_case(self, line: bytes) -> None:
+        self._pending.append(line)
+        self._pending_bytes += len(line)
+
+    def _has_room(self, size_bytes: int) -> bool:
+        if not self._is_closed and self._waiting_bytes + size_bytes <= self._config.buffer_bytes:
+            return True
         if not self._lost_now:
-            self._lost_at = time.monotonic()
+            self._lost_at_ns = time.monotonic_ns()
         self._lost_now += 1
         self.lost += 1
-        return True
+        return False
 
     @property
     def next_seq(self) -> int:
@@ -147,10 +160,10 @@ class Log:
     @property
     def _waiting_bytes(self) -> int:
         """The size of the lines that are not written, about."""
-        return len(self._pending) * LINE_BYTES + self._writer.backlog_bytes
+        return self._pending_bytes + self._reserved_bytes + self._writer.backlog_bytes
 
     def _set_clock(self) -> None:
-        self._times.set(time.monotonic(), time.time())
+        self._times.set(time.monotonic_ns(), time.time_ns())
 
     def flush_soon(self) -> None:
         """Have the lines written soon."""
@@ -172,12 +185,9 @@ class Log:
             self._begin_file()
         self._watch()
 
-    def _add_in_any_case(self, event: str, **fields: str | float | Raw | None) -> None:
-        self._pending.append(write_line(self._times.write(time.monotonic()), event, **fields))
-
     def _tell_lost(self) -> None:
         count, self._lost_now = self._lost_now, 0
-        self._add_in_any_case("lost", count=count, since=self._times.write(self._lost_at))
+        self._add_in_any_case(self._write("lost", count=count, since=self._times.write(self._lost_at_ns)))
 
     def _put(self, first_seq: int = 0, removals: Sequence[Path] = ()) -> None:
         """Make a block of the lines that wait, and hand it to the writer."""
@@ -185,10 +195,8 @@ class Log:
         self.lines += len(pending)
         first_line = self.seq + 1
         self.seq += len(pending)
-        lines = [
-            self._encode_answered(seq, line) if isinstance(line, tuple) else _encode(seq, line)
-            for seq, line in enumerate(pending, first_line)
-        ]
+        self._pending_bytes -= sum(map(len, pending))
+        lines = [b'{"seq":%d,%b' % (seq, line) for seq, line in enumerate(pending, first_line)]
         if self._unsealed:
             # They are in the file already: only their sums and the chain over them follow.
             known, self._unsealed = self._unsealed, ()
@@ -197,7 +205,7 @@ class Log:
         else:
             block, self._chain = seal(self._chain, lines)
         self._file_bytes += len(block)
-        at = self._times.write(time.monotonic())
+        at = self._times.write(time.monotonic_ns())
         self._writer.put(Block(block, Head(self.seq, self._chain), at, first_seq, tuple(removals)))
         if self._head_timer is None and not self._is_closed:
             self._head_timer = self._loop.call_later(self._config.head_s, self._tell_head)
@@ -206,13 +214,13 @@ class Log:
         """Begin the next file. Remove the oldest ones if there are too many, and say so in a line."""
         first_seq = self.seq + 1
         name = name_file(first_seq)
-        self._add_in_any_case("file", file=name, after=self._chain)
+        self._add_in_any_case(self._write("file", file=name, after=self._chain))
         self._files.append((first_seq, self._folder / name))
         self._file_bytes = 0
         removals = []
         while len(self._files) > self._config.files:
             first, path = self._files.pop(0)
-            self._add_in_any_case("removed", file=path.name, first=first, last=self._files[0][0] - 1)
+            self._add_in_any_case(self._write("removed", file=path.name, first=first, last=self._files[0][0] - 1))
             removals.append(path)
         self._put(first_seq, removals)
 
@@ -284,10 +292,10 @@ class Log:
             self.flush()
             if self._lost_now:
                 self._tell_lost()
-            self._add_in_any_case("stop")
+            self._add_in_any_case(self._write("stop"))
             while self._pending:
                 self._put()
-            self._is_closed, self._most_pending = True, 0
+            self._is_closed = True
             for timer in (self._timer, self._head_timer):
                 if timer is not None:
                     timer.cancel()
@@ -296,14 +304,6 @@ class Log:
         if unwritten_bytes:
             logger.error("%d bytes of the audit log could not be written", unwritten_bytes)
         logger.info("audit log: it ends with line %s", self._writer.head)
-
-
-def _encode(seq: int, line: bytes | CallLine | Callable[[], CallLine]) -> bytes:
-    if isinstance(line, bytes):
-        return b'{"seq":%d,%b' % (seq, line)
-    call_line = line if isinstance(line, CallLine) else line()
-    call_line.seq = seq
-    return encode_line(call_line)
 
 
 def _open_writer(config: AuditConfig, folder: Path, on_state: Callable[[str | None], None]) -> Writer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from .calls import read_calls
 from .files import list_files
 
 LONGEST_LINE_BYTES = 1024 * 1024
@@ -107,26 +109,53 @@ def _has_outcome(name: str, outcome: object) -> bool:
     return outcome == name
 
 
+def expand(line: bytes) -> list[tuple[bytes, Record]]:
+    """Read a line. If it is about several calls, each of them becomes a line of its own.
+
+    Parameters:
+        line: the line, without its end.
+
+    Returns:
+        The lines, each with its fields; none if it is no line of an audit log.
+    """
+    record = parse(line)
+    if record is None:
+        return []
+    if "calls" not in record:
+        return [(line, record)]
+    calls = read_calls(record)
+    return [(line, record)] if calls == [record] else [(_write(call), call) for call in calls]
+
+
+def _write(record: Record) -> bytes:
+    return json.dumps(record, separators=(",", ":")).replace("\x7f", "\\u007f").encode("ascii")
+
+
+def select(line: bytes, criteria: Criteria) -> list[tuple[bytes, Record]]:
+    """Read a line, and return what fits of it.
+
+    Parameters:
+        line: the line, without its end.
+        criteria: what is wanted.
+    """
+    return [(each, record) for each, record in expand(line) if criteria.fit(each, record)]
+
+
 def search(folder: Path, criteria: Criteria) -> Iterator[tuple[bytes, Record]]:
-    """Yield the lines that fit, each with its fields, the oldest first.
+    """Yield the lines that fit, each with its fields, the oldest first. Each call has a line of its own here.
 
     Raises:
         OSError: a file cannot be read.
     """
     for _, path in list_files(folder):
-        yield from _search_file(path, criteria)
-
-
-def _search_file(path: Path, criteria: Criteria) -> Iterator[tuple[bytes, Record]]:
-    with contextlib.suppress(FileNotFoundError):  # Rotation has removed it since the files were listed.
-        for line, is_whole in read_raw_lines(path):
-            record = parse(line) if is_whole else None
-            if record is not None and criteria.fit(line, record):
-                yield line, record
+        with contextlib.suppress(FileNotFoundError):  # Rotation has removed it since the files were listed.
+            for line, is_whole in read_raw_lines(path):
+                if is_whole:
+                    yield from select(line, criteria)
 
 
 def last(folder: Path, count: int, criteria: Criteria) -> list[tuple[bytes, Record]]:
-    """Return the last lines that fit.
+    """Return the last lines that fit, as :func:`search` yields them.
 
     Parameters:
         folder: the folder of the log.
@@ -138,11 +167,13 @@ def last(folder: Path, count: int, criteria: Criteria) -> list[tuple[bytes, Reco
     """
     matches: deque[tuple[bytes, Record]] = deque()
     for _, path in reversed(list_files(folder)):
-        if count <= len(matches):
-            break
-        in_file = deque(_search_file(path, criteria), count - len(matches))
-        matches.extendleft(reversed(in_file))
-    return list(matches)
+        try:
+            lines = path.read_bytes().split(b"\n")[:-1]
+        except FileNotFoundError:  # Rotation has removed it since the files were listed.
+            continue
+        while lines and len(matches) < count:
+            matches.extendleft(reversed(select(lines.pop(), criteria)))
+    return list(matches)[max(len(matches) - count, 0) :]
 
 
 class Follower:

@@ -1,18 +1,19 @@
 """The audit trail: turns what happens on a server into lines of its audit log. It belongs to the thread of the event
 loop.
 
-A call that ends before the next flush of the log has one line, with the time of its end and its duration. A longer one
-has a line when it has arrived, and another one when it ends, which names the first."""
+Calls that are answered before the next flush of the log have a line together with the others of their connection and
+their method. A longer one has a line when it has arrived, and another one when it ends, which names the first."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from time import monotonic_ns
 from typing import Any
 
 import msgspec
@@ -23,19 +24,20 @@ from rpcwire.codec import Codec
 from rpcwire.context import Connection, Principal
 from rpcwire.dispatch import Dispatch
 from rpcwire.errors import RpcError, Unavailable
-from rpcwire.events import IncomingCall
-from rpcwire.outcomes import Outcome, Start, Subject
+from rpcwire.events import IncomingCall, NotificationReceived
+from rpcwire.outcomes import Outcome, Subject
 from rpcwire.registry import Offer, Registry
 
+from .calls import CALL_BYTES, FIELDS, MOST_CALLS, Calls, Large, ParamsColumns, shorten, write_calls
 from .levels import level_of
-from .lines import CallLine, Times, encode_line, quote, quote_raw, write_answered, write_id
-from .log import Answered, Log
+from .lines import CallLine, Times, quote, quote_raw, write_call, write_id
+from .log import Log
 from .parameters import choose_writing, methods_with_secrets
 from .strangers import PERIOD_S, Kind, Strangers, host_of
 
 logger = logging.getLogger("rpcserver.audit")
 
-SMALL_BYTES = 512
+SMALL_BYTES = 128
 """The size of parameters that are kept as they are until their line is made, in bytes."""
 
 MOST_STARTED = 4096
@@ -44,6 +46,14 @@ MOST_STARTED = 4096
 OPEN_WHILE_REFUSING = frozenset({"rpc.hello", "rpc.authenticate", "rpc.ping", "rpc.discover", "rpc.services"})
 """The methods that may be called while calls are refused because the audit log cannot be written."""
 
+GROWING_BYTES = MOST_CALLS * CALL_BYTES
+"""The room that is reserved for a line about calls, in bytes."""
+
+_FULL = MOST_CALLS * FIELDS
+
+_join = b"".join
+"""Makes bytes of one buffer, in half the time of ``bytes()``."""
+
 _CALLS = frozenset({"call", "notification"})
 
 
@@ -51,34 +61,31 @@ class OpenCall(msgspec.Struct, gc=False, eq=False):
     """A call whose handler has begun, and may take long.
 
     Attributes:
-        call: the call.
-        has_ended: whether it was answered.
+        connection: its connection.
+        message: the call; ``None`` as soon as it has ended, or its arrival has a line.
         seq: the number of the line that says that it has arrived; 0 if there is none.
     """
 
-    call: Start
-    has_ended: bool = False
+    connection: Connection
+    message: IncomingCall | NotificationReceived | None
     seq: int = 0
 
 
-class Ended(msgspec.Struct, gc=False, eq=False):
-    """A call that has ended well, and has no line yet. To call this makes the line.
+class Caller:
+    """Who is on the other side of a connection. It is noted at the connection.
+
+    Parameters:
+        client: who it is, and from where, as an object of JSON.
 
     Attributes:
-        trail: the audit trail.
-        outcome: the call's outcome.
-        params_note: what was kept of its parameters.
-        start: what was noted when its handler began.
+        calls: the calls that were answered and have no line yet, by their methods.
     """
 
-    trail: Trail
-    outcome: Outcome
-    params_note: Any
-    start: OpenCall | None
+    __slots__ = ("calls", "client")
 
-    def __call__(self) -> CallLine:
-        """Make the line."""
-        return self.trail.write_ended(self.outcome, self.params_note, self.start)
+    def __init__(self, client: Raw) -> None:
+        self.client = client
+        self.calls: dict[str, Calls] = {}
 
 
 class Trail:
@@ -96,7 +103,7 @@ class Trail:
         ConfigError: the files cannot be used; the message says why and what to do.
 
     Attributes:
-        small_bytes: see :class:`~rpcwire.outcomes.CloseObserver`.
+        needs_codec: see :class:`~rpcwire.outcomes.CloseObserver`.
         log: the lines.
     """
 
@@ -113,9 +120,9 @@ class Trail:
         self._exceptions = {name: level for name, level in levels.items() if level != "all"}
         self._methods = {name: quote_raw(name) for name in registry.offers}
         secret = methods_with_secrets(registry) if config.parameters == "hash" else registry.offers
-        self._hashed = {name: quote(name) for name in registry.offers if name not in secret}
+        self._hashed = registry.offers.keys() - secret
         self._write_params = choose_writing(config.parameters, registry)
-        self.small_bytes = SMALL_BYTES if config.parameters == "hash" else -1
+        self.needs_codec = config.parameters == "redacted"
         self._dispatch = dispatch
         self._may_refuse = config.when_full == "refuse"
         self._let_in: Callable[[], None] | None = None
@@ -123,10 +130,12 @@ class Trail:
         self._role_of = role_of
         self._loop = asyncio.get_running_loop()
         self._started: list[OpenCall] = []
+        self._growing: dict[int, Calls] = {}
+        self._most_growing = max(config.buffer_bytes // 4 // GROWING_BYTES, 1)
         self._strangers = Strangers()
         self._strangers_timer: asyncio.TimerHandle | None = None
         self._times = Times()
-        self.log = Log(config, folder, self._times, self._note_received, self._encode_answered, self._on_change)
+        self.log = Log(config, folder, self._times, self._before_flush, self._on_change)
         self._start(version)
 
     def _start(self, version: str) -> None:
@@ -152,17 +161,19 @@ class Trail:
 
     # --- calls ------------------------------------------------------------------------------------------------
 
-    def keep(self, method: str, params: Any, codec: Codec) -> Any:
-        """Return what the line of a call says of its parameters."""
+    def keep(self, method: str, params: Any, codec: Codec | None) -> Any:
+        """Return the parameters themselves, if they are small, or what the line of the call says of them."""
         if self._write_params is None or self._exceptions.get(method) == "off":
             return None
+        if codec is None and len(memoryview(params)) <= SMALL_BYTES:
+            return bytes(params)
         return self._write_params(method, params, codec)
 
-    def started(self, call: Start) -> OpenCall | None:
+    def started(self, connection: Connection, message: IncomingCall | NotificationReceived) -> OpenCall | None:
         """Remember a call that may take long."""
-        if call.connection.principal is None or call.method in self._exceptions:
+        if connection.principal is None or message.method in self._exceptions:
             return None
-        open_call = OpenCall(call)
+        open_call = OpenCall(connection, message)
         self._started.append(open_call)
         if len(self._started) >= MOST_STARTED:
             self.log.flush()
@@ -171,95 +182,118 @@ class Trail:
         return open_call
 
     def answered(self, connection: Connection, call: IncomingCall, sent_bytes: int) -> None:
-        """Note that a call was answered. Lines are made many at a time: in between, other code would keep pushing this
-        one out of the processor's cache."""
-        principal, start = connection.principal, call.start
-        if start is not None:
-            start.has_ended = True
-        if call.method in self._exceptions:
-            return
-        if principal is None:
-            self._note_stranger(connection, call.method, "call", None)
-            return
-        who = connection.note
-        if who is None or who[0] is not principal or who[1] is not connection.allowed:
-            who = self._note_client(connection, principal)
-        self.log.append(
-            (
-                who[3],
-                call.method,
-                call.id,
-                call.arrived_s or 0.0,
-                call.received_bytes,
-                call.params_note,
-                start,
-                sent_bytes,
-                time.monotonic(),
-            )
-        )
+        """Note that a call was answered. Lines are made of many calls at a time: in between, other code would keep
+        pushing this one out of the processor's cache."""
+        try:
+            caller = connection.note
+            if caller is not None and call.start is None:
+                calls = caller.calls.get(call.method)
+                if calls is not None:
+                    note: Any = call.params
+                    if note is not None:
+                        note = _join((note,))
+                        if len(note) > SMALL_BYTES:
+                            note = Large(len(note), self.keep(call.method, note, None))
+                    calls += (call.id, call.arrived_ns, monotonic_ns(), sent_bytes, note)
+                    if len(calls) >= _FULL:
+                        self._end_line(calls)
+                    return
+            self._note_answered(connection, call, sent_bytes)
+        except Exception:
+            logger.exception("a line of the audit log was not made")
 
-    def _encode_answered(self, seq: int, answered: Answered) -> bytes:
-        client, method, call_id, arrived_s, received_bytes, params_note, start, sent_bytes, ended_s = answered
-        duration_us = int((ended_s - arrived_s) * 1_000_000)
-        name = self._hashed.get(method)
-        has_line = start is not None and start.seq
-        if (
-            name is not None
-            and type(params_note) is bytes
-            and not has_line
-            and received_bytes
-            and sent_bytes
-            and type(call_id) is int
-            and -(2**63) <= call_id < 2**63
-        ):
-            at = self._times.write(ended_s)
-            digest = sha256(params_note).hexdigest()
-            return write_answered(seq, at, client, name, call_id, duration_us, received_bytes, sent_bytes, digest)
-        line = CallLine(
-            seq,
-            self._times.write(ended_s),
-            "completed",
-            Raw(client.encode("ascii")),
-            self._methods.get(method) or quote_raw(method),
-            call=write_id(call_id),
-            outcome="ok",
-            duration_us=duration_us,
-            received_bytes=received_bytes,
-            sent_bytes=sent_bytes,
-        )
-        self._add_rest(line, method, params_note, start)
-        return encode_line(line)
+    def _note_answered(self, connection: Connection, call: IncomingCall, sent_bytes: int) -> None:
+        """Note a call that was answered, also if it is the first one of its line, or ran for a while."""
+        method, start, ended_ns = call.method, call.start, monotonic_ns()
+        if start is not None:
+            start.message = None
+        if method in self._exceptions or call.arrived_ns is None:
+            return
+        if connection.principal is None:
+            self._note_stranger(connection, method, "call", None)
+            return
+        caller = self._caller(connection, connection.principal)
+        if call.params is not None and not call.received_bytes:
+            call.received_bytes = len(memoryview(call.params))
+            call.params_note = self.keep(method, call.params, None)
+        if self.needs_codec or (start is not None and start.seq):
+            line = CallLine(
+                self._times.write(ended_ns),
+                "completed",
+                caller.client,
+                self._methods.get(method) or quote_raw(method),
+                call=write_id(call.id),
+                outcome="ok",
+                duration_us=(ended_ns - call.arrived_ns) // 1000,
+                received_bytes=call.received_bytes,
+                sent_bytes=sent_bytes,
+            )
+            self._add_rest(line, method, call.params_note, start)
+            self.log.append(write_call(line))
+            return
+        calls = caller.calls.get(method)
+        if calls is None:
+            if len(self._growing) >= self._most_growing:
+                self._end_lines()
+            if not self.log.reserve(GROWING_BYTES):
+                return
+            calls = caller.calls[method] = Calls(caller.client, method, partial(caller.calls.pop, method))
+            self._growing[id(calls)] = calls
+        note = call.params_note
+        if call.received_bytes and type(note) is not bytes:
+            note = Large(call.received_bytes, note)
+        calls += (call.id, call.arrived_ns, ended_ns, sent_bytes, note)
+        if len(calls) >= _FULL:
+            self._end_line(calls)
+
+    def _end_line(self, calls: Calls) -> None:
+        """Make the line of calls that were answered."""
+        calls.on_end()
+        del self._growing[id(calls)]
+        name = self._methods.get(calls.method) or quote_raw(calls.method)
+        self.log.append_reserved(write_calls(calls, name, self._times, self._describe_params), GROWING_BYTES)
+
+    def _end_lines(self) -> None:
+        """Make the lines of all calls that were answered."""
+        for calls in list(self._growing.values()):
+            self._end_line(calls)
+
+    def _describe_params(self, method: str, notes: list[Any]) -> ParamsColumns:
+        """Say something of the parameters of calls, in a line about all of them."""
+        if method in self._hashed:
+            try:  # They are small, and often the same.
+                hashes = {note: sha256(note).hexdigest() for note in set(notes)}
+            except TypeError:
+                pass  # Some calls have none, or large ones, of which the hash was kept.
+            else:
+                if len(hashes) == 1:
+                    return len(notes[0]), hashes[notes[0]], None
+                return shorten(list(map(len, notes))), [hashes[note] for note in notes], None
+        sizes = [0 if note is None else note.size_bytes if type(note) is Large else len(note) for note in notes]
+        values = [self._write_note(method, note.value if type(note) is Large else note) for note in notes]
+        written = shorten([value if type(value) is str else None for value in values])
+        return shorten(sizes), written or "", shorten([None if type(value) is str else value for value in values])
 
     def ended(self, outcome: Outcome, params_note: Any, start: Any) -> None:
-        """Note what came of a call. Lines are made many at a time: in between, other code would keep pushing this one
-        out of the processor's cache."""
+        """Note what else came of a call."""
         method, error = outcome.method, outcome.error
         if method in self._exceptions and (error is None or self._exceptions[method] == "off"):
             return
         if start is not None and outcome.subject in _CALLS:
-            start.has_ended = True
+            start.message = None
         if outcome.principal is None:
             subject, error = outcome.subject, outcome.error
             self._note_stranger(outcome.connection, outcome.method, subject, error, is_known=outcome.kind is not None)
-        elif error is None:
-            self.log.append(Ended(self, outcome, params_note, start))
-        else:  # It may hold the variables of all functions through which it went.
-            self.log.append(self.write_ended(outcome, params_note, start))
+        else:
+            self.log.append(write_call(self._describe_end(outcome, outcome.principal, params_note, start)))
 
-    def write_ended(self, outcome: Outcome, params_note: Any, start: OpenCall | None) -> CallLine:
-        """Make the line about the end of a call.
-
-        Parameters:
-            outcome: its outcome.
-            params_note: what was kept of its parameters.
-            start: what was noted when its handler began.
-        """
-        assert outcome.principal is not None
+    def _describe_end(
+        self, outcome: Outcome, principal: Principal, params_note: Any, start: OpenCall | None
+    ) -> CallLine:
         line = CallLine(
-            0,
-            self._times.write(outcome.ended_s),
+            self._times.write(int(outcome.ended_s * 1e9)),
             "completed",
-            self._describe(outcome.connection, outcome.principal),
+            self._caller(outcome.connection, principal).client,
             self._methods.get(outcome.method) or quote_raw(outcome.method),
             outcome.subject,
             write_id(outcome.id),
@@ -281,53 +315,53 @@ class Trail:
         elif params_note is not None:
             self._add_params(line, method, params_note)
 
-    def _note_received(self) -> None:
-        """Write of each call that has arrived and has not ended that it has arrived."""
+    def _before_flush(self) -> None:
+        """Make the lines of all calls that have ended, and of those that have arrived and go on."""
+        self._end_lines()
         started, self._started = self._started, []
         for open_call in started:
-            call = open_call.call
-            principal = call.connection.principal
-            if open_call.has_ended or principal is None:
+            message, principal = open_call.message, open_call.connection.principal
+            open_call.message = None
+            if message is None or principal is None:
                 continue
+            assert message.arrived_ns is not None
             line = CallLine(
-                0,
-                self._times.write(call.arrived_s),
+                self._times.write(message.arrived_ns),
                 "received",
-                self._describe(call.connection, principal),
-                self._methods.get(call.method) or quote_raw(call.method),
-                call.subject,
-                write_id(call.id),
+                self._caller(open_call.connection, principal).client,
+                self._methods.get(message.method) or quote_raw(message.method),
             )
-            if call.params_note is not None:
-                self._add_params(line, call.method, call.params_note)
+            if isinstance(message, IncomingCall):
+                line.call = write_id(message.id)
+            else:
+                line.subject = "notification"
+            if message.params_note is not None:
+                self._add_params(line, message.method, message.params_note)
             seq = self.log.next_seq
-            if self.log.append(line):
+            if self.log.append(write_call(line)):
                 open_call.seq = seq
 
     def _add_params(self, line: CallLine, method: str, params_note: Any) -> None:
-        """Say something of parameters in a line. Small ones were kept as they are."""
-        if type(params_note) is bytes:
-            if self._write_params is None:
-                return
-            params_note = self._write_params(method, params_note, None)
-        if type(params_note) is str:
-            line.params_sha256 = params_note
+        """Say something of parameters in a line."""
+        value = self._write_note(method, params_note)
+        if type(value) is str:
+            line.params_sha256 = value
         else:
-            line.params = params_note
+            line.params = value  # type: ignore[assignment]
 
-    def _describe(self, connection: Connection, principal: Principal) -> Raw:
-        """Write who is on the other side of a connection, once for each connection."""
-        who = connection.note
-        if who is None or who[0] is not principal or who[1] is not connection.allowed:
-            who = self._note_client(connection, principal)
-        return who[2]  # type: ignore[no-any-return]
+    def _write_note(self, method: str, params_note: Any) -> str | Raw | None:
+        """Write about parameters. Small ones were kept as they are."""
+        if type(params_note) is not bytes:
+            return params_note  # type: ignore[no-any-return]
+        return None if self._write_params is None else self._write_params(method, params_note, None)
 
-    def _note_client(self, connection: Connection, principal: Principal) -> tuple[Any, ...]:
-        """Note at a connection who is on the other side, as bytes and as text."""
-        fields = f'"address":{quote(connection.remote)},"connection":{quote(connection.id)}'
-        client = self._write_client(principal, fields)
-        who = connection.note = (principal, connection.allowed, client, bytes(client).decode("ascii"))
-        return who
+    def _caller(self, connection: Connection, principal: Principal) -> Caller:
+        """Return who is on the other side of a connection. It is written once for each connection."""
+        caller: Caller | None = connection.note
+        if caller is None:
+            fields = f'"address":{quote(connection.remote)},"connection":{quote(connection.id)}'
+            caller = connection.note = Caller(self._write_client(principal, fields))
+        return caller
 
     def _write_client(self, principal: Principal, fields: str) -> Raw:
         role = self._role_of(principal)
@@ -343,12 +377,15 @@ class Trail:
     def note_connected(self, connection: Connection) -> None:
         """Note that somebody has authenticated on a connection."""
         if connection.principal is not None:
-            self.log.add("connected", client=self._describe(connection, connection.principal))
+            self.log.add("connected", client=self._caller(connection, connection.principal).client)
 
     def note_disconnected(self, connection: Connection, reason: str) -> None:
         """Note that a connection has ended on which somebody had authenticated."""
         if connection.principal is not None:
-            self.log.add("disconnected", client=self._describe(connection, connection.principal), reason=reason[:200])
+            caller = self._caller(connection, connection.principal)
+            for calls in list(caller.calls.values()):
+                self._end_line(calls)
+            self.log.add("disconnected", client=caller.client, reason=reason[:200])
 
     def note_page(self, remote: str, principal: Principal | None, request: str, answer: str) -> None:
         """Note that a page was asked for.

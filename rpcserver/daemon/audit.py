@@ -15,7 +15,7 @@ import click
 from rpcserver.audit.chain import Head, read_head
 from rpcserver.audit.files import BrokenLog
 from rpcserver.audit.heads import parse_head
-from rpcserver.audit.reading import Criteria, Follower, Record, last, parse
+from rpcserver.audit.reading import Criteria, Follower, Record, last, select
 from rpcserver.audit.reading import search as search_log
 from rpcserver.audit.verifying import iterate
 from rpcserver.audit.verifying import verify as verify_log
@@ -53,7 +53,7 @@ def _criteria(function: _FunctionT) -> _FunctionT:
         click.option("--address", default="", help="Beginning of the client's address."),
         click.option("--event", default="", help="Event, such as completed, received, refused, page, connected."),
         click.option("--text", default="", help="Text in the line."),
-        click.option("--json", "as_json", is_flag=True, help="Print the lines as they are."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each call."),
     ]
     for option in reversed(options):
         function = option(function)
@@ -126,8 +126,8 @@ def tail(
         follower = Follower(where)
         _show(last(where, count, criteria_read), as_json=as_json)
         if follow:
-            new = ((line, record) for line in follower.lines() if (record := parse(line)) is not None)
-            _show(((line, record) for line, record in new if criteria_read.fit(line, record)), as_json=as_json)
+            for line in follower.lines():
+                _show(select(line, criteria_read), as_json=as_json)
 
 
 @audit.command(short_help="Print the lines that fit.")

@@ -212,8 +212,9 @@ class Handlers:
             running.ctx = kwargs[offer.contract.context_name] = self._context(call, offer, deadline)
         self._running[id(call)] = running
         self._deadlines.set(id(call), deadline)
-        if call.arrived_s is not None:
+        if call.arrived_ns is not None:
             self._dispatch.report_start(self._peer.connection, call)
+        call.params = None  # They would keep their whole frame in memory, as long as the handler runs.
         self._spawn(running, self._run(running, call, args, kwargs))
 
     def _spawn(self, running: Running, coroutine: Any) -> None:
@@ -276,7 +277,9 @@ class Handlers:
             self._reply_error(call, exc)
             return
         error = peer.session.reply(call, body)
-        if call.arrived_s is not None:
+        if error is None and dispatch.note_answer is not None:
+            dispatch.note_answer(peer.connection, call, len(body))
+        elif call.arrived_ns is not None:
             dispatch.report_end(peer.connection, call, error, 0 if error is not None else len(body))
 
     def _reply_error(self, call: IncomingCall, error: RpcError) -> None:
@@ -393,6 +396,7 @@ class Handlers:
         self._running[id(event)] = running
         self._deadlines.set(id(event), deadline)
         dispatch.report_start(peer.connection, event)
+        event.params = None
         self._spawn(running, self._run_notification(running, event, args, kwargs))
 
     async def _run_notification(

@@ -151,6 +151,7 @@ class Handlers:
             self._reply_error(peer, call, exc)
             return
         dispatch.report_start(peer.connection, call)
+        call.params = None  # They would keep their whole frame in memory, as long as the handler runs.
         self._submit(running, args, kwargs)
 
     def report_refusal(self, peer: Host, call: IncomingCall, error: RpcError) -> None:
@@ -170,6 +171,7 @@ class Handlers:
             return
         running = Running(peer, offer, event, self._context(peer, offer, None), dispatch.offers.owner())
         dispatch.report_start(peer.connection, event)
+        event.params = None
         self._submit(running, args, kwargs)
 
     def cancel(self, call: IncomingCall) -> None:

@@ -6,8 +6,11 @@ import asyncio
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +19,14 @@ import pytest
 from rpcclient import AsyncClient
 from rpcclient.errors import RpcError, Unavailable
 from rpcserver import Context, Service, method
+from rpcserver.audit.calls import MOST_CALLS
 from rpcserver.audit.files import list_files
+from rpcserver.audit.reading import expand
 from rpcserver.audit.verifying import Report, verify
 from rpcserver.config import ConfigError
 from rpcserver.server import Server
+from rpcwire.codec import codec_for
+from rpcwire.values.dynamic import dump_plain
 
 HOSTILE = 'x\r\n{"seq":9}\x1b[2J\u202e'
 
@@ -32,6 +39,20 @@ class Asker(Service):
         """Call a method of the client."""
         await ctx.caller.notify("desk.note", {})
         return await ctx.caller.call(name, {})
+
+
+class Slow(Service):
+    """Does not answer at once."""
+
+    @method()
+    async def say(self, text: str) -> int:
+        """Answer in another turn of the loop."""
+        await asyncio.sleep(0)
+        return len(text)
+
+    @method()
+    async def nothing(self) -> None:
+        """Take no parameters, and answer at once."""
 
 
 class Desk(Service):
@@ -47,10 +68,15 @@ class Desk(Service):
         return 0
 
 
+def raw_lines(folder: Path) -> list[bytes]:
+    """The lines of the log, but for the end of one that is being written."""
+    contents = [path.read_bytes() for _, path in list_files(folder / "audit")]
+    return [line for content in contents for line in content.split(b"\n")[:-1]]
+
+
 def records(folder: Path) -> list[dict[str, Any]]:
-    """What the log says, but for the end of a line that is being written."""
-    texts = [path.read_text(encoding="ascii") for _, path in list_files(folder / "audit")]
-    return [json.loads(line) for text in texts for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    """What the log says: a record for each call, and for each other line."""
+    return [record for line in raw_lines(folder) for _, record in expand(line)]
 
 
 def whole(folder: Path) -> Report:
@@ -97,7 +123,8 @@ def test_each_call_has_its_line(tools: Any) -> None:
     assert report.unsealed == 0
     everything = records(folder)
     assert [everything[0]["event"], everything[1]["event"], everything[-1]["event"]] == ["file", "start", "stop"]
-    assert [each["seq"] for each in everything] == list(range(1, len(everything) + 1))
+    seqs = [json.loads(line)["seq"] for line in raw_lines(folder)]
+    assert seqs == list(range(1, len(seqs) + 1))
     (added,) = events(folder, "completed", method="calc.add")
     (connected,) = events(folder, "connected")
     assert connected["client"] == added["client"]
@@ -121,6 +148,75 @@ def test_each_call_has_its_line(tools: Any) -> None:
         assert content.isascii()
         assert tools.TOKEN.encode() not in content
         assert path.stat().st_mode & 0o077 == 0
+
+
+def test_every_call_of_several_connections_is_told(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rpcserver.audit.log.FLUSH_S", 600.0)  # However slow this machine is, all is written together.
+    texts = ["", "short", "x" * 90, "long" * 200, "huge" * 5000]
+    calls = [
+        *(("calc.add", [n, 1]) for n in range(2 * MOST_CALLS + 10)),
+        *(("calc.echo", [text]) for text in texts * 3),
+        *(("slow.say", [text]) for text in texts * 3),
+        *(("slow.nothing", None) for _ in range(5)),
+    ]
+
+    async def main() -> None:
+        async with serve(tools, tools.Calc(), Slow()) as server, AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(client_of(server, tools)) for _ in range(3)]
+            await asyncio.gather(*(client.call(method, params) for method, params in calls for client in clients))
+            with pytest.raises(RpcError):
+                await clients[0].call("calc.boom")
+
+    tools.run(main())
+    whole(tools.folder)
+    codec = codec_for("rpc.v1.msgpack")
+    packed = [(name, None if params is None else dump_plain(params, codec)) for name, params in calls]
+    expected = Counter((name, data and sha256(data).hexdigest(), len(data or b"")) for name, data in packed)
+    completed = [each for each in events(tools.folder, "completed", outcome="ok") if each["method"] != "rpc.hello"]
+    connections = {each["client"]["connection"] for each in completed}
+    assert len(connections) == 3
+    for connection in connections:
+        own = [each for each in completed if each["client"]["connection"] == connection]
+        assert len({each["call"] for each in own}) == len(calls)
+        told = Counter((each["method"], each.get("params_sha256"), each.get("received_bytes", 0)) for each in own)
+        assert told == expected
+        assert all(each["sent_bytes"] > 0 and each["duration_us"] >= 0 for each in own)
+        (gone,) = [each for each in events(tools.folder, "disconnected") if each["client"]["connection"] == connection]
+        assert all(each["at"] <= gone["at"] and each["seq"] < gone["seq"] for each in own)
+    assert len(raw_lines(tools.folder)) < len(completed) // 3
+    line = next(line for line in raw_lines(tools.folder) if b'"calls":' in line and b'"calc.add"' in line)
+    (_, path), *_ = list_files(tools.folder / "audit")
+    forged = line.replace(b'"duration_ns":[', b'"duration_ns":[1')
+    path.write_bytes(path.read_bytes().replace(line, forged))
+    (finding,) = verify(tools.folder / "audit").findings
+    assert f"line {json.loads(line)['seq']} was changed" in finding.text
+
+
+def test_a_line_says_in_which_role_the_caller_was(tools: Any) -> None:
+    async def main() -> None:
+        async with serve(tools) as server, client_of(server, tools) as client:
+            await client.call("calc.add", [1, 2])
+            (connection,) = [each for each in server.connections._peers if each.principal is not None]
+            assert connection.principal is not None
+            connection.identify(replace(connection.principal, name="renamed"), connection.allowed)
+            await client.call("calc.add", [3, 4])
+            server.trail.log.flush()
+
+    tools.run(main())
+    names = [each["client"]["principal"] for each in events(tools.folder, "completed", method="calc.add")]
+    assert names == ["owner", "renamed"]
+
+
+def test_many_callers_do_not_reserve_all_the_room(tools: Any) -> None:
+    async def main() -> None:
+        async with serve(tools, audit={"buffer_bytes": 65536}) as server, AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(client_of(server, tools)) for _ in range(5)]
+            await asyncio.gather(*(client.call("calc.add", [n, 1]) for n in range(20) for client in clients))
+            assert server.trail.log.lost == 0
+
+    tools.run(main())
+    whole(tools.folder)
+    assert len(events(tools.folder, "completed", method="calc.add")) == 100
 
 
 def test_a_long_call_has_a_line_when_it_has_arrived(tools: Any) -> None:
@@ -277,10 +373,10 @@ async def exchanged(tools: Any, server: Any, other: int) -> AsyncIterator[None]:
 
 
 def test_on_a_full_disk_calls_go_on_and_lost_lines_are_counted(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
-    lost = 0
+    lost = made = 0
 
     async def main() -> None:
-        nonlocal lost
+        nonlocal lost, made
         full = os.open("/dev/full", os.O_WRONLY)
         async with serve(tools, audit={"buffer_bytes": 65536}) as server, client_of(server, tools) as client:
             log = server.trail.log
@@ -289,6 +385,7 @@ def test_on_a_full_disk_calls_go_on_and_lost_lines_are_counted(tools: Any, caplo
                 await tools.until(lambda: log.is_failing)
                 while not log.lost:
                     assert await asyncio.gather(*(client.call("calc.add", [n, 1]) for n in range(50)))
+                    made += 50
             await tools.until(lambda: not log.is_failing and not log.backlog_bytes)
             await client.call("calc.add", [7, 7])
             lost = log.lost
@@ -298,6 +395,7 @@ def test_on_a_full_disk_calls_go_on_and_lost_lines_are_counted(tools: Any, caplo
     assert "the audit log cannot be written: No space left on device" in caplog.text
     whole(tools.folder)
     assert sum(each["count"] for each in events(tools.folder, "lost")) == lost
+    assert len(events(tools.folder, "completed", method="calc.add")) + lost == made + 2
 
 
 def test_on_a_full_disk_calls_are_refused_if_the_settings_say_so(tools: Any) -> None:

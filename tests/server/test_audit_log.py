@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,17 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from rpcserver import Service, method
+from rpcserver.audit.calls import MOST_CALLS, Calls, Large, ParamsColumns, read_calls, shorten, write_calls
 from rpcserver.audit.chain import ORIGIN, Head, read_head, read_link, seal
 from rpcserver.audit.files import name_file
 from rpcserver.audit.heads import HEAD_BYTES, format_head, parse_head
 from rpcserver.audit.levels import level_of
-from rpcserver.audit.lines import CallLine, Times, encode_line, quote, quote_raw, write_answered, write_id, write_line
+from rpcserver.audit.lines import Times, quote, quote_raw, write_line
 from rpcserver.audit.parameters import choose_writing
-from rpcserver.audit.reading import Criteria, Follower, last, parse, search
+from rpcserver.audit.reading import Criteria, Follower, expand, last, parse, search
 from rpcserver.audit.strangers import KINDS, LINES, Kind, Strangers, host_of
 from rpcserver.audit.verifying import verify
 from rpcserver.daemon.audit import describe
@@ -238,8 +241,8 @@ def test_a_terminal_gets_no_control_characters_from_any_record(record: dict[str,
 
 def test_times_have_milliseconds() -> None:
     times = Times()
-    times.set(10.0, 1_764_454_200.0)
-    assert [times.write(10.0), times.write(10.0015), times.write(70.25)] == [
+    times.set(10_000_000_000, 1_764_454_200_000_000_000)
+    assert [times.write(10_000_000_000), times.write(10_001_500_000), times.write(70_250_000_000)] == [
         "2025-11-29T22:10:00.000Z",
         "2025-11-29T22:10:00.001Z",
         "2025-11-29T22:11:00.250Z",
@@ -445,17 +448,104 @@ def test_the_command_shows_lines(log: Path) -> None:
     assert "--since: write 2026-11-29T22:10" in output
 
 
+# --- calls ---------------------------------------------------------------------------------------------------------
+
+ids = st.integers(-(2**70), 2**70) | st.text(max_size=9) | st.floats(allow_nan=False, allow_infinity=False) | st.none()
+notes = st.none() | st.binary(min_size=1, max_size=9) | st.builds(Large, st.integers(129, 10**6), st.just("ab" * 32))
+
+
+def describe_params(_: str, noted: list[Any]) -> ParamsColumns:
+    """As the audit trail does where parameters are hashed."""
+    sizes = [0 if note is None else note.size_bytes if isinstance(note, Large) else len(note) for note in noted]
+    hashes = [note.value if isinstance(note, Large) else note and sha256(note).hexdigest() for note in noted]
+    return shorten(sizes), shorten(hashes) or "", None
+
+
+def write_all(calls: list[tuple[Any, ...]], method: str = "desk.add") -> list[dict[str, Any]]:
+    """Write calls in one line, and read what it says."""
+    flat = Calls(Raw(b'{"principal":"ann"}'), method, lambda: None)
+    times = Times()
+    times.set(0, 1_764_454_200_000_000_000)
+    for call in calls:
+        flat += call
+    line = b'{"seq":7,' + write_calls(flat, quote_raw(method), times, describe_params)
+    assert line.isascii()
+    assert line.decode().isprintable()
+    return [record for _, record in expand(line)]
+
+
 @given(
-    st.integers(1, 2**63 - 1), st.text(), st.text(), st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**53),
-    st.integers(1, 2**53), st.integers(1, 2**53), st.binary(),
+    st.lists(
+        st.tuples(ids, st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**6), notes),
+        min_size=1,
+        max_size=5,
+    ),
+    st.text(max_size=9),
+)
+@settings(max_examples=50)
+def test_calls_of_one_line_are_as_if_each_had_its_own(calls: list[tuple[Any, ...]], method: str) -> None:
+    began_ns = 10**9
+    calls = [
+        (call_id, began_ns + ended_ns - min(lasted_ns, ended_ns), began_ns + ended_ns, *rest)
+        for (call_id, lasted_ns, _, *rest), ended_ns in zip(calls, sorted(each[2] for each in calls), strict=True)
+    ]
+    together, alone = write_all(calls, method), [record for call in calls for record in write_all([call], method)]
+    assert len(together) == len(calls)
+    for one, other in zip(together, alone, strict=True):
+        assert abs(datetime.fromisoformat(one.pop("at")) - datetime.fromisoformat(other.pop("at"))) < timedelta(
+            milliseconds=2
+        )  # The first call's time was cut to a millisecond, and the others are told from it.
+        size = (one.pop("received_bytes", 0), one.pop("sent_bytes", 0))
+        assert size == (other.pop("received_bytes", 0), other.pop("sent_bytes", 0))
+        assert one == other
+
+
+def test_what_all_calls_of_a_line_have_is_written_once() -> None:
+    flat = Calls(Raw(b"{}"), "desk.add", lambda: None)
+    for number in range(MOST_CALLS):
+        flat += (number, 10**9, 10**9 + number, 1, b"\x92\x01\x02")
+    line = write_calls(flat, quote_raw("desk.add"), Times(), describe_params)
+    assert line.count(sha256(b"\x92\x01\x02").hexdigest().encode()) == line.count(b'"desk.add"') == 1
+    assert len(line) < 20 * MOST_CALLS
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"calls": 3}, {"calls": 10**12}, {"calls": True}, {"calls": "2"}, {"call": [1]}, {"after_ns": [0, -1]},
+        {"after_ns": [0, 10**30]}, {"duration_ns": [0, "1"]}, {"duration_ns": 5}, {"at": "yesterday"}, {"at": None},
+        {"at": "9999-12-31T23:59:59.999Z"}, {"x": [[]]},
+    ],
+    ids=str,
 )  # fmt: skip
-def test_the_quick_line_is_the_line(
-    seq: int, client: str, method: str, call_id: int, duration_us: int, received: int, sent: int, params: bytes
-) -> None:
-    at, digest = "2026-11-29T22:10:00.000Z", sha256(params).hexdigest()
-    line = CallLine(
-        seq, at, "completed", quote_raw(client), quote_raw(method), call=write_id(call_id), outcome="ok",
-        duration_us=duration_us, received_bytes=received, sent_bytes=sent, params_sha256=digest,
-    )  # fmt: skip
-    fields = (seq, at, quote(client), quote(method), call_id, duration_us, received, sent, digest)
-    assert write_answered(*fields) == encode_line(line)
+def test_a_forged_line_about_calls_is_shown_as_it_is(change: dict[str, Any]) -> None:
+    record = {
+        "seq": 1, "at": "2026-11-29T22:10:00.000Z", "calls": 2, "call": [1, 2], "after_ns": [0, 9], "duration_ns": [4, 5],
+    }  # fmt: skip
+    assert len(read_calls(record)) == 2
+    line = json.dumps({**record, **change}).encode()
+    assert expand(line) == [(line, {**record, **change})]
+
+
+def test_calls_of_one_line_are_found_apart(tmp_path: Path) -> None:
+    record = {
+        "seq": 1, "at": "2026-11-29T22:10:00.999Z", "event": "completed", "method": "desk.add", "calls": 3,
+        "call": [4, "\x7f\u202e", 6], "after_ns": [0, 1_000_000, 60_000_000_000], "duration_ns": [4000, 5000, 6999],
+        "params_sha256": ["aa", None, "cc"], "outcome": "ok", "sums": "", "chain": "0" * 64,
+    }  # fmt: skip
+    (tmp_path / name_file(1)).write_bytes(json.dumps(record).encode() + b'\n{"seq":2}\n{"seq":3')
+
+    def found(**criteria: str) -> list[object]:
+        return [each.get("call") for _, each in search(tmp_path, Criteria(**criteria))]
+
+    assert found() == [4, "\x7f\u202e", 6, None]
+    assert found(since="2026-11-29T22:10:01.000Z", until="2026-11-29T22:11:00.000Z") == ["\x7f\u202e"]
+    assert found(text='"cc"') == [6]
+    for line, each in search(tmp_path, Criteria()):
+        assert line.decode("ascii").isprintable()
+        assert json.loads(line) == each
+    second = [each for _, each in search(tmp_path, Criteria())][1]
+    assert (second["at"], second["duration_us"]) == ("2026-11-29T22:10:01.000Z", 5)
+    assert not {"calls", "after_ns", "duration_ns", "chain", "sums", "params_sha256"} & second.keys()
+    assert [each.get("call") for _, each in last(tmp_path, 2, Criteria())] == [6, None]
+    assert len(last(tmp_path, 9, Criteria())) == 4

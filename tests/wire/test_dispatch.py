@@ -227,12 +227,93 @@ def test_nothing_is_noted_where_nobody_observes(registry: Registry, connection: 
     dispatch = Dispatch(registry, logger=logger)
     early, late_one = call(codec, "desk.add", [1, 2]), call(codec, "desk.add", [1, 2])
     dispatch.admit(connection, early, codec)
-    assert early.arrived_s is None
+    assert early.arrived_ns is None
     dispatch.observe(outcomes.append)
     dispatch.admit(connection, late_one, codec)
     for message in (early, late_one):
         dispatch.report_end(connection, message)
     assert len(outcomes) == 1, "a call that arrived before its observer is not told: nobody knows since when it runs"
+
+
+class Close:
+    """Observes calls closely: notes what it is told."""
+
+    def __init__(self, *, needs_codec: bool) -> None:
+        self.needs_codec = needs_codec
+        self.told: list[tuple[Any, ...]] = []
+
+    def keep(self, method: str, params: Any, codec: Codec | None) -> Any:
+        self.told.append(("keep", method, codec))
+        return bytes(params)
+
+    def started(self, connection: Connection, message: IncomingCall | NotificationReceived) -> Any:
+        self.told.append(("started", message.params_note, message.received_bytes))
+
+    def answered(self, connection: Connection, call: IncomingCall, sent_bytes: int) -> None:
+        self.told.append(("answered", call.params, sent_bytes))
+
+    def ended(self, outcome: Outcome, params_note: Any, start: Any) -> None:
+        self.told.append(("ended", outcome.error, outcome.received_bytes, params_note))
+
+
+@pytest.mark.parametrize("needs_codec", [False, True])
+def test_a_close_observer_is_asked_about_parameters_as_late_as_it_may(
+    registry: Registry, connection: Connection, codec: Codec, needs_codec: bool
+) -> None:
+    dispatch, close = Dispatch(registry, logger=logger), Close(needs_codec=needs_codec)
+    dispatch.observe_closely(close)
+    assert dispatch.note_answer is not None
+    params = bytes(encoded(codec, [1, 2]))
+    early = [("keep", "desk.add", codec)] if needs_codec else []
+    late_keep = [] if needs_codec else [("keep", "desk.add", None)]
+
+    quick = call(codec, "desk.add", [1, 2])
+    dispatch.admit(connection, quick, codec)
+    dispatch.note_answer(connection, quick, 1)
+    assert close.told == [*early, ("answered", quick.params, 1)]
+    assert bytes(quick.params or b"") == params
+    close.told.clear()
+
+    slow = call(codec, "desk.add", [1, 2])
+    dispatch.admit(connection, slow, codec)
+    dispatch.report_start(connection, slow)
+    assert close.told == [*early, *late_keep, ("started", params, len(params))]
+    close.told.clear()
+    slow.params = None
+    error = Busy("later")
+    dispatch.report_end(connection, slow, error)
+    assert close.told == [("ended", error, len(params), params)]
+    close.told.clear()
+
+    wrong = call(codec, "desk.add", [1, 2])
+    dispatch.admit(connection, wrong, codec)
+    dispatch.report_end(connection, wrong, error)
+    assert close.told == [*early, *late_keep, ("ended", error, len(params), params)]
+    close.told.clear()
+
+    refused = call(codec, "desk.add", [1, 2])
+    dispatch.report_refusal(connection, refused, error, codec)
+    assert close.told == [("keep", "desk.add", codec), ("ended", error, len(params), params)]
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_others_are_told_besides_a_close_observer(
+    registry: Registry, connection: Connection, codec: Codec, is_first: bool
+) -> None:
+    dispatch, close, outcomes = Dispatch(registry, logger=logger), Close(needs_codec=False), list[Outcome]()
+    if is_first:
+        dispatch.observe_closely(close)
+    dispatch.observe(outcomes.append)
+    if not is_first:
+        dispatch.observe_closely(close)
+    assert dispatch.note_answer is None, "answers must be told to all"
+    message = call(codec, "desk.add", [1, 2])
+    dispatch.admit(connection, message, codec)
+    dispatch.report_end(connection, message, None, 1)
+    assert [told[0] for told in close.told] == ["keep", "answered"]
+    assert [(each.error, each.received_bytes, each.sent_bytes) for each in outcomes] == [
+        (None, len(message.params_note), 1)
+    ]
 
 
 @pytest.mark.parametrize("failure", [ValueError, SystemExit, asyncio.CancelledError, Busy], ids=lambda f: f.__name__)

@@ -1,0 +1,197 @@
+"""Lines about calls that were answered: pure. One line tells of all calls of one method that were answered on one
+connection within a short time, since a line for each would cost as much as the calls themselves. What differs from call
+to call is a list in it, with a value for each call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import repeat
+from operator import sub
+from typing import Any, NamedTuple, TypeGuard, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from .lines import CallLine, Times, encode_line, write_call, write_id
+
+FIELDS = 5
+"""How many values a call has in :class:`Calls`."""
+
+MOST_CALLS = 128
+"""The most calls of one line."""
+
+CALL_BYTES = 384
+"""The memory that a call takes until its line is made, about, in bytes: most take less."""
+
+Column = list[Any]
+"""A value for each call."""
+
+_ValueT = TypeVar("_ValueT")
+
+
+class Calls(list[Any]):
+    """Calls that have no line yet: of each its id, the times of its arrival and its answer on the clock of
+    :func:`time.monotonic_ns`, the size of its result, and its parameters: as they are if they are small,
+    :class:`Large`, or ``None`` for none; all in one flat list, which is the quickest to append to.
+
+    Parameters:
+        client: who has called, and from where: an object of JSON.
+        method: the method's full name.
+        on_end: called when the line is made.
+    """
+
+    __slots__ = ("client", "method", "on_end")
+
+    def __init__(self, client: Raw, method: str, on_end: Callable[[], object]) -> None:
+        super().__init__()
+        self.client = client
+        self.method = method
+        self.on_end = on_end
+
+
+class CallsLine(msgspec.Struct, gc=False, eq=False, omit_defaults=True):
+    """A line about several calls: as :class:`~rpcserver.audit.lines.CallLine`, but a field may be a list with a value
+    for each call.
+
+    Attributes:
+        at: the time of the first answer.
+        calls: how many calls they are.
+        after_ns: the times of all answers after the first one, in nanoseconds.
+        duration_ns: the times from the arrivals to the answers, in nanoseconds.
+    """
+
+    at: str
+    event: str
+    client: Raw
+    method: Raw
+    calls: int
+    call: Raw | Column
+    outcome: str
+    after_ns: Column
+    duration_ns: Column
+    received_bytes: int | Column = 0
+    sent_bytes: int | Column = 0
+    params_sha256: str | Column = ""
+    params: Raw | Column | None = None
+
+
+class Large(NamedTuple):
+    """Parameters that are too large to be kept.
+
+    Attributes:
+        size_bytes: their size.
+        value: what the line says of them.
+    """
+
+    size_bytes: int
+    value: str | Raw | None
+
+
+ParamsColumns = tuple[int | Column, str | Column, Raw | Column | None]
+"""``received_bytes``, ``params_sha256`` and ``params`` of calls."""
+
+DescribeParams = Callable[[str, list[Any]], ParamsColumns]
+"""Returns these by the method and what was kept of the parameters of each call."""
+
+
+def write_calls(calls: Calls, method: Raw, times: Times, describe_params: DescribeParams) -> bytes:
+    """Write a line about calls, without its beginning: ``{"seq":N,``.
+
+    Parameters:
+        calls: the calls, at least one.
+        method: the method's name, as JSON in ASCII.
+        times: writes times.
+        describe_params: says something of their parameters.
+    """
+    ids, arrivals, ends, sent, notes = (calls[index::FIELDS] for index in range(FIELDS))
+    received, sha256, params = describe_params(calls.method, notes)
+    first = ends[0]
+    at = times.write(first)
+    if len(ids) == 1:
+        line = CallLine(at, "completed", calls.client, method, call=write_id(ids[0]), outcome="ok")
+        line.duration_us = (first - arrivals[0]) // 1000
+        line.sent_bytes = sent[0]
+        line.received_bytes, line.params_sha256, line.params = received, sha256, params  # type: ignore[assignment]
+        return write_call(line)
+    return encode_line(
+        CallsLine(
+            at,
+            "completed",
+            calls.client,
+            method,
+            len(ids),
+            _write_ids(ids),
+            "ok",
+            list(map(sub, ends, repeat(first))),
+            list(map(sub, ends, arrivals)),
+            received,
+            shorten(sent),
+            sha256,
+            params,
+        )
+    )[1:]
+
+
+def shorten(values: list[_ValueT]) -> _ValueT | list[_ValueT]:
+    """Return the value that all calls have, or the values if they differ.
+
+    Parameters:
+        values: a value for each call, at least one.
+    """
+    first = values[0]
+    return first if values.count(first) == len(values) else values
+
+
+def _write_ids(ids: list[Any]) -> Raw | Column:
+    try:
+        written = encode_line(ids)
+    except OverflowError:
+        written = b"?"
+    # Nearly always they are integers; a text would need the escapes of ASCII.
+    return [write_id(each) for each in ids] if written.translate(None, b"[,0123456789]") else Raw(written)
+
+
+def read_calls(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Read the calls of a line, each as if it had a line of its own. Other lines come back as they are.
+
+    Parameters:
+        record: the fields of the line, which somebody may have forged.
+    """
+    count, first = record.get("calls"), _read_time(record.get("at"))
+    columns = {name: value for name, value in record.items() if isinstance(value, list)}
+    after, durations = columns.pop("after_ns", None), columns.pop("duration_ns", None)
+    if first is None or not _are_times(after, count) or not _are_times(durations, count):
+        return [record]
+    if any(len(values) != count for values in columns.values()):
+        return [record]
+    same = {name: value for name, value in record.items() if name not in _OF_THE_LINE}
+    calls = []
+    for index, (after_ns, duration_ns) in enumerate(zip(after, durations, strict=True)):
+        at = first + timedelta(microseconds=after_ns // 1000)
+        own = {name: values[index] for name, values in columns.items()}
+        call = {**same, "at": f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z", **own}
+        call["duration_us"] = duration_ns // 1000
+        calls.append({name: value for name, value in call.items() if value is not None})
+    return calls
+
+
+_OF_THE_LINE = frozenset({"calls", "after_ns", "duration_ns", "sums", "chain"})
+
+
+def _read_time(at: object) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(at) if isinstance(at, str) else None
+    except ValueError:
+        return None
+    return time if time is not None and 1970 <= time.year < 9000 else None
+
+
+def _are_times(values: object, count: object) -> TypeGuard[list[int]]:
+    """Return whether these are so many times, of less than a year."""
+    return (
+        isinstance(values, list)
+        and type(count) is int
+        and len(values) == count
+        and all(type(value) is int and 0 <= value < 3 * 10**16 for value in values)
+    )
