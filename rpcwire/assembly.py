@@ -6,6 +6,8 @@ from typing import Protocol
 
 from websockets.frames import Close, Frame, Opcode
 
+ORDERLY = (1000, 1001)
+"""The codes with which a side closes that is done, or goes away (RFC 6455, section 7.4.1)."""
 MAX_FRAGMENTS = 1024
 """The most fragments of one message: many tiny fragments cost more than their bytes."""
 
@@ -26,6 +28,12 @@ def takes_data(ws: Closing) -> bool:
     """Return whether to read frames with data. This side does not when it has begun to close. If the other side has,
     this side reads what came before the close frame, even if both came together."""
     return ws.close_sent is None or bool(ws.close_rcvd_then_sent)
+
+
+def hears_after(ws: Closing) -> bool:
+    """Return whether input still means something when this side has begun to close. It does not if the other side has
+    closed first, or has broken a rule."""
+    return ws.close_sent is None or (ws.close_sent.code in ORDERLY and not ws.close_rcvd_then_sent)
 
 
 class StreamBroken(Exception):

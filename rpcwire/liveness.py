@@ -192,18 +192,23 @@ class Farewell:
         waiting: the number of bytes that it has not received yet.
         timeout_s: the number of seconds.
         patient: whether to wait for the output that waits; otherwise only the seconds count.
+        hears: whether input tells that the other side still takes output. It does not if the other side has broken a
+            rule, and its input is ignored.
 
     Attributes:
         look_at: when to call :meth:`look`.
     """
 
-    __slots__ = ("_moved_at", "_patient", "_received", "_timeout_s", "look_at")
+    __slots__ = ("_hears", "_moved_at", "_patient", "_received", "_timeout_s", "look_at")
 
-    def __init__(self, now: float, received: int, waiting: int, timeout_s: float, *, patient: bool) -> None:
+    def __init__(
+        self, now: float, received: int, waiting: int, timeout_s: float, *, patient: bool, hears: bool = True
+    ) -> None:
         self._timeout_s = timeout_s
         self._received = received
         self._moved_at = now
         self._patient = patient and waiting > 0
+        self._hears = hears
         self.look_at = now + timeout_s
 
     def look(self, now: float, received: int, heard_at: float) -> bool:
@@ -214,7 +219,7 @@ class Farewell:
             heard_at: the time of the last input.
         """
         has_progress = received - self._received >= LEAST_BYTES
-        delivers = heard_at > now - self._timeout_s and now < self._moved_at + DELIVERY_S
+        delivers = self._hears and heard_at > now - self._timeout_s and now < self._moved_at + DELIVERY_S
         if not self._patient or not (has_progress or delivers):
             return True
         if has_progress:

@@ -14,7 +14,7 @@ from typing import cast
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import CLIENT, OPEN, Event, Protocol
 
-from rpcwire.assembly import Assembler, StreamBroken, takes_data
+from rpcwire.assembly import Assembler, StreamBroken, hears_after, takes_data
 from rpcwire.codec import Codec
 from rpcwire.framing import FrameBoundaries, WholeFrames
 from rpcwire.gauge import Gauge
@@ -404,7 +404,14 @@ class WebSocketLink(asyncio.Protocol):
     def _expect_close(self, *, patient: bool = True) -> None:
         if self._farewell is None and self.transport is not None:
             now, timeout_s = self.loop.time(), self.limits.close_timeout_s
-            self._farewell = Farewell(now, self._count_received(), self._count_waiting(), timeout_s, patient=patient)
+            self._farewell = Farewell(
+                now,
+                self._count_received(),
+                self._count_waiting(),
+                timeout_s,
+                patient=patient,
+                hears=hears_after(self.ws),
+            )
             self._look_at(self._farewell.look_at, self._check_close)
 
     def _check_close(self) -> None:

@@ -19,7 +19,7 @@ from websockets.frames import DATA_OPCODES, Frame
 from websockets.http11 import Response
 from websockets.protocol import OPEN, Event
 
-from rpcwire.assembly import Assembler, StreamBroken, takes_data
+from rpcwire.assembly import Assembler, StreamBroken, hears_after, takes_data
 from rpcwire.framing import FrameBoundaries, WholeFrames
 from rpcwire.gauge import Gauge
 from rpcwire.limits import LinkLimits
@@ -436,7 +436,14 @@ class SocketLink:
     def _expect_close(self, *, patient: bool = True) -> None:
         if self._farewell is None:
             now, timeout_s = time.monotonic(), self._limits.close_timeout_s
-            self._farewell = Farewell(now, self._count_received(), self._count_waiting(), timeout_s, patient=patient)
+            self._farewell = Farewell(
+                now,
+                self._count_received(),
+                self._count_waiting(),
+                timeout_s,
+                patient=patient,
+                hears=hears_after(self._ws),
+            )
 
     def _tend(self) -> float:
         """Check all time limits. Return the seconds until the next check."""

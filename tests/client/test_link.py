@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import logging
@@ -22,6 +23,8 @@ from websockets.uri import parse_uri
 from rpcclient import AsyncClient, Client
 from rpcclient.errors import ConnectionLost, DeadlineExceeded, InternalError, RemoteProtocolError, RpcError, TooLarge
 from rpcclient.sync.dial import Opened
+from rpcwire.aio.websocket import WebSocketLink
+from rpcwire.codec import codec_for
 from rpcwire.limits import LinkLimits
 from rpcwire.threads.link import SocketLink
 from rpcwire.threads.waiter import READABLE, Waiter
@@ -400,6 +403,53 @@ def test_a_side_that_does_not_close_is_dropped(pair: Any) -> None:
     ends = pair(close_timeout_s=0.1)
     ends.link.close(1000, "")
     assert ends.ended() == "the other side did not close in time"
+
+
+BROKEN = {"protocol": b"\xff\xff\xff\xff", "kind": b"\x81\x01x", "close": b"\x88\x02\x0f\xa0"}
+"""What ends a connection, as the other side sends it: no frame, a text among binary frames, a close with the code 4000."""
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_side_that_goes_on_after_the_end_is_dropped(pair: Any, kind: str) -> None:
+    """It reads nothing, and sends without end: that is no sign that it will read what waits."""
+    ends = pair(close_timeout_s=0.1)
+    ends.send(100_000)
+    ends.other.sendall(BROKEN[kind])
+
+    def flood() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                ends.other.sendall(bytes(65536))
+
+    flooding = threading.Thread(target=flood)
+    flooding.start()
+    try:
+        ends.ended()
+    finally:
+        ends.link.abort()
+        flooding.join()
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_an_asynchronous_link_drops_such_a_side_too(kind: str) -> None:
+    async def main() -> None:
+        own, other = socket.socketpair()
+        other.setblocking(False)
+        receiver, loop = Receiver(), asyncio.get_running_loop()
+        ws = ClientProtocol(parse_uri("ws://localhost/"), state=OPEN)
+        link = WebSocketLink(ws, LinkLimits(close_timeout_s=0.1), holds_reading=False)
+        await loop.create_connection(lambda: link, sock=own)
+        link.attach(receiver, codec_for("rpc.v1.msgpack"))
+        link.send([bytes(10_000_000)])
+        with other, pytest.raises(ConnectionError):
+            await loop.sock_sendall(other, BROKEN[kind])
+            async with asyncio.timeout(10):
+                while True:
+                    await loop.sock_sendall(other, bytes(65536))
+        while not receiver.lost:
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
 
 
 def test_a_bug_above_ends_the_connection_and_nothing_waits(pair: Any, caplog: pytest.LogCaptureFixture) -> None:

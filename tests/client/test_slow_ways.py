@@ -523,6 +523,9 @@ def test_farewells() -> None:
     assert not farewell.look(15.0, 10**6, 14.0)  # It still says that much comes in.
     assert farewell.look(10.0 + DELIVERY_S, 10**6, 10.0 + DELIVERY_S)
     assert farewell.look(20.0, 10**6, 14.0)
+    farewell = Farewell(0.0, 0, 10**6, 5.0, patient=True, hears=False)
+    assert not farewell.look(5.0, 10**5, 4.9)
+    assert farewell.look(10.0, 10**5, 9.9)
 
 
 def test_a_gauge_of_a_closed_socket() -> None:
