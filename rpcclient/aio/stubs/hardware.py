@@ -425,11 +425,13 @@ class AsyncHardware(AsyncStub):
         Parameters:
             sections: which; all where not given.
             interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
-            filter: names of metrics, without braces for all of a kind; ``*`` and ``?`` stand for anything.
+            filter: names of metrics, without braces for all of a kind; ``*`` and ``?`` stand for anything. At most
+                1,000 names, 32 of them with wildcards.
             on_change: leave out samples in which nothing has changed since the one before.
 
         Raises:
-            InvalidParams: the interval is shorter than the server allows, or the sections have no such metric.
+            InvalidParams: the interval is shorter than the server allows, the sections have no such metric, or the
+                filter is too long.
         """
         return self._stream(
             "subscribe", {"sections": sections, "interval_s": interval_s, "filter": filter, "on_change": on_change}
@@ -447,15 +449,15 @@ class AsyncHardware(AsyncStub):
         kept as their rates, and the host's own figures not at all.
 
         Parameters:
-            metrics: their names, as :meth:`subscribe` gives and takes them.
+            metrics: their names, as :meth:`subscribe` gives and takes them; at most 1,000, 32 of them with wildcards.
             start_s: from when on, in seconds since 1970, or, if negative, before now; an hour ago where not given.
             end_s: until when, likewise; now where not given.
             step_s: the time that each point is to cover, in seconds; as fine as is known where not given. The
                 server keeps less of what is older: such points cover more, as they say.
 
         Raises:
-            InvalidParams: there is no such metric, or it has no history; the time ends before it begins, or the server
-                keeps no history.
+            InvalidParams: there is no such metric, or it has no history; the time ends before it begins, the server
+                keeps no history, or the answer would have more than 131,072 points.
         """
         result: list[Series] = await self._call(
             "history", {"metrics": metrics, "start_s": start_s, "end_s": end_s, "step_s": step_s}

@@ -74,6 +74,7 @@ class HardwareCore(Service[HardwareConfig]):
         )
         self._serial = SerialPorts(self.inventory, self.config, self._worker)
         self.history_kept: History | None = None
+        self._history_in_turn = asyncio.Lock()
         self._recorder: asyncio.Task[None] | None = None
         if self.config.history:
             self.history_kept = History(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Annotated
 
 from pydantic import Field
@@ -14,9 +15,12 @@ from .core import HardwareCore, all_sections
 from .models import Sample, Section, Series, Snapshot
 from .sampling.fanout import closing
 from .sampling.metrics import WITHOUT_HISTORY, fits_any, has_history, known_paths, near_names
+from .sampling.patterns import Filter, first_places
 from .sampling.samples import SampleMaker
 
 _MOST_SERIES = 1000
+_MOST_POINTS = 131_072
+"""The most points in one answer: encoding so many takes a tenth of a second or two."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -53,16 +57,19 @@ class FollowingMethods(HardwareCore):
         Parameters:
             sections: which; all where not given.
             interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
-            filter: names of metrics, without braces for all of a kind; ``*`` and ``?`` stand for anything.
+            filter: names of metrics, without braces for all of a kind; ``*`` and ``?`` stand for anything. At most
+                1,000 names, 32 of them with wildcards.
             on_change: leave out samples in which nothing has changed since the one before.
 
         Raises:
-            InvalidParams: the interval is shorter than the server allows, or the sections have no such metric.
+            InvalidParams: the interval is shorter than the server allows, the sections have no such metric, or the
+                filter is too long.
         """
-        _check("filter", filter or ())
-        _check_sections(all_sections(sections), filter)
+        names = None if filter is None else _distinct("filter", filter)
+        _check("filter", names or {})
+        _check_sections(all_sections(sections), names)
         snapshots = self._sampler.follow(all_sections(sections), self._interval(interval_s))
-        return _samples(snapshots, None if filter is None else tuple(filter), self._samples, on_change=on_change)
+        return _samples(snapshots, None if names is None else Filter(names), self._samples, on_change=on_change)
 
     @method(permission="hardware.read", kind="read")
     async def history(
@@ -77,21 +84,22 @@ class FollowingMethods(HardwareCore):
         kept as their rates, and the host's own figures not at all.
 
         Parameters:
-            metrics: their names, as :meth:`subscribe` gives and takes them.
+            metrics: their names, as :meth:`subscribe` gives and takes them; at most 1,000, 32 of them with wildcards.
             start_s: from when on, in seconds since 1970, or, if negative, before now; an hour ago where not given.
             end_s: until when, likewise; now where not given.
             step_s: the time that each point is to cover, in seconds; as fine as is known where not given. The
                 server keeps less of what is older: such points cover more, as they say.
 
         Raises:
-            InvalidParams: there is no such metric, or it has no history; the time ends before it begins, or the server
-                keeps no history.
+            InvalidParams: there is no such metric, or it has no history; the time ends before it begins, the server
+                keeps no history, or the answer would have more than 131,072 points.
         """
         history = self.history_kept
         if history is None:
             raise InvalidParams("metrics: the server keeps no history: set services.hardware.history to true")
-        _check("metrics", metrics)
-        _check_history(metrics)
+        names = _distinct("metrics", metrics)
+        _check("metrics", names)
+        _check_history(names)
         now = time.time()
         start = now - 3600 if start_s is None else _moment(start_s, now)
         end = now if end_s is None else _moment(end_s, now)
@@ -100,7 +108,19 @@ class FollowingMethods(HardwareCore):
                 "end_s: the time ends before it begins",
                 errors=[{"loc": ["end_s"], "msg": "must not be before start_s"}],
             )
-        return history.query(metrics, start, end, step_s, _MOST_SERIES)
+        series_list: list[Series] = []
+        count = 0
+        async with self._history_in_turn:
+            for series in history.query(names, start, end, step_s, _MOST_SERIES):
+                count += len(series.points)
+                if count > _MOST_POINTS:
+                    raise InvalidParams(
+                        f"metrics: more than {_MOST_POINTS} points: ask for fewer metrics, less time, larger step_s",
+                        errors=[{"loc": ["metrics"], "msg": "too many points", "type": "value_error"}],
+                    )
+                series_list.append(series)
+                await asyncio.sleep(0)  # Others come between two metrics.
+        return series_list
 
     @method(permission="hardware.read", kind="read")
     async def history_metrics(self) -> list[str]:
@@ -108,13 +128,26 @@ class FollowingMethods(HardwareCore):
         return self.history_kept.names() if self.history_kept is not None else []
 
 
-def _check(field: str, patterns: Iterable[str]) -> None:
+def _distinct(field: str, names: list[str]) -> dict[str, int]:
+    """The names that a caller asks for, each once, and its place among the parameters.
+
+    Raises:
+        InvalidParams: there are too many, or one is too long.
+    """
+    try:
+        return first_places(names)
+    except ValueError as exc:
+        error = {"loc": [field], "msg": str(exc), "type": "value_error"}
+        raise InvalidParams(f"{field}: {exc}", errors=[error]) from None
+
+
+def _check(field: str, patterns: Mapping[str, int]) -> None:
     """Refuse names that no metric has.
 
     Raises:
         InvalidParams: a name fits no metric.
     """
-    for number, pattern in enumerate(patterns):
+    for pattern, number in patterns.items():
         near = near_names(pattern)
         if near is not None:
             hint = f"; did you mean {' or '.join(near)}?" if near else "; hardware.subscribe gives the names"
@@ -124,14 +157,14 @@ def _check(field: str, patterns: Iterable[str]) -> None:
             )
 
 
-def _check_history(patterns: Iterable[str]) -> None:
+def _check_history(patterns: Mapping[str, int]) -> None:
     """Refuse metrics that have no history.
 
     Raises:
         InvalidParams: a metric has none.
     """
-    paths = [path for path in known_paths() if has_history(path)]
-    for number, pattern in enumerate(patterns):
+    paths = {path for path in known_paths() if has_history(path)}
+    for pattern, number in patterns.items():
         if fits_any(pattern, paths):
             continue
         bare = pattern.partition("{")[0]
@@ -145,13 +178,13 @@ def _check_history(patterns: Iterable[str]) -> None:
         )
 
 
-def _check_sections(sections: Collection[Section], patterns: list[str] | None) -> None:
+def _check_sections(sections: Collection[Section], patterns: Mapping[str, int] | None) -> None:
     """Refuse a request that could never give a value.
 
     Raises:
         InvalidParams: the sections have no metrics, or none that fits one of the patterns.
     """
-    paths = [path for path in known_paths() if path.partition(".")[0] in sections]
+    paths = {path for path in known_paths() if path.partition(".")[0] in sections}
     if not paths:
         raise InvalidParams(
             f"sections: {', '.join(sorted(sections)) or 'none'}: nothing that has metrics; hardware.watch gives what "
@@ -163,7 +196,7 @@ def _check_sections(sections: Collection[Section], patterns: list[str] | None) -
             "filter: empty: leave it out for all metrics",
             errors=[{"loc": ["filter"], "msg": "must not be empty", "type": "value_error"}],
         )
-    for number, pattern in enumerate(patterns or ()):
+    for pattern, number in (patterns or {}).items():
         if not fits_any(pattern, paths):
             raise InvalidParams(
                 f"filter: {pattern[:80]!r} is no metric of the sections that were asked for "
@@ -177,11 +210,11 @@ def _moment(moment_s: float, now: float) -> float:
 
 
 async def _samples(
-    snapshots: AsyncIterator[Snapshot], patterns: tuple[str, ...] | None, maker: SampleMaker, *, on_change: bool
+    snapshots: AsyncIterator[Snapshot], chosen_by: Filter | None, maker: SampleMaker, *, on_change: bool
 ) -> AsyncIterator[Sample]:
     before: dict[str, float | None] | None = None
     async for snapshot in closing(snapshots):
-        sample = maker.sample(snapshot, patterns)
+        sample = maker.sample(snapshot, chosen_by)
         if on_change and sample.values == before:
             continue
         before = sample.values

@@ -104,6 +104,7 @@ def serve(tmp_path: Path) -> Serve:
             await server.start(listen=False)
             try:
                 async with AsyncClient(memory=server.connect_memory) as client:
+                    client.service_here = service  # type: ignore[attr-defined]
                     await scenario(client)
             finally:
                 await server.stop(grace_s=0)

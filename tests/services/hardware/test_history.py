@@ -38,9 +38,9 @@ def test_the_last_minute_finely_and_the_last_ten_coarsely() -> None:
     assert len(coarse) == 60 - 5
     assert (coarse[-1].min, coarse[-1].mean, coarse[-1].max) == (930.0, 934.5, 939.0)
     assert [p.mean for p in fine_too] == [float(s) for s in range(940, 1000)]
-    assert kept.query(["cpu.*"], end - 4, end, 1.0, 10)[0].points[0].mean == 995.0
-    assert kept.query(["cpu.*"], end - 40, end, 10.0, 10)[0].step_s == 10.0
-    assert kept.query(["memory"], START, end, None, 10) == []
+    assert next(kept.query(["cpu.*"], end - 4, end, 1.0, 10)).points[0].mean == 995.0
+    assert next(kept.query(["cpu.*"], end - 40, end, 10.0, 10)).step_s == 10.0
+    assert list(kept.query(["memory"], START, end, None, 10)) == []
 
 
 @pytest.mark.parametrize("up_s", [12, 40, 180, 360, 1080])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from rpcservices.hardware.models import Point, Series
 
-from .metrics import matches
+from .patterns import Filter
 from .rings import Ring
 
 
@@ -99,26 +99,24 @@ class History:
         return sorted(self.fine.names() | self.coarse.names())
 
     def query(
-        self, patterns: list[str], start_s: float, end_s: float, step_s: float | None, most_series: int
-    ) -> list[Series]:
-        """Return the points of some metrics.
+        self, patterns: Iterable[str], start_s: float, end_s: float, step_s: float | None, most_series: int
+    ) -> Iterator[Series]:
+        """Yield the points of some metrics, metric by metric: a caller that does other work in between holds up nobody.
 
         Parameters:
-            patterns: their names, as :func:`~.metrics.matches` takes them.
+            patterns: their names, as :class:`~.patterns.Filter` takes them.
             start_s, end_s: the piece of time, in seconds since 1970.
             step_s: the time that each point covers, in seconds; if ``None``, the finest that is kept.
             most_series: the most metrics to give.
         """
-        names = [name for name in self.names() if matches(name, patterns)]
-        series = []
+        names = list(filter(Filter(patterns).fits, self.names()))
         for name in names[:most_series]:
             points = self._points(name, start_s, end_s)
             if step_s is not None and step_s > self.fine.step_s:
                 points = join_points(points, step_s)
             point_list = list(points)
             if point_list:
-                series.append(Series(metric=name, step_s=min(point.step_s for point in point_list), points=point_list))
-        return series
+                yield Series(metric=name, step_s=min(point.step_s for point in point_list), points=point_list)
 
     def _points(self, name: str, start_s: float, end_s: float) -> Iterator[Point]:
         """Yield coarse points for the time before the oldest fine one, then the fine ones."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from functools import cache
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
 from rpcservices.hardware.models import Section, Snapshot
+
+from .patterns import Filter, has_wildcard
 
 Kind = Literal["gauge", "counter"]
 
@@ -49,6 +50,9 @@ COUNTERS = frozenset({
     "user", "system", "idle", "nice", "iowait", "irq", "softirq", "steal", "guest", "guest_nice", "cycle_count",
 })  # fmt: skip
 """The names of counters. (No gauge has one of these names.)"""
+
+_MOST_COMPARED = 200
+"""How many characters of an unknown name are compared with the names that there are."""
 
 WITHOUT_HISTORY: frozenset[Section] = frozenset({"host", "users"})
 """Sections that have no figures worth a history."""
@@ -176,26 +180,18 @@ def near_names(pattern: str) -> list[str] | None:
     """The names similar to a pattern that fits no metric of any machine; ``None`` if the pattern fits one."""
     if fits_any(pattern, known_paths()):
         return None
-    return get_close_matches(pattern.partition("{")[0], known_paths(), n=3)
+    return get_close_matches(pattern.partition("{")[0][:_MOST_COMPARED], known_paths(), n=3)
 
 
 def fits_any(pattern: str, paths: Collection[str]) -> bool:
     """Whether a metric of one of these paths can fit a pattern."""
     bare = pattern.partition("{")[0]
-    if any(matches(path, [bare]) for path in paths):
+    if bare in paths:
+        return True
+    if not has_wildcard(bare):
+        return any(path.startswith(f"{bare}.") for path in paths)
+    if any(map(Filter([bare]).fits, paths)):
         return True
     literal = re.split(r"[*?\[]", bare)[0]
     # The pattern may include the label in braces.
     return literal != bare and any(path.startswith(literal) for path in paths)
-
-
-def matches(name: str, patterns: Sequence[str] | None) -> bool:
-    """Whether a metric fits one of the patterns, by its name with or without the label in braces. ``*`` and ``?`` stand
-    for anything, and the name of a section for all its metrics."""
-    if patterns is None:
-        return True
-    bare = name.partition("{")[0]
-    return any(
-        fnmatchcase(name, pattern) or fnmatchcase(bare, pattern) or bare.startswith(f"{pattern}.")
-        for pattern in patterns
-    )

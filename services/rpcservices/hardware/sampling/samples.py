@@ -6,7 +6,8 @@ from collections import deque
 
 from rpcservices.hardware.models import Sample, Snapshot
 
-from .metrics import Metric, matches, metrics
+from .metrics import Metric, metrics
+from .patterns import Filter
 
 _MOST_KEPT = 16
 """How many samples and snapshots to keep: the number of intervals and filters that may be served in turn."""
@@ -19,12 +20,13 @@ class SampleMaker:
         self._metrics: deque[tuple[Snapshot, list[Metric]]] = deque(maxlen=_MOST_KEPT)
         self._samples: deque[tuple[Snapshot, tuple[str, ...] | None, Sample]] = deque(maxlen=_MOST_KEPT)
 
-    def sample(self, snapshot: Snapshot, patterns: tuple[str, ...] | None) -> Sample:
-        """Make the sample of the metrics that fit some patterns; of all metrics if ``None``."""
+    def sample(self, snapshot: Snapshot, chosen_by: Filter | None) -> Sample:
+        """Make the sample of the metrics that a filter chooses; of all metrics if ``None``."""
+        patterns = None if chosen_by is None else chosen_by.names
         for of_snapshot, of_patterns, sample in self._samples:
             if of_snapshot is snapshot and of_patterns == patterns:
                 return sample
-        chosen = [each for each in self._all(snapshot) if matches(each.name, patterns)]
+        chosen = [each for each in self._all(snapshot) if chosen_by is None or chosen_by.fits(each.name)]
         sample = Sample(
             t_mono_s=snapshot.t_mono_s,
             t_wall_s=snapshot.t_wall_s,
