@@ -150,8 +150,10 @@ def revoke(name: str, config_file: Path | None) -> None:
 @config_option
 @_reports_errors
 def rotate(name: str, overlap: str, expires: str | None, config_file: Path | None) -> None:
-    """Make a new token in place of an old one, with its role and networks, and print it once. From now on, it is valid
-    for as long as the old one was."""
+    """Make a new token in place of an old one, with its role and networks, and print it once.
+
+    Without --expires, the new token gets as long a life as the old one had, counted from now.
+    """
     now = time.time()
     overlap_s = parse_duration(overlap)
     until = None if expires is None else parse_expiry(expires, now)
@@ -175,7 +177,7 @@ def change(
     any_network: bool,
     config_file: Path | None,
 ) -> None:
-    """Give a token another role, another expiry or other networks. Whoever has it keeps it."""
+    """Give a token another role, another expiry or other networks. The token itself stays the same."""
     if networks and any_network:
         raise TokenError("--network and --any-network contradict each other: give one of them")
     if role is None and expires is None and not networks and not any_network:
