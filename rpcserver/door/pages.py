@@ -26,6 +26,9 @@ logger = logging.getLogger("rpcserver.door.pages")
 HEALTH_TIMEOUT_S = 5.0
 """How long one service may take to report its health, in seconds."""
 
+PAGE_TIMEOUT_S = 30.0
+"""How long a service may take to make a page, in seconds. Nothing else bounds how many clients wait for pages."""
+
 
 class Replier(Protocol):
     """Sends the answer to the client that has asked."""
@@ -111,10 +114,16 @@ class Pages:
 
     async def _show(self, path: str, head: bool) -> Response:
         page = self._service_pages[path]
+        limit = asyncio.timeout(PAGE_TIMEOUT_S)
+        extra = about("", is_known=False)
         try:
-            text = await page.render()
+            async with limit:
+                text = await page.render()
         except Exception:
-            logger.exception("the page %s failed", path, extra=about("", is_known=False))
+            if limit.expired():
+                logger.error("the page %s was not made within %g s", path, PAGE_TIMEOUT_S, extra=extra)  # noqa: TRY400 - says all
+                return respond(503, f"the page was not made within {PAGE_TIMEOUT_S:g} s; try again later\n", head=head)
+            logger.exception("the page %s failed", path, extra=extra)
             return respond(500, "the page failed; see the server's log\n", head=head)
         return respond(200, text, content_type=page.content_type, head=head)
 

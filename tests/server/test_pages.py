@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from rpcserver import Page, Service, method
+from rpcserver.door import pages
 from rpcserver.door.pages import pages_of
 
 TOKEN = "a-token-for-the-tests"
@@ -61,6 +63,33 @@ def test_pages(tools: Any) -> None:
             assert b"/view" in body
 
     tools.run(main())
+
+
+class Slow(Service):
+    """Has a page that is never made."""
+
+    @method()
+    async def view(self) -> str:
+        """Look."""
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    def http_pages(self) -> Mapping[str, Page]:
+        return {"/slow": Page(self.view, permission=None)}
+
+
+def test_a_page_that_is_never_made(
+    tools: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever asks for it again and again would otherwise use up the server's descriptors."""
+    monkeypatch.setattr(pages, "PAGE_TIMEOUT_S", 0.01)
+
+    async def main() -> None:
+        async with tools.serve(Slow()) as server:
+            status, _, body = await tools.http(server, "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (status, body) == (503, b"the page was not made within 0.01 s; try again later\n")
+
+    tools.run(main())
+    assert "the page /slow was not made within 0.01 s" in caplog.text
 
 
 def test_pages_that_cannot_be() -> None:
