@@ -429,3 +429,11 @@ class NamedTokens:
     def note_use(self, principal: Principal) -> None:
         """Note that somebody has authenticated by a named token."""
         self.uses[principal.credential] = self._clock()
+
+    def forget_uses(self, uses: Mapping[str, float]) -> None:
+        """Forget when tokens were used, because that is written down. Later uses stay.
+
+        Parameters:
+            uses: the times that are written down, by the ids of tokens.
+        """
+        self.uses = {token_id: at for token_id, at in self.uses.items() if at != uses.get(token_id)}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from rpcserver.config import ConfigError
 
@@ -66,8 +67,9 @@ class TokenWatch:
             self._read()
         if self._tokens.uses and loop.time() >= self._next_write_s and self._writing is None:
             self._next_write_s = loop.time() + WRITE_EVERY_S
-            self._writing = loop.run_in_executor(None, self._write_uses)
-            self._writing.add_done_callback(self._on_written)
+            uses = self._tokens.uses.copy()
+            self._writing = loop.run_in_executor(None, self._write, uses)
+            self._writing.add_done_callback(partial(self._on_written, uses))
 
     def _read(self) -> None:
         try:
@@ -102,18 +104,18 @@ class TokenWatch:
         if time.time() >= at:
             self._on_change()
 
-    def _write_uses(self) -> None:
-        """Write down when tokens were used. Whatever somebody has changed meanwhile stays so."""
-        uses = self._tokens.uses.copy()
+    def _write(self, uses: Mapping[str, float]) -> None:
+        """Write down when tokens were used, in another thread. Whatever somebody has changed meanwhile stays so."""
         self._file.update(lambda tokens: tokens.with_uses(uses))
-        for token_id, used_s in uses.items():
-            if self._tokens.uses.get(token_id) == used_s:
-                del self._tokens.uses[token_id]
 
-    def _on_written(self, writing: asyncio.Future[None]) -> None:
+    def _on_written(self, uses: Mapping[str, float], writing: asyncio.Future[None]) -> None:
         self._writing = None
-        if not writing.cancelled() and (exc := writing.exception()) is not None:
+        if writing.cancelled():
+            return
+        if (exc := writing.exception()) is not None:
             logger.warning("when tokens were used cannot be written down: %s", exc)
+        else:
+            self._tokens.forget_uses(uses)
 
     async def stop(self) -> None:
         """Look no more, and write down when tokens were used."""
@@ -124,7 +126,7 @@ class TokenWatch:
         if self._writing is not None:
             await asyncio.wait([self._writing])
         if self._tokens.uses:
-            try:
-                await asyncio.get_running_loop().run_in_executor(None, self._write_uses)
-            except ConfigError as exc:
-                logger.warning("when tokens were used cannot be written down: %s", exc)
+            uses = self._tokens.uses.copy()
+            writing = asyncio.get_running_loop().run_in_executor(None, self._write, uses)
+            await asyncio.wait([writing])
+            self._on_written(uses, writing)

@@ -234,8 +234,7 @@ def test_a_note_of_use_never_loses_a_revocation(tmp_path: Path) -> None:
 
     def use() -> None:
         for token in known.known.tokens:
-            known.note_use(token.principal)
-            watch._write_uses()
+            watch._write({token.id: NOW})
 
     user = threading.Thread(target=use)
     user.start()
@@ -244,7 +243,6 @@ def test_a_note_of_use_never_loses_a_revocation(tmp_path: Path) -> None:
     user.join()
     assert {token.state for token in file.read().tokens} == {"revoked"}
     assert len(file.read().tokens) == len(names)
-    assert not known.uses
 
 
 def test_a_note_of_use_is_no_change_of_rights(tmp_path: Path) -> None:
@@ -256,8 +254,7 @@ def test_a_note_of_use_is_no_change_of_rights(tmp_path: Path) -> None:
     async def main() -> None:
         watch = TokenWatch(file, known, lambda: changes.append(known.known))
         watch.start()
-        known.note_use(known.known.tokens[0].principal)
-        watch._write_uses()
+        watch._write({known.known.tokens[0].id: NOW})
         watch._look()
         assert known.known.tokens[0].last_used == NOW and not changes
         file.update(lambda tokens: tokens.change("ci", NOW, role="other"))
@@ -266,6 +263,28 @@ def test_a_note_of_use_is_no_change_of_rights(tmp_path: Path) -> None:
         await watch.stop()
 
     asyncio.run(main())
+
+
+def test_a_use_that_comes_while_an_earlier_one_is_written_down(tmp_path: Path) -> None:
+    file, clock = TokenFile(tmp_path), [NOW]
+    make(file)
+    known = NamedTokens(lambda: clock[0])
+
+    async def main() -> None:
+        watch = TokenWatch(file, known, lambda: None)
+        watch.start()
+        (token,) = known.known.tokens
+        known.note_use(token.principal)
+        earlier = known.uses.copy()
+        clock[0] += 1
+        known.note_use(token.principal)
+        known.forget_uses(earlier)
+        assert known.uses == {token.id: NOW + 1}
+        await watch.stop()
+        assert not known.uses
+
+    asyncio.run(main())
+    assert file.read().tokens[0].last_used == NOW + 1
 
 
 def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
