@@ -271,7 +271,8 @@ class Service(Generic[_ConfigT]):
     async def reconsider_caller(self, name: str, principal: Principal | None, before: float) -> None:
         """Called when the credentials of somebody have ended or may have got another role, and at the start for each
         name whose credentials the server keeps. The service ends what it keeps for them without a connection, if they
-        may have it no more. The server itself ends their connections.
+        may have it no more. The server itself ends their connections. It cancels this method after some seconds, since
+        other callers wait.
 
         Parameters:
             name: their name.
