@@ -18,7 +18,13 @@ from .lines import CallLine, Times, encode_line, write_call, write_id
 FIELDS = 5
 """How many values a call has in :class:`Calls`."""
 
-MOST_CALLS = 128
+FIRST_CALLS = 16
+"""The calls of a line for which room is reserved when it begins. It is reserved in growing steps."""
+
+STEP = 4
+"""By how much each step is larger than the one before."""
+
+MOST_CALLS = 512
 """The most calls of one line."""
 
 CALL_BYTES = 384
@@ -39,15 +45,24 @@ class Calls(list[Any]):
         client: who has called, and from where: an object of JSON.
         method: the method's full name.
         on_end: called when the line is made.
+
+    Attributes:
+        limit: the length of the list at which more room must be reserved, or the line be made.
     """
 
-    __slots__ = ("client", "method", "on_end")
+    __slots__ = ("client", "limit", "method", "on_end")
 
     def __init__(self, client: Raw, method: str, on_end: Callable[[], object]) -> None:
         super().__init__()
         self.client = client
         self.method = method
         self.on_end = on_end
+        self.limit = FIRST_CALLS * FIELDS
+
+    @property
+    def reserved_bytes(self) -> int:
+        """The room that is reserved for the line, in bytes."""
+        return self.limit // FIELDS * CALL_BYTES
 
 
 class CallsLine(msgspec.Struct, gc=False, eq=False, omit_defaults=True):

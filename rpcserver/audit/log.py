@@ -103,6 +103,7 @@ class Log:
             Whether it was added.
         """
         if not self._has_room(len(line)):
+            self.count_lost()
             return False
         self._add_in_any_case(line)
         if self._timer is None:
@@ -110,12 +111,12 @@ class Log:
         return True
 
     def reserve(self, size_bytes: int) -> bool:
-        """Reserve room for a line that is made before the next flush, or count it as lost if no more may wait.
+        """Reserve room for a line that is made before the next flush. A quarter of all room may be reserved.
 
         Returns:
-            Whether there is room.
+            Whether there is so much room.
         """
-        if not self._has_room(size_bytes):
+        if self._reserved_bytes + size_bytes > self._config.buffer_bytes // 4 or not self._has_room(size_bytes):
             return False
         self._reserved_bytes += size_bytes
         if self._timer is None:
@@ -144,13 +145,14 @@ class Log:
         self._pending_bytes += len(line)
 
     def _has_room(self, size_bytes: int) -> bool:
-        if not self._is_closed and self._waiting_bytes + size_bytes <= self._config.buffer_bytes:
-            return True
+        return not self._is_closed and self._waiting_bytes + size_bytes <= self._config.buffer_bytes
+
+    def count_lost(self) -> None:
+        """Count an event that has no line, because no more may wait."""
         if not self._lost_now:
             self._lost_at_ns = time.monotonic_ns()
         self._lost_now += 1
         self.lost += 1
-        return False
 
     @property
     def next_seq(self) -> int:

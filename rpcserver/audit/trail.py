@@ -28,7 +28,7 @@ from rpcwire.events import IncomingCall, NotificationReceived
 from rpcwire.outcomes import Outcome, Subject
 from rpcwire.registry import Offer, Registry
 
-from .calls import CALL_BYTES, FIELDS, MOST_CALLS, Calls, Large, ParamsColumns, shorten, write_calls
+from .calls import CALL_BYTES, FIELDS, MOST_CALLS, STEP, Calls, Large, ParamsColumns, shorten, write_calls
 from .levels import level_of
 from .lines import CallLine, Times, quote, quote_raw, write_call, write_id
 from .log import Log
@@ -45,9 +45,6 @@ MOST_STARTED = 4096
 
 OPEN_WHILE_REFUSING = frozenset({"rpc.hello", "rpc.authenticate", "rpc.ping", "rpc.discover", "rpc.services"})
 """The methods that may be called while calls are refused because the audit log cannot be written."""
-
-GROWING_BYTES = MOST_CALLS * CALL_BYTES
-"""The room that is reserved for a line about calls, in bytes."""
 
 _FULL = MOST_CALLS * FIELDS
 
@@ -131,7 +128,6 @@ class Trail:
         self._loop = asyncio.get_running_loop()
         self._started: list[OpenCall] = []
         self._growing: dict[int, Calls] = {}
-        self._most_growing = max(config.buffer_bytes // 4 // GROWING_BYTES, 1)
         self._strangers = Strangers()
         self._strangers_timer: asyncio.TimerHandle | None = None
         self._times = Times()
@@ -195,8 +191,8 @@ class Trail:
                         if len(note) > SMALL_BYTES:
                             note = Large(len(note), self.keep(call.method, note, None))
                     calls += (call.id, call.arrived_ns, monotonic_ns(), sent_bytes, note)
-                    if len(calls) >= _FULL:
-                        self._end_line(calls)
+                    if len(calls) >= calls.limit:
+                        self._grow(calls)
                     return
             self._note_answered(connection, call, sent_bytes)
         except Exception:
@@ -233,17 +229,26 @@ class Trail:
             return
         calls = caller.calls.get(method)
         if calls is None:
-            if len(self._growing) >= self._most_growing:
+            calls = Calls(caller.client, method, partial(caller.calls.pop, method))
+            if not self.log.reserve(calls.reserved_bytes):
                 self._end_lines()
-            if not self.log.reserve(GROWING_BYTES):
-                return
-            calls = caller.calls[method] = Calls(caller.client, method, partial(caller.calls.pop, method))
-            self._growing[id(calls)] = calls
+                if not self.log.reserve(calls.reserved_bytes):
+                    self.log.count_lost()
+                    return
+            caller.calls[method] = self._growing[id(calls)] = calls
         note = call.params_note
         if call.received_bytes and type(note) is not bytes:
             note = Large(call.received_bytes, note)
         calls += (call.id, call.arrived_ns, ended_ns, sent_bytes, note)
-        if len(calls) >= _FULL:
+        if len(calls) >= calls.limit:
+            self._grow(calls)
+
+    def _grow(self, calls: Calls) -> None:
+        """Reserve room for more calls in a line, or make the line if it is full or there is no room."""
+        limit = min(calls.limit * STEP, _FULL)
+        if limit > calls.limit and self.log.reserve((limit - calls.limit) // FIELDS * CALL_BYTES):
+            calls.limit = limit
+        else:
             self._end_line(calls)
 
     def _end_line(self, calls: Calls) -> None:
@@ -251,7 +256,7 @@ class Trail:
         calls.on_end()
         del self._growing[id(calls)]
         name = self._methods.get(calls.method) or quote_raw(calls.method)
-        self.log.append_reserved(write_calls(calls, name, self._times, self._describe_params), GROWING_BYTES)
+        self.log.append_reserved(write_calls(calls, name, self._times, self._describe_params), calls.reserved_bytes)
 
     def _end_lines(self) -> None:
         """Make the lines of all calls that were answered."""
