@@ -452,9 +452,8 @@ class ServerLink(WebSocketLink):
         if refusal is not None:
             return self._log_refusal(refusal, head=http_request.is_head)
         if http_request.method not in ("GET", "HEAD"):
-            return respond(
-                405, f"{http_request.method[:20]} is not for this port: use GET or HEAD\n", Allow="GET, HEAD"
-            )
+            method = printable(http_request.method, 20)
+            return respond(405, f"{method} is not for this port: use GET or HEAD\n", Allow="GET, HEAD")
         if not http_request.wants_websocket:
             self.finish_reading()
         elif http_request.path != "/":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -533,6 +534,41 @@ def test_paths(tools: Any, path: str, status: int) -> None:
             if path != "/":
                 got, _, _ = await tools.http(server, tools.upgrade(server).replace(b"GET / ", f"GET {path} ".encode()))
                 assert got == 404
+
+    tools.run(main())
+
+
+OBEYED = "\x1b[2J\x07"
+ECHOED = {
+    "method": {"first": f"X{OBEYED} / HTTP/1.1"},
+    "target": {"first": f"GET /{OBEYED} HTTP/1.1"},
+    "version": {"first": f"GET / HTTP/{OBEYED}"},
+    **{
+        name: {"field": f"{name}: {OBEYED}"}
+        for name in (
+            "Host", "Origin", "Authorization", "Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version",
+            "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "RPC-Message-Bytes", "Content-Length",
+            "Transfer-Encoding", "X-Forwarded-For", "Forwarded", f"X{OBEYED}",
+        )
+    },
+}  # fmt: skip
+"""Every place of a request, with text that a terminal would obey."""
+
+
+@pytest.mark.parametrize("place", ECHOED)
+def test_no_answer_has_what_a_terminal_would_obey(tools: Any, place: str) -> None:
+    first, field = ECHOED[place].get("first", "GET / HTTP/1.1"), ECHOED[place].get("field", "X: y")
+
+    async def main() -> None:
+        async with tools.serve(listen={"trusted_proxies": ["127.0.0.1"]}) as server:
+            for line in (first, first.replace("GET /", "HEAD /"), first.replace("GET /", "GET /healthz")):
+                for upgrade in ("", "Upgrade: websocket\r\nConnection: Upgrade\r\n"):
+                    raw = await tools.raw(server)
+                    await raw.send(f"{line}\r\nHost: localhost\r\n{upgrade}{field}\r\n\r\n".encode())
+                    answer = await raw.rest()
+                    assert answer.startswith(b"HTTP/1.1 ")
+                    assert not re.search(rb"[^\r\n\x20-\x7e]", answer), answer
+                    await raw.close()
 
     tools.run(main())
 
