@@ -12,8 +12,8 @@ MANY_ROWS = 2_000
 MANY_BYTES = 512 * 1024
 """About how many bytes one call has; a server takes messages of 1 MiB in JSON unless configured otherwise."""
 _NODE_BYTES = 32
-"""What each value and each name counts for besides its bytes. So a call has half as many of them, at most, as a server
-takes in a message unless configured otherwise: 32,768."""
+"""What each value and each name counts for besides its bytes. So a call has fewer of them than a server takes in
+a message unless configured otherwise: 20,480."""
 _TAGGED_BYTES = 4 * _NODE_BYTES
 """What a value counts for that JSON has no form of its own for: the wire writes an object around it."""
 

@@ -31,7 +31,7 @@ from rpcwire.values.unsendable import Unsendable, unsendable
 from rpcwire.values.wiretypes import WireType
 
 from .codec import Codec
-from .errors import InvalidParams, describe_fields, field_errors
+from .errors import FIELD_ERRORS, InvalidParams, describe_fields, field_errors
 from .limits import BODY_LEVELS, ID_CHARACTERS
 from .secret import is_secret
 from .sending import UNSENDABLE, raise_interruption
@@ -143,17 +143,28 @@ class Contract:
         self._params = _ParamsType(self.parameters, where)
         self._by_keyword = self.context_name is not None or bool(self.stream_parameters)
 
-    def load_params(self, raw: Raw | bytes | None, codec: Codec) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def load_params(
+        self, raw: Raw | bytes | None, codec: Codec, *, is_large: bool = False
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Read positional and keyword arguments from ``params``, an array or an object. A stream's argument is a
         :class:`StreamReference`. If an injected parameter or a stream is among them, all are keyword arguments.
+
+        Parameters:
+            raw: the parameters; ``None`` if there are none.
+            codec: the form of the wire.
+            is_large: whether they are large, and the work that they cause must be bounded
+                (:meth:`~rpcwire.values.wiretypes.WireType.load_large`).
 
         Raises:
             InvalidParams: the parameters do not fit; ``errors`` names each field.
         """
         try:
-            args, kwargs = self._params.load(b"{}" if raw is None else raw, codec)
+            if is_large and raw is not None:
+                args, kwargs = self._params.load_large(raw, codec)
+            else:
+                args, kwargs = self._params.load(b"{}" if raw is None else raw, codec)
         except ValidationError as exc:
-            errors = self._name_parameters(field_errors(exc))
+            errors = self._name_parameters(self._params.describe_errors(exc, raw, codec))
             raise InvalidParams(f"invalid parameters: {describe_fields(errors)}", errors=errors) from None
         except ValueError as exc:
             raise InvalidParams(f"invalid parameters: {exc}") from None
@@ -265,6 +276,26 @@ class _ParamsType(WireType):
 
     def load(self, raw: Raw | bytes, codec: Codec) -> Any:
         return super().load(b"\x80" if raw == b"{}" and codec.packed else raw, codec)
+
+    def describe_errors(self, exc: ValidationError, raw: Raw | bytes | None, codec: Codec) -> list[dict[str, Any]]:
+        """Describe the errors of some parameters. Of very many only the first is described: to describe them takes
+        several times as long as to find them, and a frame has room for hundreds of calls with hundreds of them.
+
+        Parameters:
+            exc: all errors.
+            raw: the parameters.
+            codec: the form of the wire.
+        """
+        if raw is None or exc.error_count() <= FIELD_ERRORS:
+            return field_errors(exc)
+        try:
+            self.load_large(raw, codec)
+        except ValidationError as first:
+            more = {"loc": [], "msg": "and more values are wrong", "type": "too_many_errors"}
+            return [*field_errors(first)[:FIELD_ERRORS], more]
+        except ValueError:
+            pass
+        return field_errors(exc)
 
     def dump(self, value: Any, codec: Codec, around: int = BODY_LEVELS) -> bytes:
         try:

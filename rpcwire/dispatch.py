@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from msgspec import UNSET, Raw
 
-from rpcwire.values.wiretypes import WireType, load_upload
+from rpcwire.values.wiretypes import LARGE_BYTES, WireType, load_upload
 
 from .boundary import to_rpc_error, unsendable_answer
 from .codec import Codec
@@ -202,7 +202,10 @@ class Dispatch:
                 raise self._unknown_method(method)
             if message.large_bytes:
                 _check_size(offer, message.large_bytes)
-            args, kwargs = offer.contract.load_params(message.params, codec)
+                is_large = message.large_bytes > LARGE_BYTES
+                args, kwargs = offer.contract.load_params(message.params, codec, is_large=is_large)
+            else:
+                args, kwargs = offer.contract.load_params(message.params, codec)
             if offer.guard is not None:
                 assert connection.principal is not None
                 offer.guard(connection.principal, offer.contract.name_arguments(args, kwargs))

@@ -57,7 +57,7 @@ limit, the answer to a frame of many tiny wrong messages would be hundreds of ti
 MESSAGE_BYTES_HEADER = "RPC-Message-Bytes"
 """The header of the handshake in which each side names the largest message that it accepts, in bytes."""
 
-MESSAGE_NODES = 32 * 1024
+MESSAGE_NODES = 20 * 1024
 """The most values, names, arrays and objects in a message that a server accepts: a message of as many bytes cannot have
 more, and so need not be counted."""
 

@@ -9,6 +9,12 @@ from .skimming import LEAF_SIZES, step
 
 _SIGNS = b",:[{"
 _QUOTE, _BACKSLASH = b'"', b"\\"
+TEXT_BYTES = 1024
+"""The bytes of a long text in MessagePack that take as long to decode as a value."""
+_LONG_TEXTS = frozenset({0xDA, 0xDB})
+_LAST_SHORT = 0x9F
+_SHORT_COUNTS = [(first & 0x0F) * (2 if first <= 0x8F else 1) - 1 for first in range(_LAST_SHORT + 1)]
+"""What a short map or array, by its first byte, adds to the number of objects that follow."""
 _PIECE_BYTES = 64 * 1024
 """How much to read at once: a message that is far too large is refused after its first pieces."""
 
@@ -44,7 +50,8 @@ def has_more_json_nodes(data: bytes, most: int) -> bool:
 
 
 def has_more_packed_nodes(data: bytes, most: int) -> bool:
-    """Return whether MessagePack has more than ``most`` objects: values, keys, arrays and maps.
+    """Return whether MessagePack has more than ``most`` objects: values, keys, arrays and maps. A text counts for one
+    more for each :data:`TEXT_BYTES`.
 
     Parameters:
         data: the MessagePack, which need not be valid.
@@ -55,13 +62,22 @@ def has_more_packed_nodes(data: bytes, most: int) -> bool:
         while pending:
             if pending > most - count:
                 return True
-            if size := LEAF_SIZES[data[at]]:
+            first = data[at]
+            if size := LEAF_SIZES[first]:
                 at += size
                 pending -= 1
+            elif first <= _LAST_SHORT:
+                at += 1
+                pending += _SHORT_COUNTS[first]
             else:
-                at, inner = step(data, at)
+                end, inner = step(data, at)
                 pending += inner - 1
+                if first in _LONG_TEXTS:
+                    count += (end - at) // TEXT_BYTES
+                at = end
             count += 1
+        if count > most:
+            return True
     except (IndexError, struct.error):
         pass  # The data end too early: they cannot be decoded.
     return False

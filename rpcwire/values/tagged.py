@@ -20,7 +20,9 @@ import base64
 import binascii
 import datetime as dt
 import math
-from collections.abc import Callable, Collection, Mapping
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import Annotated, Any
@@ -29,6 +31,12 @@ from uuid import UUID
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from .hashing import check_hashes
+
+TEXT_BYTES = 1024 * 1024
+"""The most characters of all long numbers in one large body of a caller. To read a number of thousands of digits takes
+as long as hundreds of other values."""
 
 SAFE_INTEGER = 2**53 - 1
 """The largest integer that every JSON implementation reads exactly (RFC 8259, section 6)."""
@@ -179,12 +187,39 @@ def _unit_of(value: Any, name: str) -> str:
     return str(unit)
 
 
+class _Budget(threading.local):
+    """The characters of long numbers that the body which this thread reads may still have."""
+
+    left: float = math.inf
+
+
+_budget = _Budget()
+
+
+@contextmanager
+def bounded_texts() -> Iterator[None]:
+    """Allow :data:`TEXT_BYTES` characters of long numbers within this block."""
+    _budget.left = TEXT_BYTES
+    try:
+        yield
+    finally:
+        _budget.left = math.inf
+
+
+def _spend(characters: int) -> None:
+    _budget.left -= characters
+    if _budget.left < 0:
+        raise ValueError(f"long numbers have more than {TEXT_BYTES} characters in one call: send less at once")
+
+
 def _text(load: Callable[[str], Any]) -> Callable[[Any], Any]:
     """Make a loader that accepts only a string."""
 
     def load_checked(data: Any) -> Any:
         if not isinstance(data, str):
             raise TypeError("must be a string")
+        if len(data) > _SHORT:
+            _spend(len(data))
         return load(data)
 
     return load_checked
@@ -213,10 +248,31 @@ def _load_duration(parts: list[Any]) -> dt.timedelta:
     return dt.timedelta(*parts)
 
 
+_SHORT = 64
+"""Texts up to this length take no longer than other values: they are not counted."""
+_FEW = 64
+"""A set of so few members is made at once, whatever their hashes are."""
+
+
+def _set(kind: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
+    """Make a loader of a set of this kind."""
+
+    def load(items: list[Any]) -> Any:
+        members = [from_tagged(item) for item in items]
+        if len(members) > _FEW:
+            check_hashes(members)
+        return kind(members)
+
+    return load
+
+
 def _load_map(pairs: list[Any]) -> dict[Any, Any]:
     if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs):
         raise ValueError("must be pairs")
-    return {from_tagged(key): from_tagged(item) for key, item in pairs}
+    keys = [from_tagged(key) for key, _ in pairs]
+    if len(keys) > _FEW:
+        check_hashes(keys)
+    return dict(zip(keys, [from_tagged(item) for _, item in pairs], strict=True))
 
 
 _LOAD: dict[str, Callable[[Any], Any]] = {
@@ -230,10 +286,14 @@ _LOAD: dict[str, Callable[[Any], Any]] = {
     "$duration": _items(_load_duration),
     "$uuid": _text(UUID),
     "$tuple": _items(lambda v: tuple(from_tagged(i) for i in v)),
-    "$set": _items(lambda v: {from_tagged(i) for i in v}),
-    "$frozenset": _items(lambda v: frozenset(from_tagged(i) for i in v)),
+    "$set": _items(_set(set)),
+    "$frozenset": _items(_set(frozenset)),
     "$map": _items(_load_map),
 }
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None), bytes})
+"""Types of data that stand for themselves."""
 
 
 def from_tagged(data: Any) -> Any:
@@ -242,8 +302,11 @@ def from_tagged(data: Any) -> Any:
     Raises:
         ValueError: a tag is unknown, or its body is not allowed.
     """
+    kind = type(data)
+    if kind in _PLAIN:
+        return data
     if isinstance(data, list):
-        return [from_tagged(item) for item in data]
+        return [item if type(item) in _PLAIN else from_tagged(item) for item in data]
     if not isinstance(data, dict):
         return data
     if len(data) == 1:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from msgspec import Raw
@@ -22,8 +23,9 @@ from rpcwire.errors import InvalidParams, RemoteProtocolError, describe_fields, 
 from rpcwire.limits import BODY_LEVELS, MAX_DIGITS
 from rpcwire.sending import UNSENDABLE, raise_interruption
 
+from .guarding import guard_schema
 from .packing import AS_BYTES, pack, unpack
-from .tagged import AS_TAGGED, depth_mark
+from .tagged import AS_TAGGED, bounded_texts, depth_mark
 from .unsendable import spent_generator, unsendable
 
 WIRE_CONFIG: CoreConfig = {
@@ -85,6 +87,9 @@ def _kinds(schema: Any, *, for_writing: bool = False) -> set[str]:
             kinds |= _kinds(item, for_writing=for_writing)
     return kinds
 
+
+LARGE_BYTES = 16 * 1024
+"""The size up to which a body has no room for more work than its loop can bear."""
 
 _DISTINCT = frozenset({"str", "int", "uuid", "date", "datetime", "time", "bool"})
 """Types whose values have different names if they differ."""
@@ -167,6 +172,7 @@ class WireType:
 
     def _set_schema(self, schema: CoreSchema, write_schema: CoreSchema | None = None) -> None:
         to_read: CoreSchema = _add_config(schema)
+        self._to_read = to_read
         kinds, write_kinds = _kinds(to_read), _kinds(to_read, for_writing=True)
         self._walk = bool(write_kinds & _OPEN) or "datetime" in write_kinds
         self._checks_depth = bool(kinds & (_OPEN | {"tagged"})) or _is_recursive(to_read)
@@ -229,6 +235,23 @@ class WireType:
         """Make plain data of a value, as for JSON."""
         return self._serializer.to_python(value, mode="json", by_alias=True)
 
+    @cached_property
+    def _guarded(self) -> SchemaValidator:
+        """Validates large bodies."""
+        return SchemaValidator(guard_schema(self._to_read), WIRE_CONFIG, _use_prebuilt=False)
+
+    def load_large(self, raw: Raw | bytes, codec: Codec) -> Any:
+        """Do the same as :meth:`load`, in time that grows with the size of the body (:mod:`.guarding`). Of many wrong
+        members of a list, the error names the first only.
+
+        Raises:
+            pydantic.ValidationError, ValueError: as of :meth:`load`.
+        """
+        with bounded_texts():
+            if codec.packed:
+                return self._guarded.validate_python(unpack(raw, checks_depth=self._checks_depth))
+            return self._guarded.validate_json(bytes(raw))
+
     def load(self, raw: Raw | bytes, codec: Codec) -> Any:
         """Decode and validate a body.
 
@@ -265,7 +288,7 @@ def load_upload(kind: WireType, raw: Raw | bytes, codec: Codec, name: str) -> An
         InvalidParams: the item is not of this type.
     """
     try:
-        return kind.load(raw, codec)
+        return (kind.load_large if len(memoryview(raw)) > LARGE_BYTES else kind.load)(raw, codec)
     except ValidationError as exc:
         errors = field_errors(exc, prefix=(name,))
         raise InvalidParams(f"an item does not fit: {describe_fields(errors)}", errors=errors, executed="yes") from None

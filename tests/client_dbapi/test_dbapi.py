@@ -280,7 +280,7 @@ def test_a_lost_connection_stays_lost(connect, table, live):
 
 @pytest.mark.parametrize("form", ["jsonrpc", "rpc.v1.msgpack"])
 def test_sets_of_parameters_are_sent_in_messages_that_a_server_takes(form):
-    """A server takes messages of 1 MiB in JSON, and of 32,768 values and names."""
+    """A server takes messages of 1 MiB in JSON, and of 20,480 values and names."""
     codec, day = codec_for(form), dt.datetime(2026, 11, 23)
     contract = Contract(Database.executemany, injected=Context)
     for row in (

@@ -388,7 +388,7 @@ def test_a_message_in_json_is_smaller_than_one_in_messagepack(tools: Any, subpro
             await raw.send(tools.upgrade(server, Sec_WebSocket_Protocol=subprotocol))
             head = await raw.head()
             assert b"\r\nRPC-Message-Bytes: %d\r\n" % most in head
-            assert b"\r\nRPC-Message-Nodes: 32768\r\n" in head
+            assert b"\r\nRPC-Message-Nodes: 20480\r\n" in head
             await raw.send(echo(most))
             assert len((await raw.frame())[1]) > most - 200
             await raw.send(echo(most + 200))
