@@ -1,4 +1,5 @@
-"""Decides whether a token may be sent to what is at the other end of a socket.
+"""Decides whether a token may be sent to what is at the other end of a socket, and whether that may call services of
+the client: such calls tell a program what to do, so that it matters as much who may make them.
 
 A token leaves only over TLS that verifies the server, or to a listener of which the kernel says that it belongs to the
 user who runs this process, or to root. Whoever else listens on a port of this machine, or has put a Unix socket into an
@@ -81,6 +82,29 @@ def check_listener(sock: socket.socket, target: Target) -> None:
         _check_unix(sock, target, target.unix_path)
     else:
         _check_tcp(sock, target)
+
+
+def check_open_way(target: Target) -> None:
+    """Refuse to offer a service over an open connection if nobody has looked who is at its other end, because there was
+    nothing to protect when it was made.
+
+    Parameters:
+        target: the server.
+
+    Raises:
+        ConnectFailed: the other end may be somebody else.
+    """
+    if target.secret is not None or target.is_own_place or target.connect is not None or _may_leave(target):
+        return
+    if target.unix_path is None:
+        raise _refusal(target, "whoever is there could call this service: offer it before connecting (services=)")
+    try:
+        check_folder(Path(target.unix_path).parent)
+        owner = os.lstat(target.unix_path).st_uid
+    except (UntrustedFile, OSError) as exc:
+        raise _refusal(target, f"whoever listens there could call this service: {exc}") from None
+    if not _is_trusted(owner):
+        raise _refusal(target, f"user {owner} listens on this socket, and could call this service: {_UNIX_REMEDY}")
 
 
 def _may_leave(target: Target) -> bool:

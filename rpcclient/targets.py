@@ -54,6 +54,7 @@ class Target:
         connect: the function of a plugin that makes the socket, if one does. It is given the time limit in seconds.
         is_own_place: whether this is the place of the user's own server, which nobody has named.
         allow_token_in_clear: whether the token may go to whoever is at the other end.
+        offers_services: whether the server may call the client, so that it must not be somebody else's.
     """
 
     url: str
@@ -70,15 +71,18 @@ class Target:
     connect: Callable[[float], socket.socket] | None = None
     is_own_place: bool = False
     allow_token_in_clear: bool = False
+    offers_services: bool = False
 
     @property
     def secret(self) -> str | None:
-        """What proves who is calling, in words, and must not go to somebody else; ``None`` if nothing does."""
+        """What must not go to somebody else, in words: what proves who is calling, or calls of the services that the
+        client offers; ``None`` if there is nothing."""
         if self.token is not None:
             return "the token"
         if callable(self.headers):
             return "what the function for headers makes"
-        return next((f"the header {name}" for name in self.headers if is_secret(name)), None)
+        header = next((f"the header {name}" for name in self.headers if is_secret(name)), None)
+        return "the services that this client offers" if header is None and self.offers_services else header
 
     @property
     def is_verified(self) -> bool:
@@ -106,7 +110,7 @@ class Target:
 
 def memory_target() -> Target:
     """Make the target for a server in the same process, to which no socket leads."""
-    return Target("memory", Host(LOCALHOST, LOCALHOST), 0, None, None, None)
+    return Target("memory", Host(LOCALHOST, LOCALHOST), 0, None, None, None, is_own_place=True)
 
 
 class Access(TypedDict, total=False):

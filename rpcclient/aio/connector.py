@@ -11,6 +11,7 @@ import warnings
 import weakref
 from collections.abc import AsyncGenerator, Callable
 from contextvars import copy_context
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from threading import get_ident
@@ -19,6 +20,7 @@ from typing import Any
 from rpcclient.backoff import Pauses, no_connection_error
 from rpcclient.failures import AUTHENTICATE, to_authentication_error
 from rpcclient.handshake import memory_limits
+from rpcclient.listeners import check_open_way
 from rpcclient.memory import MemoryDial
 from rpcclient.offers import WeakOffers
 from rpcclient.options import ConnectOptions
@@ -142,8 +144,17 @@ class Connector:
         return self.live is not None
 
     def offer(self, service: Service[Any]) -> None:
-        """Offer a service to the server, on this connection and those that follow it."""
+        """Offer a service to the server, on this connection and those that follow it.
+
+        Raises:
+            ConnectFailed: this connection was made without a look at who listens there.
+        """
+        target = self.options.target
+        if self.live is not None:
+            check_open_way(target)
         self.registry.add(service)
+        if not target.offers_services:
+            self.options = replace(self.options, target=replace(target, offers_services=True))
 
     async def peer(self, deadline: float, *, may_reconnect: bool = True) -> Peer:
         """Return the connection, and make it first if there is none.

@@ -7,9 +7,11 @@ import sys
 import threading
 import time
 import warnings
+from dataclasses import replace
 from typing import Any
 
 from rpcclient.backoff import Pauses, no_connection_error
+from rpcclient.listeners import check_open_way
 from rpcclient.memory import MemoryDial
 from rpcclient.offers import WeakOffers
 from rpcclient.options import ConnectOptions
@@ -82,9 +84,15 @@ class Connector:
 
         Raises:
             TypeError: a method cannot be offered.
+            ConnectFailed: this connection was made without a look at who listens there.
         """
         check_offer(service)
+        target = self.options.target
+        if self._peer is not None and self._peer.is_open:
+            check_open_way(target)
         self.registry.add(service)
+        if not target.offers_services:
+            self.options = replace(self.options, target=replace(target, offers_services=True))
 
     def peer(self, deadline: float, *, may_reconnect: bool = True) -> Peer:
         """Return the connection, and make it first if there is none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
@@ -20,7 +21,7 @@ from typing import Any
 import pytest
 import trustme
 
-from rpcclient import AsyncClient, Client, listeners
+from rpcclient import AsyncClient, Client, Service, listeners, method
 from rpcclient.errors import ConnectFailed
 from rpcclient.listeners import check_listener, tcp_owner, unix_owner
 from rpcclient.targets import find_target, without_secrets
@@ -126,6 +127,51 @@ def test_somebody_listens_on_the_port(call: Any, other: Any, family: str, host: 
     assert not caught.value.retryable
     assert caught.value.executed == "no"
     assert listener.received() == "\n"
+
+
+class Bell(Service):
+    """Rings for whoever may call it."""
+
+    @method()
+    def ring(self) -> str:
+        """Ring."""
+        return "ding"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_whoever_may_call_services_is_looked_at_as_well(
+    other: Any, running: Any, monkeypatch: pytest.MonkeyPatch, asynchronous: bool
+) -> None:
+    """A client without a token gives nothing away, but lets the server call it."""
+    monkeypatch.setattr("rpcclient.targets._local_token", lambda: None)
+
+    def connect(url: str, *services: Service[Any], late: bool = False, **options: Any) -> None:
+        async def run() -> None:
+            async with AsyncClient(url, services=[] if late else services, **options) as client:
+                await client.connect()
+                for service in services if late else ():
+                    client.offer(service)
+
+        if asynchronous:
+            asyncio.run(run())
+            return
+        with Client(url, services=[] if late else services, **options) as client:
+            client.connect()
+            for service in services if late else ():
+                client.offer(service)
+
+    listener = other("4", "127.0.0.1")
+    url = f"ws://127.0.0.1:{listener.port}"
+    with pytest.raises(ConnectFailed, match=f"user {SOMEBODY} listens there, and would get the services") as caught:
+        connect(url, Bell())
+    assert "allow_token_in_clear=True" in str(caught.value)
+    assert listener.received() == "\n"
+    connect(running.tcp)
+    connect(running.tcp, Bell())
+    connect(running.tcp, Bell(), late=True, allow_token_in_clear=True)
+    with pytest.raises(ConnectFailed, match="offer it before connecting"):
+        connect(running.tcp, Bell(), late=True)
+    connect(running.unix, Bell(), late=True)
 
 
 @pytest.mark.parametrize("accepts", [True, False])
