@@ -24,7 +24,7 @@ from rpcwire.aio.remote import RemoteCaller
 from rpcwire.codec import Codec, Subprotocol, codec_for
 from rpcwire.context import Connection, Principal
 from rpcwire.dispatch import Dispatch
-from rpcwire.errors import Busy, PermissionDenied, RpcError, Unauthenticated
+from rpcwire.errors import Busy, InvalidRequest, PermissionDenied, RpcError, Unauthenticated
 from rpcwire.limits import SessionLimits
 from rpcwire.logs import about, printable
 from rpcwire.pool import Pool
@@ -85,6 +85,14 @@ class AdmittedLink(Link, Protocol):
     @property
     def origin(self) -> str:
         """As above."""
+        ...
+
+    def refuse_if_short(self, principal: Principal) -> str | None:
+        """Return why a client that has authenticated by a call may not stay; ``None`` if it may.
+
+        Parameters:
+            principal: who it is.
+        """
         ...
 
     def attach(self, receiver: FrameReceiver, codec: Codec) -> None:
@@ -259,8 +267,9 @@ class Connections(Mapping[Connection, Peer]):
 
         Raises:
             Unauthenticated: the token is wrong. After some wrong tokens the connection is closed.
-            Busy: another attempt of the connection is not over yet, or the principal or the address has too many
-                connections.
+            Busy: another attempt of the connection is not over yet, the principal or the address has too many
+                connections, or too few open files are left.
+            InvalidRequest: the token is that of somebody else than the connection belongs to already.
         """
         link = self._links.get(connection)
         address, origin = ("memory", "") if link is None else (link.attempts_address, link.origin)
@@ -277,8 +286,15 @@ class Connections(Mapping[Connection, Peer]):
             refusal = self.quotas.refuse(principal.name, counted_address, self.limits_of(principal))
             if refusal is not None:
                 raise Busy(f"{refusal}: close some", retry_after_ms=RETRY_AFTER_MS)
+            if link is not None and (refusal := link.refuse_if_short(principal)) is not None:
+                raise Busy(refusal, retry_after_ms=RETRY_AFTER_MS)
             self._set_principal(connection, principal)
-        return principal
+        now = connection.principal
+        if now is not None and now.name != principal.name:
+            # What one principal has opened must not become another one's. SMTP refuses it, too (RFC 4954, section 4).
+            text = f"this connection belongs to {now.name} already: make another one for {principal.name}"
+            raise InvalidRequest(text)
+        return now or principal
 
     def _set_principal(self, connection: Connection, principal: Principal) -> None:
         connection.identify(principal, self._roles.methods_of(principal))

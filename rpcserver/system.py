@@ -195,7 +195,8 @@ class System(Service):
         Raises:
             Unauthenticated: the token is wrong. After some of them the connection is closed. After some of one address
                 the answer comes later, by up to a second.
-            Busy: another attempt of the connection is not over yet.
+            Busy: another attempt of the connection is not over yet, or there is no room for the connection.
+            InvalidRequest: the connection belongs to somebody else already.
         """
         principal = await self._connections.authenticate(ctx.connection, token)
         return self._describe(principal)

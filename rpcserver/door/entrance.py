@@ -101,14 +101,13 @@ class Entrance:
             return Refusal(503, f"{reason}: close some, or try again later")
         return None
 
-    def refuse_if_short(self, link: AdmittedLink) -> Refusal | None:
+    def refuse_if_short(self, principal: Principal | None) -> Refusal | None:
         """Return a refusal if whoever is in needs the descriptors that are left, and no stranger can give way;
         otherwise ``None``. Strangers themselves are let in, since they can give way later.
 
         Parameters:
-            link: the WebSocket that is about to be admitted.
+            principal: who is about to be let in; ``None`` for a stranger.
         """
-        principal = link.principal
         if principal is None or self.authentication.is_owner_here(principal) or not self.descriptors.are_short():
             return None
         if self.waiting.make_room():

@@ -343,6 +343,18 @@ class ServerLink(WebSocketLink):
         answer()
         self._feed_rest()
 
+    def refuse_if_short(self, principal: Principal) -> str | None:
+        """Return why a client that has authenticated by a call may not stay; ``None`` if it may. Until then it had only
+        a descriptor that strangers give back when others need it.
+
+        Parameters:
+            principal: who it is.
+        """
+        refusal = self.entrance.refuse_if_short(principal)
+        if refusal is None and not self.is_open:
+            return "this connection had to give way to others: try again later"
+        return None if refusal is None else refusal.text
+
     def authenticated(self, shares: Shares, message_bytes: int) -> None:
         """Give the client its full limits and as much time as it needs, because it has authenticated.
 
@@ -567,7 +579,7 @@ class ServerLink(WebSocketLink):
         return self._proceed_when(lambda: self._accept(response), is_known=self.principal is not None)
 
     def _accept(self, response: Response) -> None:
-        refusal = self.entrance.refuse_if_full(self) or self.entrance.refuse_if_short(self)
+        refusal = self.entrance.refuse_if_full(self) or self.entrance.refuse_if_short(self.principal)
         if refusal is not None:
             self._refuse(refusal)
             return

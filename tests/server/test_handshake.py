@@ -403,9 +403,11 @@ def test_a_further_token_changes_nothing(tools: Any) -> None:
                     assert refused["data"]["type"] == "PermissionDenied"
                     known = (await tools.call(connection, "rpc.hello"))["result"]["principal"]
                     assert known == {"name": "vera", "method": "viewing", "role": "viewer"}
-                    assert (await tools.call(connection, "rpc.authenticate", [tools.TOKEN]))["result"][
-                        "role"
-                    ] == "owner"
+                    error = (await tools.call(connection, "rpc.authenticate", [tools.TOKEN]))["error"]
+                    assert (error["data"]["type"], error["data"]["executed"]) == ("InvalidRequest", "no")
+                    assert "belongs to vera already: make another one for owner" in error["message"]
+                    wrong = (await tools.call(connection, "rpc.authenticate", ["wrong"]))["error"]
+                    assert wrong["data"]["type"] == "Unauthenticated"
         finally:
             await server.stop(grace_s=0)
 

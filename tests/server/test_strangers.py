@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import trustme
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect, unix_connect
 
 TOKEN = "a-token-for-the-tests"
@@ -82,12 +82,12 @@ class Child:
     def count_open_files(self) -> int:
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
-    def connect(self) -> ClientConnection:
-        """A client with the token."""
+    def connect(self, token: str | None = TOKEN) -> ClientConnection:
+        """A client with the token, or a stranger."""
         scheme = "ws" if self.trusting is None else "wss"
         return connect(
             f"{scheme}://localhost:{self.port}",
-            additional_headers={"Authorization": f"Bearer {TOKEN}"},
+            additional_headers={} if token is None else {"Authorization": f"Bearer {token}"},
             sock=socket.create_connection(("127.0.0.1", self.port), SECONDS),
             ssl=self.trusting,
             proxy=None,
@@ -184,6 +184,31 @@ def test_strangers_leave_descriptors_free(begin: Begin, loop: str, kind: str, tl
                 run_program(owner)
     assert child.log.count("give way, because few of the 120 open files") == 1
     assert "cannot be accepted" not in child.log
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_who_authenticates_by_a_call_takes_nothing_of_the_reserve(begin: Begin, loop: str) -> None:
+    child = begin(loop, open_files=80)
+    call = {"jsonrpc": "2.0", "id": 1, "method": "rpc.authenticate", "params": [TOKEN]}
+    with contextlib.ExitStack() as stack:
+
+        def enter() -> str:
+            """Return the error of a newcomer, or nothing."""
+            try:
+                connection = stack.enter_context(child.connect(None))
+                connection.send(json.dumps(call))
+                answer = json.loads(connection.recv(timeout=SECONDS))
+            except (ConnectionClosed, InvalidStatus) as exc:
+                return str(exc)
+            return str(answer["error"]["data"]["type"]) if "error" in answer else ""
+
+        number, refusal = 0, ""
+        while number < 80 and not refusal:
+            number, refusal = number + 1, enter()
+        assert refusal
+        assert number > 10
+        assert child.count_open_files() <= 60 + 1, "a quarter is free, but for the refused one"
+        run_program(stack.enter_context(child.connect_owner()))
 
 
 @pytest.mark.parametrize("loop", LOOPS)
