@@ -574,7 +574,7 @@ class AsyncHardware(AsyncStub):
         return result
 
     async def gpus(self) -> Gpus:
-        """The graphics processors.
+        """The graphics processors, with the processes on them that the caller may see.
 
         Raises:
             SectionUnavailable: it cannot be read now.

@@ -14,10 +14,11 @@ from rpcservices.hardware.serial.ports import SerialPorts
 from .config import HardwareConfig
 from .errors import SectionUnavailable
 from .exposition import CONTENT_TYPE, expose
+from .gpu_processes import ProcessView
 from .inventory.inventory import Inventory
 from .inventory.uevents import open_source
 from .inventory.watcher import DeviceWatcher
-from .models import Section
+from .models import Section, Snapshot
 from .readers.gpus import GpuReader
 from .readers.places import Places
 from .roles import HardwareRole, check_own_user, limits_to_own
@@ -128,6 +129,16 @@ class HardwareCore(Service[HardwareConfig]):
         if not limits_to_own(self.runtime.role_of(ctx.principal)):
             return None
         return _NO_UID if ctx.principal.uid is None else ctx.principal.uid
+
+    def _view(self, ctx: Context) -> ProcessView:
+        """Which processes of GPUs a caller sees."""
+        return ProcessView(ctx.principal, self.runtime.role_of(ctx.principal))
+
+    async def _limit(self, snapshot: Snapshot, view: ProcessView) -> Snapshot:
+        """Leave out of a snapshot what a caller may not see."""
+        if not view.hides_part_of(snapshot.gpus):
+            return snapshot
+        return await self._worker.run(lambda: view.limit_snapshot(snapshot))
 
     def http_pages(self) -> Mapping[str, Page]:
         """The metrics for Prometheus, if the configuration asks for them."""

@@ -9,9 +9,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from rpcserver import InvalidParams, SlowPolicy, method
+from rpcserver import Context, InvalidParams, SlowPolicy, method
 
 from .core import HardwareCore, all_sections
+from .gpu_processes import ProcessView
 from .models import Sample, Section, Series, Snapshot
 from .sampling.fanout import closing
 from .sampling.metrics import WITHOUT_HISTORY, fits_any, has_history, known_paths, near_names
@@ -29,7 +30,9 @@ class FollowingMethods(HardwareCore):
     """Streams of readings, and history."""
 
     @method(permission="hardware.read", kind="read", slow_policy=SlowPolicy.LATEST, shared_items=True)
-    async def watch(self, sections: list[Section] | None = None, *, interval_s: float = 1.0) -> AsyncIterator[Snapshot]:
+    async def watch(
+        self, sections: list[Section] | None = None, *, interval_s: float = 1.0, ctx: Context
+    ) -> AsyncIterator[Snapshot]:
         """Follow some sections, with rates computed here over each interval. A reader that is too slow gets the
         latest reading, not all of them.
 
@@ -40,7 +43,13 @@ class FollowingMethods(HardwareCore):
         Raises:
             InvalidParams: the interval is shorter than the server allows.
         """
-        return self._sampler.follow(all_sections(sections), self._interval(interval_s))
+        chosen, view = all_sections(sections), self._view(ctx)
+        snapshots = self._sampler.follow(chosen, self._interval(interval_s))
+        return snapshots if view.sees_all or "gpus" not in chosen else self._limit_all(snapshots, view)
+
+    async def _limit_all(self, snapshots: AsyncIterator[Snapshot], view: ProcessView) -> AsyncIterator[Snapshot]:
+        async for snapshot in closing(snapshots):
+            yield await self._limit(snapshot, view)
 
     @method(permission="hardware.read", kind="read", slow_policy=SlowPolicy.LATEST, shared_items=True)
     async def subscribe(

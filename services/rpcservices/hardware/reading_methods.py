@@ -44,13 +44,13 @@ class ReadingMethods(HardwareCore):
         return await self._worker.run(lambda: capabilities(snapshot, self))
 
     @method(permission="hardware.read", kind="read")
-    async def snapshot(self, sections: list[Section] | None = None) -> Snapshot:
+    async def snapshot(self, sections: list[Section] | None = None, *, ctx: Context) -> Snapshot:
         """Several sections, read together.
 
         Parameters:
             sections: which; all where not given.
         """
-        return await self._sampler.take(all_sections(sections))
+        return await self._limit(await self._sampler.take(all_sections(sections)), self._view(ctx))
 
     @method(permission="hardware.read", kind="read", errors=ERRORS)
     async def host(self) -> Host:
@@ -143,13 +143,14 @@ class ReadingMethods(HardwareCore):
         return cast("Pressure", await self._section("pressure"))
 
     @method(permission="hardware.read", kind="read", errors=ERRORS)
-    async def gpus(self) -> Gpus:
-        """The graphics processors.
+    async def gpus(self, *, ctx: Context) -> Gpus:
+        """The graphics processors, with the processes on them that the caller may see.
 
         Raises:
             SectionUnavailable: it cannot be read now.
         """
-        return cast("Gpus", await self._section("gpus"))
+        gpus, view = cast("Gpus", await self._section("gpus")), self._view(ctx)
+        return await self._worker.run(lambda: view.limit(gpus)) if view.hides_part_of(gpus) else gpus
 
     @method(permission="hardware.processes", kind="read")
     async def connections(

@@ -4,6 +4,7 @@ driver refuses some questions, as nvidia-smi shows both in public reports."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from typing import Any, NoReturn
 import pynvml
 import pytest
 
+from rpcclient import AsyncClient
+from rpcservices.hardware import Hardware
+from rpcservices.hardware.config import HardwareConfig
 from rpcservices.hardware.readers.gpus import AGAIN_S, GpuReader
 from rpcservices.hardware.readers.places import Places
 
@@ -185,3 +189,41 @@ def test_beside_nvidia_smi() -> None:
                 assert own == pytest.approx(float(theirs), abs=near), field
             else:
                 assert own is None, field
+
+
+def test_processes_are_those_that_the_caller_may_see(with_ada: Callable[..., None]) -> None:
+    """By their numbers and memory they tell what others do."""
+    mine, gone = os.getpid(), 2**22 + 1  # There is no process with the second number.
+    running = [SimpleNamespace(pid=pid, usedGpuMemory=1) for pid in (mine, gone)]
+    nvml = Recorded({**H100, "ComputeRunningProcesses": running})
+
+    def serve(scenario: Any, roles: dict[str, Any]) -> None:
+        hardware = Hardware(HardwareConfig(min_interval_s=0.05))
+        hardware._gpus._load = lambda: nvml
+        with_ada(hardware, scenario, roles)
+
+    async def seen(client: AsyncClient) -> tuple[list[int] | None, str]:
+        gpu = (await client.hardware.gpus()).gpus[0]
+        pids = None if gpu.processes is None else [process.pid for process in gpu.processes]
+        snapshot = await client.hardware.snapshot(["gpus"])
+        assert snapshot.gpus is not None
+        assert snapshot.gpus.gpus[0].processes == gpu.processes
+        async with client.hardware.watch(["gpus"], interval_s=0.05) as stream:
+            followed = await anext(stream)
+        assert followed.gpus is not None
+        assert followed.gpus.gpus[0].processes == gpu.processes
+        return pids, gpu.reasons.get("processes", "")
+
+    async def by_permission(owner: AsyncClient, ada: AsyncClient) -> None:
+        assert await seen(owner) == ([mine, gone], "")
+        assert await seen(ada) == (None, "denied: your role lacks the permission hardware.processes")
+
+    async def by_condition(owner: AsyncClient, ada: AsyncClient) -> None:
+        assert await seen(owner) == ([mine], "")
+        pids, reason = await seen(ada)
+        assert (pids, reason.partition(":")[0]) == (None, "denied")
+        assert "does not know your user" in reason
+
+    serve(by_permission, {"hers": {"principals": ["ada"], "permissions": ["hardware.read"]}})
+    own = {"permissions": ["hardware.*"], "hardware": {"processes": "own"}}
+    serve(by_condition, {"owner": own, "hers": {"principals": ["ada"], **own}})
