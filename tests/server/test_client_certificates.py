@@ -243,7 +243,8 @@ def test_who_is_known_by_a_certificate(
                 der = ssl.PEM_cert_to_DER_cert(backup.cert_chain_pems[0].bytes().decode())
                 assert link.principal.credential == hashlib.sha256(der).hexdigest()
                 # Whoever is known stays so.
-                assert "result" in await tools.call(connection, "rpc.authenticate", [tools.TOKEN])
+                error = (await tools.call(connection, "rpc.authenticate", [tools.TOKEN]))["error"]
+                assert "belongs to backup already" in error["message"]
                 assert (await hello(tools, connection))["name"] == "backup"
             async with tools.connect(server, ssl=issuer.trusting(ada), token=None) as connection:
                 assert await hello(tools, connection) == {"name": "ada", "method": "certificate", "role": "people"}
