@@ -413,6 +413,26 @@ def field_errors(exc: ValidationError, prefix: Sequence[str | int] = ()) -> list
     return entries
 
 
+def count_rows(error: InvalidParams, rows: int, name: str = "params") -> InvalidParams:
+    """Return an error about members of a list that came in parts, with their numbers in the whole list.
+
+    Parameters:
+        error: the error about one part.
+        rows: the number of members in the parts before it.
+        name: the name of the parameter.
+    """
+    errors = [
+        {**each, "loc": [name, loc[1] + rows, *loc[2:]]}
+        if len(loc := each.get("loc", [])) > 1 and loc[0] == name and type(loc[1]) is int
+        else each
+        for each in error.errors
+    ]
+    if errors == error.errors:
+        return error
+    beginning = error.message.partition(": ")[0]
+    return InvalidParams(f"{beginning}: {describe_fields(errors)}", errors=errors, executed=error.executed)
+
+
 def describe_fields(errors: Sequence[Mapping[str, Any]], limit: int = 3) -> str:
     """Describe the first few field errors in one line."""
     texts = [f"{_place(e['loc'])}: {shorten(e['msg'])}" for e in errors[:limit]]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import AsyncIterable
+from typing import Any, cast
 
-from rpcclient.portions import divide, join
-from rpcclient.stubs.database import Changed, Isolation, TxState
+from rpcclient.portions import divide
+from rpcclient.stubs.database import Changed, Isolation
 from rpcclient.transactions import IsolationName, isolation_of
 from rpcwire.values.tagged import Value
 
@@ -24,9 +25,10 @@ class AsyncDatabase(stub.AsyncDatabase):
         params: list[dict[str, Value]] | list[list[Value]],
         *,
         transaction: str | None = None,
+        first_row: int = 0,
     ) -> Changed:
         """Run one statement once for each set of parameters: all of them, or none. If they are too many for one
-        message, they go in several, in a transaction of their own, which needs the permission ``database.transaction``.
+        message, they go over a stream.
 
         Parameters:
             database: the database's name.
@@ -34,6 +36,7 @@ class AsyncDatabase(stub.AsyncDatabase):
             params: a list of dictionaries (``:name``) or of lists (``?``).
             transaction: the id of an open transaction. With it, all must fit into one message; a transaction of
                 :meth:`transaction` divides them, too.
+            first_row: the number of the first set in errors, with the id of a transaction.
 
         Returns:
             How many rows were changed.
@@ -44,10 +47,8 @@ class AsyncDatabase(stub.AsyncDatabase):
         """
         parts = [params] if transaction is not None else divide(params)
         if len(parts) == 1:
-            return await super().executemany(database, sql, params, transaction=transaction)
-        async with self.transaction(database) as tx:
-            changes = [await tx.executemany(sql, part) for part in parts]
-        return replace(join(changes), tx_state=TxState.NONE)
+            return await super().executemany(database, sql, params, transaction=transaction, first_row=first_row)
+        return await super().executemany_parts(database, sql, cast("AsyncIterable[Any]", parts))
 
     def transaction(
         self, database: str, *, isolation: Isolation | IsolationName | None = None, readonly: bool = False

@@ -22,7 +22,7 @@ from rpcclient.stubs.database import (
 )
 from rpcclient.transactions import Note, TransactionState
 from rpcwire.aio.cancelling import gives_way
-from rpcwire.errors import RpcError
+from rpcwire.errors import InvalidParams, RpcError, count_rows
 from rpcwire.values.tagged import Value
 
 from .calling import AsyncCalls
@@ -174,13 +174,22 @@ class AsyncDatabaseTransaction(TransactionState):
         if len(parts) == 1:
             return await self._many(sql, parts[0])
         async with self.savepoint():
-            changes = [await self._many(sql, part) for part in parts]
+            changes: list[Changed] = []
+            rows = 0
+            for part in parts:
+                changes.append(await self._many(sql, part, rows))
+                rows += len(part)
         return join(changes)
 
-    async def _many(self, sql: str, params: list[dict[str, Value]] | list[list[Value]]) -> Changed:
-        return await self._run(
-            lambda transaction_id: self._database.executemany(self._name, sql, params, transaction=transaction_id)
-        )
+    async def _many(self, sql: str, params: list[dict[str, Value]] | list[list[Value]], first_row: int = 0) -> Changed:
+        try:
+            return await self._run(
+                lambda transaction_id: self._database.executemany(
+                    self._name, sql, params, transaction=transaction_id, first_row=first_row
+                )
+            )
+        except InvalidParams as exc:
+            raise count_rows(exc, first_row) from None
 
     async def copy_in(self, sql: str, data: AsyncIterable[bytes]) -> Changed:
         """PostgreSQL: run ``COPY … FROM STDIN``; see :meth:`Database.copy_in`."""

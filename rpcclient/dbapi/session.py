@@ -225,10 +225,14 @@ class Session:
             await self.begin()
         counts: list[int] = []
         try:
+            rows = 0
             for part in parts:
-                done: Changed = await self.call("executemany", self.database, sql, part, transaction=self._id)
+                done: Changed = await self.call(
+                    "executemany", self.database, sql, part, transaction=self._id, first_row=rows
+                )
                 self._become(done.tx_state)
                 counts.append(done.rowcount)
+                rows += len(part)
         except BaseException:
             if alone and not self.closed:
                 await self.end(commit=False)

@@ -23,7 +23,7 @@ from rpcclient.stubs.database import (
     TxState,
 )
 from rpcclient.transactions import Note, TransactionState
-from rpcwire.errors import RpcError
+from rpcwire.errors import InvalidParams, RpcError, count_rows
 from rpcwire.values.tagged import Value
 
 from .calling import Calls
@@ -172,13 +172,22 @@ class DatabaseTransaction(TransactionState):
         if len(parts) == 1:
             return self._many(sql, parts[0])
         with self.savepoint():
-            changes = [self._many(sql, part) for part in parts]
+            changes: list[Changed] = []
+            rows = 0
+            for part in parts:
+                changes.append(self._many(sql, part, rows))
+                rows += len(part)
         return join(changes)
 
-    def _many(self, sql: str, params: list[dict[str, Value]] | list[list[Value]]) -> Changed:
-        return self._run(
-            lambda transaction_id: self._database.executemany(self._name, sql, params, transaction=transaction_id)
-        )
+    def _many(self, sql: str, params: list[dict[str, Value]] | list[list[Value]], first_row: int = 0) -> Changed:
+        try:
+            return self._run(
+                lambda transaction_id: self._database.executemany(
+                    self._name, sql, params, transaction=transaction_id, first_row=first_row
+                )
+            )
+        except InvalidParams as exc:
+            raise count_rows(exc, first_row) from None
 
     def copy_in(self, sql: str, data: Iterable[bytes]) -> Changed:
         """PostgreSQL: run ``COPY … FROM STDIN``; see :meth:`Database.copy_in`."""

@@ -20,9 +20,11 @@ from rpcwire.errors import (
     Busy,
     ConnectionLost,
     InternalError,
+    InvalidParams,
     RpcError,
     ServiceError,
     TransportError,
+    count_rows,
     describe_fields,
     field_errors,
     from_wire,
@@ -212,3 +214,13 @@ def test_errors_survive_pickling(error: RpcError) -> None:
     for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert type(other) is type(error)
         assert (str(other), other.args, vars(other)) == (str(error), error.args, vars(error))
+
+
+def test_the_errors_of_a_part_count_the_rows_before_it() -> None:
+    loc = ["params", 3, "id"]
+    errors = [{"loc": loc, "msg": "too small", "type": "x"}, {"loc": ["sql"], "msg": "too long", "type": "y"}]
+    error = count_rows(InvalidParams("an item does not fit: params.3.id: too small", errors=errors), 2000)
+    assert [each["loc"] for each in error.errors] == [["params", 2003, "id"], ["sql"]]
+    assert error.message.startswith("an item does not fit: params.2003.id: too small")
+    other = InvalidParams("sql: wrong", errors=[{"loc": ["sql"], "msg": "wrong"}])
+    assert count_rows(other, 2000) is other

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from rpcclient.aio.stream import AsyncStream
 from rpcclient.aio.stub import AsyncStub
@@ -389,12 +391,14 @@ class AsyncDatabase(AsyncStub):
         params: list[dict[str, Value]] | list[list[Value]],
         *,
         transaction: str | None = None,
+        first_row: Annotated[int, Field(ge=0)] = 0,
     ) -> Changed:
         """Run one statement once for each set of parameters: all of them, or none.
 
         Parameters:
             database, sql, transaction: as of :meth:`execute`.
             params: a list of dictionaries (``:name``) or of lists (``?``).
+            first_row: the number of the first set in errors, where the sets of one statement go in several calls.
 
         Returns:
             How many rows were changed.
@@ -403,8 +407,29 @@ class AsyncDatabase(AsyncStub):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         result: Changed = await self._call(
-            "executemany", {"database": database, "sql": sql, "params": params, "transaction": transaction}
+            "executemany",
+            {"database": database, "sql": sql, "params": params, "transaction": transaction, "first_row": first_row},
         )
+        return result
+
+    async def executemany_parts(
+        self, database: str, sql: str, params: AsyncIterable[list[dict[str, Value]] | list[list[Value]]]
+    ) -> Changed:
+        """Run one statement once for each set of parameters, of which there may be any number: all of them, or none.
+
+        Parameters:
+            database, sql: as of :meth:`execute`.
+            params: the sets, in parts, each of which is as the parameter of :meth:`executemany`. Whoever sends nothing
+                for the configured ``stream_idle_s`` ends it, and nothing is changed.
+
+        Returns:
+            How many rows were changed.
+
+        Raises:
+            DatabaseError, UnknownDatabase: as of :meth:`query`.
+            InvalidParams: a set does not fit.
+        """
+        result: Changed = await self._call("executemany_parts", {"database": database, "sql": sql, "params": params})
         return result
 
     async def batch(
@@ -787,6 +812,23 @@ class AsyncDatabase(AsyncStub):
         "executemany": StubMethod(
             "database.executemany",
             executemany,
+            errors=(
+                DatabaseError,
+                DatabaseDataError,
+                DatabaseOperationalError,
+                DatabaseIntegrityError,
+                DatabaseInternalError,
+                DatabaseProgrammingError,
+                DatabaseRefused,
+                DatabaseNotSupportedError,
+                UnknownDatabase,
+                TransactionLost,
+            ),
+        ),
+        "executemany_parts": StubMethod(
+            "database.executemany_parts",
+            executemany_parts,
+            deadline_s=3600.0,
             errors=(
                 DatabaseError,
                 DatabaseDataError,

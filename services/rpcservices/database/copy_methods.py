@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -11,10 +10,11 @@ from rpcwire.sql import first_word
 
 from .backends.base import CopyOut, Link, finish
 from .core import ERRORS, DatabaseCore, LentLink
-from .errors import DatabaseOperationalError, DatabaseProgrammingError
+from .errors import DatabaseProgrammingError
 from .models import Changed
 from .page_stream import PageStream
 from .placeholders import check_text
+from .uploads import next_item
 
 _END_S = 10.0
 """How long it may take to end a COPY early."""
@@ -57,7 +57,7 @@ class CopyMethods(DatabaseCore):
                 await link.guard()
             copy = await loan.run(link.copy_in(sql))
             try:
-                while (piece := await _next(data, target.config.stream_idle_s)) is not None:
+                while (piece := await next_item(data, target.config.stream_idle_s, "copy")) is not None:
                     await loan.run(copy.write(piece))
                 count = await loan.run(copy.end())
             except BaseException:
@@ -103,23 +103,6 @@ class CopyMethods(DatabaseCore):
 
         stack.push_async_callback(end)
         return PageStream(_pieces(loan, copy), stack.aclose, loan.error_for, target.config.stream_idle_s)
-
-
-async def _next(data: AsyncIterator[bytes], idle_s: float) -> bytes | None:
-    """The next piece that a client sends; ``None`` after the last.
-
-    Raises:
-        DatabaseOperationalError: none came in time.
-    """
-    try:
-        async with asyncio.timeout(idle_s):
-            return await anext(data, None)
-    except TimeoutError:
-        raise DatabaseOperationalError(
-            f"nobody sent anything for {idle_s:g} s, so the copy was undone: send without long pauses, or raise "
-            "stream_idle_s",
-            sqlstate="57P05",
-        ) from None
 
 
 async def _pieces(loan: LentLink, copy: CopyOut) -> AsyncGenerator[bytes, None]:

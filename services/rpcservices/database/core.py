@@ -40,6 +40,9 @@ ERRORS = (
 )  # fmt: skip
 
 
+_END_S = 10.0
+"""How long it may take to undo work."""
+
 _NO_ROLE = ServiceRole("", frozenset(), DatabaseRole(databases=()))
 """The role of whoever is in none."""
 
@@ -239,6 +242,27 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
                 if not within and link.readonly and open_:
                     await finish(link.run(link.rollback()))  # It was the guard of a statement on its own.
 
+    async def _in_own_transaction(self, loan: LentLink, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """Do some work that runs its own statements on the link by ``loan.run()``, in a transaction of its own.
+
+        Raises:
+            DatabaseError: the work failed, and has been undone.
+        """
+        link = loan.link
+        await loan.run(link.begin(None, readonly=link.readonly))
+        try:
+            result = await work()
+            if link.tx_state() is not TxState.NONE:
+                await loan.run(link.commit())
+        except BaseException as exc:
+            try:
+                await finish(link.run(link.rollback(), timeout_s=_END_S))
+            except Exception:
+                link.broken = True  # Closing it rolls back.
+            note_end(exc)
+            raise
+        return result
+
     async def _within(self, loan: LentLink, work: Callable[[], Coroutine[Any, Any, _T]], *, atomic: bool) -> _T:
         """Do some work on a link. If ``atomic`` is set and no transaction is open, the work gets one of its own.
 
@@ -258,8 +282,13 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
                 await link.rollback()
             except Exception:
                 link.broken = True  # Closing it rolls back.
-            if isinstance(exc, DatabaseError) and exc.tx_state != "none":
-                exc.tx_state = "none"
-                exc.details = {**exc.details, "tx_state": "none"}
+            note_end(exc)
             raise
         return result
+
+
+def note_end(exc: BaseException) -> None:
+    """Note in an error that the transaction in which it was raised is over."""
+    if isinstance(exc, DatabaseError) and exc.tx_state != "none":
+        exc.tx_state = "none"
+        exc.details = {**exc.details, "tx_state": "none"}

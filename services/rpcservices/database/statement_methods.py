@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from typing import Annotated, TypeVar
 
-from rpcserver import Context, Value, method
+from pydantic import Field
+
+from rpcserver import Context, InvalidParams, Value, method
+from rpcwire.errors import count_rows
 
 from .backends.base import finish
 from .backends.parameters import Params
@@ -18,6 +22,11 @@ from .placeholders import check_text
 from .pool import Target
 from .reading import FIRST_ROWS, Limits, collect, open_cursor, pages
 from .scripts import run_script
+from .uploads import next_item
+
+_PARTS_S = 3600.0
+"""How long a statement for any number of sets of parameters may take, if the caller says nothing, in seconds."""
+_PartT = TypeVar("_PartT")
 
 
 class StatementMethods(DatabaseCore):
@@ -145,6 +154,7 @@ class StatementMethods(DatabaseCore):
         params: list[dict[str, Value]] | list[list[Value]],
         *,
         transaction: str | None = None,
+        first_row: Annotated[int, Field(ge=0)] = 0,
         ctx: Context,
     ) -> Changed:
         """Run one statement once for each set of parameters: all of them, or none.
@@ -152,6 +162,7 @@ class StatementMethods(DatabaseCore):
         Parameters:
             database, sql, transaction: as of :meth:`execute`.
             params: a list of dictionaries (``:name``) or of lists (``?``).
+            first_row: the number of the first set in errors, where the sets of one statement go in several calls.
 
         Returns:
             How many rows were changed.
@@ -163,8 +174,53 @@ class StatementMethods(DatabaseCore):
         target = self._targets[database]
         async with self._lend(ctx, target, transaction, readonly=False) as loan:
             link = loan.link
-            count = await loan.run(self._within(loan, lambda: link.execute_many(sql, params), atomic=True))
+            count = await loan.run(self._within(loan, lambda: link.execute_many(sql, params, first_row), atomic=True))
             return Changed(count, len(params), loan.state())
+
+    @method(permission="database.execute", kind="once", errors=ERRORS, deadline_s=_PARTS_S)
+    async def executemany_parts(
+        self,
+        database: str,
+        sql: str,
+        params: AsyncIterator[list[dict[str, Value]] | list[list[Value]]],
+        *,
+        ctx: Context,
+    ) -> Changed:
+        """Run one statement once for each set of parameters, of which there may be any number: all of them, or none.
+
+        Parameters:
+            database, sql: as of :meth:`execute`.
+            params: the sets, in parts, each of which is as the parameter of :meth:`executemany`. Whoever sends nothing
+                for the configured ``stream_idle_s`` ends it, and nothing is changed.
+
+        Returns:
+            How many rows were changed.
+
+        Raises:
+            DatabaseError, UnknownDatabase: as of :meth:`query`.
+            InvalidParams: a set does not fit.
+        """
+        check_text(sql)
+        target = self._targets[database]
+        async with self._lend(ctx, target, None, readonly=False) as loan:
+            counts: list[int] = []
+            rows = 0
+
+            async def run_parts() -> None:
+                nonlocal rows
+                while (part := await self._next_part(params, target, rows)) is not None:
+                    counts.append(await loan.run(loan.link.execute_many(sql, part, rows)))
+                    rows += len(part)
+
+            await self._in_own_transaction(loan, run_parts)
+            return Changed(-1 if -1 in counts else sum(counts), rows, loan.state(), loan.link.notices)
+
+    async def _next_part(self, parts: AsyncIterator[_PartT], target: Target, rows: int) -> _PartT | None:
+        """Wait for the next part; the errors of its sets count the sets before it."""
+        try:
+            return await next_item(parts, target.config.stream_idle_s, "statement")
+        except InvalidParams as exc:
+            raise count_rows(exc, rows) from None
 
     @method(permission="database.execute", kind="once", errors=ERRORS, message_bytes=None)
     async def batch(

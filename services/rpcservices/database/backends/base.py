@@ -161,7 +161,7 @@ class Link(ABC):
         return await self.execute(sql, params, first)
 
     @abstractmethod
-    async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
+    async def execute_many(self, sql: str, sets: Sequence[Values], first_row: int = 0) -> int:
         """Run a statement once for each set of parameters. Returns how many rows it changed in all; -1 where that is
         not known."""
 

@@ -123,7 +123,7 @@ class GenericLink(Link):
         if not self._open:
             await self.spawn(self._driver.commit)
 
-    async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
+    async def execute_many(self, sql: str, sets: Sequence[Values], first_row: int = 0) -> int:
         counts = []
         for one in sets:
             cursor = await self.execute(sql, one, 1)

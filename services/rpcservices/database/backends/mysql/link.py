@@ -352,12 +352,12 @@ class MysqlLink(Link):
         else:
             transport.pause_reading()
 
-    async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
+    async def execute_many(self, sql: str, sets: Sequence[Values], first_row: int = 0) -> int:
         await self._settle_settings()
         if not sets:
             return 0
         statement = translate(sql, await self.learn_syntax(sql), "format", isinstance(sets[0], Mapping))
-        rows = [convert_params(to_mysql, statement, one, row) for row, one in enumerate(sets)]
+        rows = [convert_params(to_mysql, statement, one, row) for row, one in enumerate(sets, first_row)]
         if any(map(has_backslash, rows)):
             await self._learn_mode()
         syntax = self.syntax

@@ -190,13 +190,13 @@ class PostgresLink(Link):
     def _alone(self) -> bool:
         return self.driver.info.transaction_status == TransactionStatus.IDLE
 
-    async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
+    async def execute_many(self, sql: str, sets: Sequence[Values], first_row: int = 0) -> int:
         await self._speak_utf8()
         self._used = True
         if not sets:
             return 0
         statement = translate(sql, self.syntax, "numeric_dollar", isinstance(sets[0], Mapping))
-        rows = [Arguments(statement, one, row) for row, one in enumerate(sets)]
+        rows = [Arguments(statement, one, row) for row, one in enumerate(sets, first_row)]
         for command in self._before():
             await self.driver.execute(command)
         async with AsyncRawCursor(self.driver) as cursor:

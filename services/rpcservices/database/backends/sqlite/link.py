@@ -426,11 +426,11 @@ class SqliteLink(Link):
             return False
         return True
 
-    async def execute_many(self, sql: str, sets: Sequence[Values]) -> int:
+    async def execute_many(self, sql: str, sets: Sequence[Values], first_row: int = 0) -> int:
         if not sets:
             return 0
-        statement, _ = convert(sql, sets[0], 0)
-        values = [convert(sql, one, row)[1] for row, one in enumerate(sets)]
+        statement, _ = convert(sql, sets[0], first_row)
+        values = [convert(sql, one, row)[1] for row, one in enumerate(sets, first_row)]
         return await self._wait_for_lock(partial(self._execute_many, statement, values))
 
     def _execute_many(self, sql: str, sets: list[list[Any]]) -> int:
