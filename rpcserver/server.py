@@ -240,6 +240,7 @@ class Server:
         self.connections.on_authenticated = trail.note_connected
         self.connections.on_end = trail.note_disconnected
         self.door.entrance.on_page = trail.note_page
+        self.door.entrance.pages.why_closed = trail.why_no_pages
         self.door.entrance.on_refusal = trail.note_refused
 
     def _show_audit(self) -> str:

@@ -471,8 +471,14 @@ class Trail:
     def _refuse(self, _connection: Connection, method: str, offer: Offer | None) -> RpcError | None:
         if offer is None or method in OPEN_WHILE_REFUSING:
             return None
-        text = f"the audit log cannot be written ({self._reason}), and without it no call may run: try again later"
-        return Unavailable(text)
+        return Unavailable(self._why("no call may run"))
+
+    def why_no_pages(self) -> str | None:
+        """Return why no page may be shown now; ``None`` if pages may be shown."""
+        return None if self._let_in is None else self._why("no page is shown")
+
+    def _why(self, what: str) -> str:
+        return f"the audit log cannot be written ({self._reason}), and without it {what}: try again later"
 
     # --- the end ----------------------------------------------------------------------------------------------
 

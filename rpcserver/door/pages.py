@@ -48,6 +48,10 @@ class Pages:
         authentication: finds out who a client is.
         roles: who may do what.
         path_prefix: the prefix that proxies put before the paths of the server.
+
+    Attributes:
+        why_closed: returns why no page of a service may be shown now; ``None`` if they may be. Those of the service
+            ``rpc`` are shown all the same: they tell an operator what is the matter.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Pages:
             **{path: partial(self._show, path) for path in pages},
         }
         self._tasks: set[asyncio.Task[None]] = set()
+        self.why_closed: Callable[[], str | None] = lambda: None
 
     def answer(self, replier: Replier, request: HttpRequest, principal: Principal | None) -> None:
         """Answer a request that is not a WebSocket handshake, now or a little later.
@@ -98,6 +103,9 @@ class Pages:
             return
         if needs is not None and principal is not None and (error := self._refuse(principal, needs, path)) is not None:
             replier.reply(respond(403, f"{printable(error.message)}\n", head=head))
+            return
+        if needs is not None and not needs.startswith("rpc.") and (reason := self.why_closed()) is not None:
+            replier.reply(respond(503, f"{reason}\n", head=head))
             return
         task = asyncio.get_running_loop().create_task(self._serve(page, replier, head))
         self._tasks.add(task)

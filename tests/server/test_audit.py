@@ -7,18 +7,18 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from rpcclient import AsyncClient
 from rpcclient.errors import RpcError, Unavailable
-from rpcserver import Context, Service, method
+from rpcserver import Context, Page, Service, method
 from rpcserver.audit.calls import MOST_CALLS
 from rpcserver.audit.files import list_files
 from rpcserver.audit.reading import expand
@@ -398,10 +398,30 @@ def test_on_a_full_disk_calls_go_on_and_lost_lines_are_counted(tools: Any, caplo
     assert len(events(tools.folder, "completed", method="calc.add")) + lost == made + 2
 
 
+class Board(Service):
+    """Has a page for whoever may read it."""
+
+    permissions: ClassVar[Mapping[str, str]] = {"board.read": "read the board"}
+
+    @method(permission="board.read")
+    async def read(self) -> str:
+        """Read it."""
+        return "news"
+
+    def http_pages(self) -> Mapping[str, Page]:
+        return {"/board": Page(self.read, permission="board.read")}
+
+
 def test_on_a_full_disk_calls_are_refused_if_the_settings_say_so(tools: Any) -> None:
     async def main() -> None:
+        def page(path: str) -> str:
+            return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {tools.TOKEN}\r\n\r\n"
+
         full = os.open("/dev/full", os.O_WRONLY)
-        async with serve(tools, audit={"when_full": "refuse"}) as server, client_of(server, tools) as client:
+        async with (
+            serve(tools, tools.Calc(), Board(), audit={"when_full": "refuse"}) as server,
+            client_of(server, tools) as client,
+        ):
             log = server.trail.log
             async with exchanged(tools, server, full):
                 log.add("probe")
@@ -410,8 +430,13 @@ def test_on_a_full_disk_calls_are_refused_if_the_settings_say_so(tools: Any) -> 
                     await client.call("calc.add", [1, 2])
                 assert caught.value.executed == "no"
                 assert await client.call("rpc.ping") == "pong"
+                for path, status in (("/board", 503), ("/metrics/audit", 200), ("/healthz", 200)):
+                    answer = await tools.http(server, page(path))
+                    assert answer[0] == status, path
+                    assert (b"without it no page is shown: try again later" in answer[2]) == (status == 503)
             await tools.until(lambda: not log.is_failing)
             assert await client.call("calc.add", [1, 2]) == 3
+            assert (await tools.http(server, page("/board")))[0] == 200
             assert log.lost == 0
         os.close(full)
 
