@@ -20,9 +20,9 @@ import base64
 import binascii
 import datetime as dt
 import math
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import Annotated, Any
@@ -187,28 +187,24 @@ def _unit_of(value: Any, name: str) -> str:
     return str(unit)
 
 
-class _Budget(threading.local):
-    """The characters of long numbers that the body which this thread reads may still have."""
-
-    left: float = math.inf
-
-
-_budget = _Budget()
+_characters_left = ContextVar("characters_left", default=math.inf)
+"""The characters of long numbers that the body which is being read may still have."""
 
 
 @contextmanager
 def bounded_texts() -> Iterator[None]:
     """Allow :data:`TEXT_BYTES` characters of long numbers within this block."""
-    _budget.left = TEXT_BYTES
+    before = _characters_left.set(TEXT_BYTES)
     try:
         yield
     finally:
-        _budget.left = math.inf
+        _characters_left.reset(before)
 
 
 def _spend(characters: int) -> None:
-    _budget.left -= characters
-    if _budget.left < 0:
+    left = _characters_left.get() - characters
+    _characters_left.set(left)
+    if left < 0:
         raise ValueError(f"long numbers have more than {TEXT_BYTES} characters in one call: send less at once")
 
 
