@@ -32,7 +32,8 @@ from rpcservices.database.placeholders import check_text, step_at, translate
 from rpcservices.database.scripts import check_whole, ends_transaction
 from rpcservices.hardware.readers.plain import plain
 from rpcservices.hardware.readers.redaction import redact
-from rpcservices.hardware.sampling.metrics import matches, near_names
+from rpcservices.hardware.sampling.metrics import near_names
+from rpcservices.hardware.sampling.patterns import Filter
 from rpcservices.programs.permission.arguments import check_arguments, leads_through_process, resolve
 from rpcservices.programs.permission.rules import ArgumentRule, ProgramRule
 from rpcwire.codec import codec_for
@@ -341,7 +342,7 @@ def cases() -> Iterator[Any]:
         32 * K,
     )
     yield "proxy header", partial(parse_binary, 0x21, 0x11), lambda size: b"\0" * size, 64 * K
-    for run in (near_names, lambda text: matches("cpu.percent{cpu0}", [text])):
+    for run in (near_names, lambda text: Filter([text]).fits("cpu.percent{cpu0}")):
         yield (
             f"metric {getattr(run, '__name__', run)}",
             run,

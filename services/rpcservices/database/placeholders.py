@@ -145,7 +145,7 @@ def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
     names: list[str] = []
     order: list[int] = []
     out: list[str] = []
-    position = highest = 0
+    position = highest = signs = 0
     places: dict[str | int, int] = {}
     double = style == "format"
     numbered = False
@@ -162,6 +162,10 @@ def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
                 raise _wrong(["sql"], f"?{groups['number'][:40] or key}: placeholders have numbers from 1 to {_MOST}")
             highest = max(highest, key)
         if key is not None:
+            signs += 1
+            if signs > _MOST:
+                # No database takes so many, and whoever sends them would have everybody wait while they are counted.
+                raise _wrong(["sql"], f"more than {_MOST} placeholders: give fewer values in each statement")
             again = key in places and style == "numeric_dollar"
             place = places.setdefault(key, len(places) + 1)
             if not again:

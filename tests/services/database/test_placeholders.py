@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from rpcserver import InvalidParams
+from rpcservices.database.backends import parameters
+from rpcservices.database.backends.parameters import missing_parameters
 from rpcservices.database.errors import DatabaseProgrammingError
 from rpcservices.database.models import Step
 from rpcservices.database.placeholders import translate
@@ -183,3 +185,25 @@ def test_no_number_is_made_of_several_parts(run_with, my_uri, sql, params):
             await bench.db.query("main", sql, params)
 
     run_with(work, main={"url": my_uri})
+
+
+@pytest.mark.parametrize("style", ["qmark", "format", "numeric_dollar"])
+def test_more_placeholders_than_any_database_takes(style):
+    """They are not even counted to their end: that would hold up everybody."""
+    dialect = {"qmark": "sqlite", "format": "mysql", "numeric_dollar": "postgresql"}[style]
+    assert translate("SELECT " + "?," * 65_535, dialect, style, named=False).count == 65_535
+    for sign, named in (("?,", False), (":a,", True)):
+        with pytest.raises(InvalidParams, match="sql: more than 65535 placeholders: give fewer values"):
+            translate("SELECT " + sign * 65_536, dialect, style, named=named)
+
+
+def test_forgotten_placeholders_are_looked_for_in_short_statements(monkeypatch):
+    """The hint is worth little in others, and everybody would wait for it."""
+    assert missing_parameters("SELECT ?", "sqlite", "qmark") == "params: missing, for 1 placeholder '?'"
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        pytest.fail("it was searched")
+
+    monkeypatch.setattr(parameters, "translate", refuse)
+    for text in ("?," * 10_000, "/*" * 10_000, ":a," * 10_000):
+        assert missing_parameters(f"SELECT {text}", "sqlite", "qmark") is None

@@ -35,6 +35,7 @@ Serve = Callable[..., None]
         (["cpu.*{1}", "mem*"], {"cpu.cores.percent{1}", "memory.percent"}),
         (["*.percent"], {"cpu.percent", "memory.percent", "cpu.cores.percent{0}", "cpu.cores.percent{1}"}),
         (["cpu.cores.percent{[0]}"], {"cpu.cores.percent{0}"}),
+        (["cpu.cores.percent{[0"], set()),
         (["cpu.per", "cpu.percent.x", ""], set()),
     ],
 )

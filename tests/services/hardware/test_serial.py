@@ -30,6 +30,7 @@ from rpcclient.stubs.hardware import (
 from rpcclient.stubs.hardware import SerialSettings as StubSettings
 from rpcservices.hardware.errors import SerialPortGone as Gone
 from rpcservices.hardware.models import SerialSettings
+from rpcservices.hardware.serial import ports
 from rpcservices.hardware.serial.port import OpenPort
 from rpcservices.hardware.serial.system import open_port
 
@@ -174,13 +175,18 @@ def test_a_client_that_goes_away_lets_go(serve: Serve, line: Line, tmp_path: Pat
     serve(scenario, **PTYS)
 
 
-def test_what_may_be_opened(serve: Serve, line: Line, tmp_path: Path) -> None:
+def test_what_may_be_opened(serve: Serve, line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "link").symlink_to("/etc/passwd")
     plain = tmp_path / "plain"
     plain.write_text("")
 
     async def scenario(client: AsyncClient) -> None:
         for path in ("/etc/passwd", "/dev/null", str(tmp_path / "link"), "/dev/pts/99999", "", "../etc/passwd"):
+            with pytest.raises(SerialPortNotFound, match="there is no serial port"):
+                await client.hardware.open_serial(path)
+        # Neither a NUL nor a path that the system would not take is looked up: following a long one takes a minute.
+        monkeypatch.setattr(ports, "_MOST_PATH_CHARACTERS", 100)
+        for path in (f"{line.port}\0", "/dev/" + "../dev/" * 100 + line.port.removeprefix("/dev/")):
             with pytest.raises(SerialPortNotFound, match="there is no serial port"):
                 await client.hardware.open_serial(path)
         with pytest.raises(SerialPortNotFound, match="not a serial port"):

@@ -13,6 +13,8 @@ from rpcwire.sql import Syntax
 
 Values = Mapping[str, Any] | Sequence[Any]
 Params = Values | None
+_MOST_SEARCHED_CHARACTERS = 8192
+"""The longest statement in which forgotten placeholders are looked for."""
 
 
 def convert_params(
@@ -73,7 +75,9 @@ def parameters_of(sql: str, syntax: Syntax, style: Style) -> tuple[Statement, li
 
 def missing_parameters(sql: str, syntax: Syntax, style: Style) -> str | None:
     """A text for the error of a statement that has placeholders but got no parameters; ``None`` where it has no
-    placeholders."""
+    placeholders, or is so long that everybody would wait while they are looked for."""
+    if len(sql) > _MOST_SEARCHED_CHARACTERS:
+        return None
     _, parameters = parameters_of(sql, syntax, style)
     if not parameters:
         return None

@@ -57,7 +57,7 @@ class Filter:
         self.names = tuple(dict.fromkeys(names))
         self._exact = frozenset(name for name in self.names if not has_wildcard(name))
         self._patterns: list[Callable[[str], object]] = [
-            re.compile(translate(name)).match for name in self.names if has_wildcard(name)
+            re.compile(translate(_closed(name))).match for name in self.names if has_wildcard(name)
         ]
         self._remembered: dict[str, bool] = {}
 
@@ -75,6 +75,13 @@ class Filter:
         if metric in self._exact or any(place in self._exact for place in _places(bare)):
             return True
         return any(match(metric) or match(bare) for match in self._patterns)
+
+
+def _closed(pattern: str) -> str:
+    """The same pattern, with every bracket that nothing closes as a set of its own: ``translate`` looks for the end of
+    each to the end of the text."""
+    head, end, rest = pattern.rpartition("]")
+    return f"{head}{end}{rest.replace('[', '[[]')}"
 
 
 def _places(bare: str) -> list[str]:

@@ -19,6 +19,9 @@ from rpcwire.context import Connection
 from .port import OpenPort
 from .system import open_port
 
+_MOST_PATH_CHARACTERS = 4095
+"""The longest path that the system takes (PATH_MAX of limits.h, without the NUL)."""
+
 
 def why_no_serial() -> str:
     """Why serial ports cannot be opened; an empty text where they can."""
@@ -59,7 +62,8 @@ class SerialPorts:
         for device in devices:
             if device.node is not None and port in (device.node, device.by_id, device.name):
                 return device.node, _links(device)
-        node = os.path.realpath(port)
+        # Following the links of a path takes long if it has many folders, and the system itself takes no longer one.
+        node = os.path.realpath(port) if len(port) <= _MOST_PATH_CHARACTERS and "\0" not in port else ""
         for device in devices:
             if device.node == node:
                 return node, _links(device)
