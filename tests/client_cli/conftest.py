@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -74,19 +77,31 @@ class Library(Service):
 '''
 
 
+LAUNCHER = Path(__file__).parent / "launcher.py"
+
+
 @dataclass(frozen=True)
 class Shell:
-    """A command line against the server."""
+    """A command line against the server.
+
+    A command on a terminal, one that a test ends and one with an environment that Python itself reads is a process of its
+    own; others are forks of a process that has loaded the command already.
+    """
 
     environment: dict[str, str]
     process: subprocess.Popen[str] | None = None
+    ready: str | None = None
+    """The socket of a process that has loaded the command, if there is one."""
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-W", "error", "-m", "rpcclient", *words]
 
     def run(self, *words: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+        command = self.command(*words)
+        if self.ready is not None and all(name.startswith("RPC_") for name in environment):
+            command = [sys.executable, "-I", "-S", str(LAUNCHER), self.ready, *words]
         return subprocess.run(
-            self.command(*words), input=stdin, capture_output=True, env={**self.environment, **environment}, timeout=30
+            command, input=stdin, capture_output=True, env={**self.environment, **environment}, timeout=30
         )
 
     def ok(self, *words: str, stdin: bytes = b"") -> bytes:
@@ -95,8 +110,21 @@ class Shell:
         return done.stdout
 
 
+@pytest.fixture(scope="session")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The socket of a process that has loaded the command."""
+    with tempfile.TemporaryDirectory(prefix="rpc") as folder, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/s")
+        listener.listen()
+        command = [sys.executable, "-W", "error", "-m", "tests.client_cli.ready", str(listener.fileno())]
+        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, pass_fds=[listener.fileno()], start_new_session=True, **streams) as process:
+            yield f"{folder}/s"
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 @contextmanager
-def served(folder: Path, disabled: str, *words: str) -> Iterator[Shell]:
+def served(folder: Path, disabled: str, *words: str, ready: str | None = None) -> Iterator[Shell]:
     """A command line against a server of its own."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("RPC_", "RPCSERVER_"))},
@@ -115,7 +143,7 @@ def served(folder: Path, disabled: str, *words: str) -> Iterator[Shell]:
         url = process.stdout.readline().rpartition(" ")[2].strip()
         assert url, (folder / "log").read_text()
         try:
-            yield Shell({**environment, "RPC_URL": url}, process)
+            yield Shell({**environment, "RPC_URL": url}, process, ready)
         finally:
             process.terminate()
 
@@ -127,26 +155,28 @@ def _served() -> Callable[..., AbstractContextManager[Shell]]:
 
 
 @pytest.fixture(scope="session")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def shell(tmp_path_factory: pytest.TempPathFactory, ready: str) -> Iterator[Shell]:
     folder = tmp_path_factory.mktemp("cli")
     (folder / "library.py").write_text(PLUGIN)
-    with served(folder, '["programs", "database", "hardware"]', "--plugin", str(folder / "library.py")) as shell:
+    with served(
+        folder, '["programs", "database", "hardware"]', "--plugin", str(folder / "library.py"), ready=ready
+    ) as shell:
         yield shell
 
 
 @pytest.fixture(scope="session")
-def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def there(tmp_path_factory: pytest.TempPathFactory, ready: str) -> Iterator[Shell]:
     """A command line against a server that runs programs."""
-    with served(tmp_path_factory.mktemp("programs"), '["database", "hardware"]') as shell:
+    with served(tmp_path_factory.mktemp("programs"), '["database", "hardware"]', ready=ready) as shell:
         yield shell
 
 
 @pytest.fixture(scope="session")
-def everywhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+def everywhere(tmp_path_factory: pytest.TempPathFactory, ready: str) -> Iterator[Shell]:
     """A command line against a server with all services, and an SQLite database with words of many languages."""
     folder = tmp_path_factory.mktemp("everywhere")
     (folder / "rpcserver.toml").write_text("[services.database.databases.main]\n")
-    with served(folder, "[]", "--config", str(folder / "rpcserver.toml")) as shell:
+    with served(folder, "[]", "--config", str(folder / "rpcserver.toml"), ready=ready) as shell:
         words = "CREATE TABLE word (said TEXT); INSERT INTO word VALUES ('Zürich'), ('€ 5'), ('東京'), ('🚀');"
         shell.ok("sql", "main", "--write", stdin=words.encode())
         yield shell
