@@ -111,7 +111,7 @@ class Shell:
 
 
 @pytest.fixture(scope="session")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def ready() -> Iterator[str]:
     """The socket of a process that has loaded the command."""
     with tempfile.TemporaryDirectory(prefix="rpc") as folder, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{folder}/s")
@@ -119,8 +119,10 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         command = [sys.executable, "-W", "error", "-m", "tests.client_cli.ready", str(listener.fileno())]
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with subprocess.Popen(command, pass_fds=[listener.fileno()], start_new_session=True, **streams) as process:
-            yield f"{folder}/s"
-            os.killpg(process.pid, signal.SIGKILL)
+            try:
+                yield f"{folder}/s"
+            finally:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ with socket.socket(socket.AF_UNIX) as asking:
     asking.shutdown(socket.SHUT_WR)
     status = int(asking.recv(100))
 if status < 0:
-    signal.signal(-status, signal.SIG_DFL)
+    if -status != signal.SIGKILL:
+        signal.signal(-status, signal.SIG_DFL)
     os.kill(os.getpid(), -status)
 sys.exit(status)

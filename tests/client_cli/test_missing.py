@@ -82,7 +82,9 @@ def test_logs_end_although_the_program_goes_on_writing(there: Any, client: Clien
 
 
 def test_what_is_cut_is_told(there: Any, client: Client) -> None:
-    done = there.run("run", "-l", "test=cut", "--retain", "60", "--", "sh", "-c", "yes & exit 0")
+    # It writes little: otherwise 256 MiB come before the output is cut.
+    writer = "while echo y; do sleep 0.1; done & exit 0"
+    done = there.run("run", "-l", "test=cut", "--retain", "60", "--timeout", "3", "--", "sh", "-c", writer)
     assert (done.returncode, CUT in done.stderr) == (0, True)
     (info,) = client.programs.list(labels={"test": "cut"})
     for words in (["logs"], ["logs", "-f"], ["attach"]):
