@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import replace
+from functools import lru_cache
 from itertools import count
 from typing import Protocol
 
@@ -163,6 +164,8 @@ class Connections(Mapping[Connection, Peer]):
         self.memory = Memory(limits)
         self.quotas = Quotas(limits)
         self._limits = limits
+        self._limits_by_role: dict[str | None, Limits] = {}
+        self._session_limits_of = lru_cache(64)(self._narrow_limits)  # One object for many connections.
         self.on_authenticated: Callable[[Connection], None] = lambda _: None
         self.on_end: Callable[[Connection, str], None] = lambda _connection, _reason: None
         self._executor = executor
@@ -198,10 +201,7 @@ class Connections(Mapping[Connection, Peer]):
             link: the WebSocket.
             subprotocol: the subprotocol of the handshake; ``None`` for none.
         """
-        limits = self._session_limits
-        if link.takes_bytes is not None and link.takes_bytes < limits.message_bytes:
-            limits = replace(limits, message_bytes=link.takes_bytes)
-        connection, peer = self._connect(link, subprotocol, link.remote, limits)
+        connection, peer = self._connect(link, subprotocol, link.remote, link.takes_bytes)
         self._links[connection] = link
         link.attach(peer, peer.session.codec)
         extra = about(link.remote, is_known=link.principal is not None)
@@ -224,18 +224,26 @@ class Connections(Mapping[Connection, Peer]):
 
             return asyncio.run_coroutine_threadsafe(on_loop(), loop).result(MEMORY_TIMEOUT_S)
         server_end, client_end = MemoryLink.pair(self._batch_items, self._limits.message_nodes)
-        connection, peer = self._connect(server_end, subprotocol, "memory", self._session_limits)
+        connection, peer = self._connect(server_end, subprotocol, "memory", None)
         server_end.attach(peer)
         self._set_principal(connection, self._authentication.by_memory())
         return client_end
 
+    def _narrow_limits(self, takes_bytes: int | None, unwrapped_bytes: int | None) -> SessionLimits:
+        """The limits of a session whose client takes messages of ``takes_bytes``, and whose own in plain JSON may have
+        ``unwrapped_bytes``."""
+        limits = self._session_limits
+        if takes_bytes is not None and takes_bytes < limits.message_bytes:
+            limits = replace(limits, message_bytes=takes_bytes)
+        return limits if unwrapped_bytes is None else replace(limits, unwrapped_bytes=unwrapped_bytes)
+
     def _connect(
-        self, link: Link, subprotocol: str | None, remote: str, limits: SessionLimits
+        self, link: Link, subprotocol: str | None, remote: str, takes_bytes: int | None
     ) -> tuple[Connection, Peer]:
         codec = codec_for(subprotocol, batch_items=self._batch_items)
         codec.most_nodes = UNAUTHENTICATED_NODES
-        if codec.wraps:
-            limits = replace(limits, unwrapped_bytes=self._limits.incoming_bytes(packed=codec.packed))
+        unwrapped_bytes = self._limits.incoming_bytes(packed=codec.packed) if codec.wraps else None
+        limits = self._session_limits_of(takes_bytes, unwrapped_bytes)
         session = Session(codec, limits=limits, stream_prefix="s", state=SessionState.OPENING)
         session.account = self.memory.of_connection(self.memory.join(NOBODY))
         caller = RemoteCaller()
@@ -250,9 +258,12 @@ class Connections(Mapping[Connection, Peer]):
     def limits_of(self, principal: Principal) -> Limits:
         """Return the limits of the connections of a principal."""
         role = self._roles.of(principal)
-        if role is None:
-            return Limits.of(self._limits, RoleLimits(), "")
-        return Limits.of(self._limits, role.limits, f"roles.{role.name}.limits")
+        name = None if role is None else role.name
+        limits = self._limits_by_role.get(name)
+        if limits is None:
+            own, place = (RoleLimits(), "") if role is None else (role.limits, f"roles.{role.name}.limits")
+            limits = self._limits_by_role[name] = Limits.of(self._limits, own, place)
+        return limits
 
     def refuse(self, link: AdmittedLink) -> str | None:
         """Return why a link whose client has authenticated may not become a connection; ``None`` if it may."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from rpcserver.config import LimitsConfig, RoleLimits
@@ -99,18 +99,24 @@ class Group:
         streams: the most streams.
         calls_per_s: the most calls in a second.
         suffix: the end of the names of the settings that say so.
-
-    Attributes:
-        connections: the quotas of its connections.
+        connections: the quotas of its connections, as they are at any time.
     """
 
-    def __init__(self, name: str, calls: int, streams: int, calls_per_s: float, suffix: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        calls: int,
+        streams: int,
+        calls_per_s: float,
+        suffix: str,
+        connections: Collection[ConnectionQuota],
+    ) -> None:
         self.name = name
         self.calls = Places(calls)
         self.streams = Places(streams)
         self.rate = Rate(calls_per_s)
         self.suffix = suffix
-        self.connections: set[ConnectionQuota] = set()
+        self.connections = connections
         self._reclaimed_at = -math.inf
 
     def reclaim(self, now: float) -> bool:
@@ -124,35 +130,81 @@ class Group:
         return True
 
 
+class Groups:
+    """The groups to which the connections of one principal belong.
+
+    Parameters:
+        principal: the name of the principal.
+        settings: the limits of one principal.
+        server: what the whole server has.
+
+    Attributes:
+        connections: the quotas of the connections of the principal.
+        own: what the principal has.
+        all: what the principal and the server have.
+        calls, streams: the places of both.
+    """
+
+    def __init__(self, principal: str, settings: LimitsConfig, server: Group) -> None:
+        self.principal = principal
+        self.connections: set[ConnectionQuota] = set()
+        self.own = own = Group(
+            f"the principal {printable(principal, 40)}",
+            settings.calls_in_flight_per_principal,
+            settings.streams_per_principal,
+            settings.calls_per_s_per_principal,
+            "_per_principal",
+            self.connections,
+        )
+        self.all = (own, server)
+        self.calls = (own.calls, server.calls)
+        self.streams = (own.streams, server.streams)
+
+
 class ConnectionQuota:
     """The quota of one connection (:class:`rpcwire.quotas.Quota`).
 
     Parameters:
         session: the session of the connection.
+        connection: the id of the connection.
+        address: its address, as limits count it; empty if it is not counted.
         limits: the limits of the connection.
-        groups: its principal, and the server.
+        groups: those of its principal.
         clock: the time, in seconds.
     """
 
+    __slots__ = ("_clock", "_groups", "_rate", "address", "calls", "connection", "limits", "session", "streams")
+    """A server has thousands of them."""
+
     def __init__(
-        self, session: Session, limits: Limits, groups: tuple[Group, ...], clock: Callable[[], float] = time.monotonic
+        self,
+        session: Session,
+        connection: str,
+        address: str,
+        limits: Limits,
+        groups: Groups,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.session = session
+        self.connection = connection
+        self.address = address
         self.limits = limits
-        self.calls = Lease(limits.calls_in_flight, tuple(group.calls for group in groups))
-        self.streams = Lease(2 * limits.streams, tuple(group.streams for group in groups))
+        self.calls = Lease(limits.calls_in_flight, groups.calls)
+        self.streams = Lease(2 * limits.streams, groups.streams)
         self._rate = Rate(limits.calls_per_s)
         self._groups = groups
         self._clock = clock
-        for group in groups:
-            group.connections.add(self)
+
+    @property
+    def principal(self) -> str:
+        """The name of the principal."""
+        return self._groups.principal
 
     def close(self) -> None:
         """Give back all places, because the connection has ended."""
         self.calls.shrink(0)
         self.streams.shrink(0)
-        for group in self._groups:
-            group.connections.discard(self)
+        self._groups.connections.discard(self)
 
     def shrink(self) -> None:
         """Give back the places that are not in use."""
@@ -180,7 +232,7 @@ class ConnectionQuota:
         return used < lease.limit and self._reclaim(now) and lease.extend(used)
 
     def _reclaim(self, now: float) -> bool:
-        done = [group.reclaim(now) for group in self._groups]  # All of them: each has places of its own.
+        done = [group.reclaim(now) for group in self._groups.all]  # All of them: each has places of its own.
         return any(done)
 
     def _allow_calls(self, now: float) -> int:
@@ -189,7 +241,7 @@ class ConnectionQuota:
         Raises:
             Busy: too many have come.
         """
-        rates = (self._rate, *(group.rate for group in self._groups))
+        rates = (self._rate, *(group.rate for group in self._groups.all))
         left = min(rate.left(now) for rate in rates)
         if left < LEAST_CALLS:
             slowest = max(rates, key=Rate.wait_s)
@@ -206,7 +258,8 @@ class ConnectionQuota:
             message = f"{used} {text} on this connection ({where}): wait for some to end"
         else:
             short = lease.shortage(1)
-            group = next((each for each in self._groups if places_of(each) is short), self._groups[-1])
+            groups = self._groups.all
+            group = next((each for each in groups if places_of(each) is short), groups[-1])
             message = (
                 f"{places_of(group).limit} {text} or reserved for {group.name} (limits.{setting}{group.suffix}): wait "
                 "for some to end"
@@ -217,7 +270,7 @@ class ConnectionQuota:
         if index == 0:
             whose, where = "this connection", f"{self.limits.place or 'limits'}.calls_per_s"
         else:
-            group = self._groups[index - 1]
+            group = self._groups.all[index - 1]
             whose, where = group.name, f"limits.calls_per_s{group.suffix}"
         return Busy(
             f"more than {rate.per_s:g} calls in a second for {whose} ({where}): call less often",
@@ -235,12 +288,17 @@ class Quotas:
 
     def __init__(self, limits: LimitsConfig) -> None:
         self._limits = limits
+        self._quotas: dict[Session, ConnectionQuota] = {}
         self._server = Group(
-            "the server", limits.calls_in_flight_total, limits.streams_total, limits.calls_per_s_total, "_total"
+            "the server",
+            limits.calls_in_flight_total,
+            limits.streams_total,
+            limits.calls_per_s_total,
+            "_total",
+            self._quotas.values(),
         )
-        self._principals: dict[str, Group] = {}
+        self._principals: dict[str, Groups] = {}
         self._addresses: Counter[str] = Counter()
-        self._quotas: dict[Session, tuple[ConnectionQuota, str, str, str]] = {}
 
     def refuse(self, principal: str, address: str, limits: Limits) -> str | None:
         """Return why no further connection may begin; ``None`` if one may.
@@ -250,10 +308,10 @@ class Quotas:
             address: the address, as limits count it; empty if it is not counted.
             limits: the limits of the principal.
         """
-        group = self._principals.get(principal)
-        if group is not None and len(group.connections) >= limits.connections:
+        groups = self._principals.get(principal)
+        if groups is not None and len(groups.connections) >= limits.connections:
             where = f"{limits.place}.connections" if limits.place else "limits.connections_per_principal"
-            return f"{len(group.connections)} connections of {printable(principal, 40)} are open ({where})"
+            return f"{len(groups.connections)} connections of {printable(principal, 40)} are open ({where})"
         if address and self._addresses[address] >= self._limits.connections_per_address:
             return f"{self._addresses[address]} connections of {address} are open (limits.connections_per_address)"
         return None
@@ -267,46 +325,41 @@ class Quotas:
             principal, address, limits: as of :meth:`refuse`.
         """
         self.leave(session)
-        group = self._principals.get(principal)
-        if group is None:
-            settings = self._limits
-            group = self._principals[principal] = Group(
-                f"the principal {printable(principal, 40)}",
-                settings.calls_in_flight_per_principal,
-                settings.streams_per_principal,
-                settings.calls_per_s_per_principal,
-                "_per_principal",
-            )
-        quota = ConnectionQuota(session, limits, (group, self._server))
+        groups = self._principals.get(principal)
+        if groups is None:
+            groups = self._principals[principal] = Groups(principal, self._limits, self._server)
+        quota = ConnectionQuota(session, connection, address, limits, groups)
+        groups.connections.add(quota)
         if address:
             self._addresses[address] += 1
-        self._quotas[session] = quota, connection, principal, address
+        self._quotas[session] = quota
         session.set_quota(quota)
 
     def leave(self, session: Session) -> None:
         """Take the quota of a session back, because its connection has ended."""
         if session not in self._quotas:
             return
-        quota, _, principal, address = self._quotas.pop(session)
+        quota = self._quotas.pop(session)
         quota.close()
-        if not self._principals[principal].connections:
-            del self._principals[principal]
-        if address:
-            self._addresses[address] -= 1
-            if not self._addresses[address]:
-                del self._addresses[address]
+        if not self._principals[quota.principal].connections:
+            del self._principals[quota.principal]
+        if quota.address:
+            self._addresses[quota.address] -= 1
+            if not self._addresses[quota.address]:
+                del self._addresses[quota.address]
 
     def uses(self) -> Iterable[Use]:
         """Yield the present use of each limit: of the server, then of each principal, address and connection."""
         yield from _uses("server", "", self._server, len(self._quotas), self._limits.connections, "limits.connections")
-        for name, group in sorted(self._principals.items()):
-            limits = next(iter(group.connections)).limits
+        for name, groups in sorted(self._principals.items()):
+            limits = next(iter(groups.connections)).limits
             where = f"{limits.place}.connections" if limits.place else "limits.connections_per_principal"
-            yield from _uses("principal", name, group, len(group.connections), limits.connections, where)
+            yield from _uses("principal", name, groups.own, len(groups.connections), limits.connections, where)
         most = self._limits.connections_per_address
         for address, count in sorted(self._addresses.items()):
             yield Use("address", address, "connections", count, None, most, "limits.connections_per_address")
-        for session, (quota, connection, _, _) in self._quotas.items():
+        for session, quota in self._quotas.items():
+            connection = quota.connection
             where = quota.limits.place or "limits"
             running, streams = session.calls_running, len(session.streams)
             yield Use(

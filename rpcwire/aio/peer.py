@@ -128,10 +128,10 @@ class Peer:
         self.closed: asyncio.Future[str] = self.loop.create_future()
         self.has_received = False
         self._pending: dict[int, Pending] = {}
-        self._deadlines: Deadlines[int] = Deadlines(self.loop, self._on_deadline)
+        self._deadlines: Deadlines[int] | None = None  # Of calls to the other side: most peers of a server make none.
         self._inboxes: dict[str, Inbox] = {}
         self._outboxes: dict[str, Outbox] = {}
-        self._violations = Violations(session.limits.violations, session.limits.opening_violations)
+        self._violations: Violations | None = None
         self._flushing = False
         self._receiving = False
         self.is_writable = True
@@ -216,6 +216,8 @@ class Peer:
         if pending.progress is not None:
             pending.context = copy_context()
         if timeout_s is not None:
+            if self._deadlines is None:
+                self._deadlines = Deadlines(self.loop, self._on_deadline)
             self._deadlines.set(call_id, self.loop.time() + timeout_s + GRACE_S)
         if not self._flushing:
             self.flush_soon()
@@ -269,7 +271,8 @@ class Peer:
         pending = self._pending.get(call_id)
         if pending is not None:
             pending.is_abandoned = True
-            self._deadlines.clear(call_id)
+            if self._deadlines is not None:
+                self._deadlines.clear(call_id)
             self._end_uploads(pending)
             self.session.cancel(call_id)
             self.flush_soon()
@@ -442,6 +445,9 @@ class Peer:
     def note_violation(self) -> None:
         """Count that the other side has broken a rule. Close the connection if it has broken too many."""
         is_opening = self.session.state is SessionState.OPENING
+        if self._violations is None:
+            limits = self.session.limits
+            self._violations = Violations(limits.violations, limits.opening_violations)
         if self._violations.add(self.loop.time(), is_opening=is_opening):
             self._flush()  # The answers so far.
             self.link.close(1008, TOO_MANY)
@@ -483,7 +489,8 @@ class Peer:
             pending.future.set_exception(error)
 
     def _settle(self, call_id: int) -> Pending | None:
-        self._deadlines.clear(call_id)
+        if self._deadlines is not None:
+            self._deadlines.clear(call_id)
         return self._pending.pop(call_id, None)
 
     def _on_progress(self, event: ProgressReceived) -> None:
@@ -522,7 +529,8 @@ class Peer:
     def link_lost(self, reason: str) -> None:
         """End everything, because the connection has ended."""
         unsent, _ = self.session.close()
-        self._deadlines.stop()
+        if self._deadlines is not None:
+            self._deadlines.stop()
         pending, self._pending = self._pending, {}
         never_sent = set(unsent)
         for call_id, call in pending.items():

@@ -36,6 +36,10 @@ LEAVE_S = 1.0
 """How long whoever has broken too many rules may take to read why the connection ends, in seconds."""
 
 
+_NO_TIMERS: dict[Callable[[], None], asyncio.TimerHandle] = {}
+"""Stands for the timers of links that have none; nothing is ever put into it."""
+
+
 class WebSocketLink(asyncio.Protocol):
     """The part of a link that both ends have in common.
 
@@ -47,9 +51,9 @@ class WebSocketLink(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_assembler", "_boundaries", "_farewell", "_frames", "_gauge", "_heartbeat", "_holds_reading", "_ignores_input",
-        "_is_between", "_is_deaf", "_is_lost", "_keepalive", "_reason", "_stall", "_timers", "_turn_bytes", "_waiting",
-        "_written", "limits", "loop", "receiver", "transport", "ws",
+        "_alive_timer", "_assembler", "_boundaries", "_farewell", "_frames", "_gauge", "_heartbeat", "_holds_reading",
+        "_ignores_input", "_is_between", "_is_deaf", "_is_lost", "_keepalive", "_reason", "_stall", "_timers",
+        "_turn_bytes", "_waiting", "_written", "limits", "loop", "receiver", "transport", "ws",
     )  # fmt: skip
     """A server has thousands of links, and a dictionary for each takes more memory than all the rest of it."""
 
@@ -74,7 +78,8 @@ class WebSocketLink(asyncio.Protocol):
         self._heartbeat = Heartbeat(PLAIN_HEARTBEAT_S)
         self._stall = Stall(limits.stall_s)
         self._farewell: Farewell | None = None
-        self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
+        self._timers = _NO_TIMERS
+        self._alive_timer: asyncio.TimerHandle | None = None
         self._gauge = Gauge(None)
         self._written = 0
 
@@ -176,6 +181,8 @@ class WebSocketLink(asyncio.Protocol):
         self._read_rest()
         for timer in self._timers.values():
             timer.cancel()
+        if self._alive_timer is not None:
+            self._alive_timer.cancel()
         if self._is_lost:
             return
         self._is_lost = True
@@ -204,8 +211,8 @@ class WebSocketLink(asyncio.Protocol):
         """Note that the output was sent."""
         self._stall.end()
         self.output_waits(0)
-        if (timer := self._timers.pop(self._check_stall, None)) is not None:
-            timer.cancel()
+        if self._check_stall in self._timers:
+            self._timers.pop(self._check_stall).cancel()
         if self._holds_reading:
             self._resume_reading()
         if self.receiver is not None:
@@ -228,7 +235,7 @@ class WebSocketLink(asyncio.Protocol):
         self._keepalive = Keepalive(self.limits, self.loop.time())
         self._heartbeat = Heartbeat(heartbeat_s(plain=codec.batches))
         if self.limits.ping_interval_s > 0:
-            self._look_at(self._keepalive.look_at, self._check_alive)
+            self._alive_timer = self.loop.call_at(self._keepalive.look_at, self._check_alive)
 
     @property
     def is_open(self) -> bool:
@@ -387,6 +394,8 @@ class WebSocketLink(asyncio.Protocol):
     # --- time ---------------------------------------------------------------------------------------------------
 
     def _look_at(self, when: float, look: Callable[[], None]) -> None:
+        if self._timers is _NO_TIMERS:
+            self._timers = {}
         self._timers[look] = self.loop.call_at(when, self._look, look)
 
     def _look(self, look: Callable[[], None]) -> None:
@@ -439,4 +448,4 @@ class WebSocketLink(asyncio.Protocol):
             case Look.PING if self.ws.state is OPEN:
                 self.ws.send_ping(b"")
                 self._write()
-        self._look_at(self._keepalive.look_at, self._check_alive)
+        self._alive_timer = self.loop.call_at(self._keepalive.look_at, self._check_alive)

@@ -42,7 +42,10 @@ def measure(folder: Path, count: int, tls: dict[str, str], context: ssl.SSLConte
     environment = {
         **os.environ,
         "RPCSERVER_STATE_DIR": str(folder),
-        "RPCSERVER_LIMITS__CONNECTIONS": str(2 * count + WARM_UP),
+        **{
+            f"RPCSERVER_LIMITS__CONNECTIONS{scope}": str(2 * count + WARM_UP)
+            for scope in ("", "_PER_PRINCIPAL", "_PER_ADDRESS")
+        },
         "RPCSERVER_PLUGINS__DISABLED": '["programs", "database", "hardware"]',
         **{f"RPCSERVER_TLS__{key.upper()}": value for key, value in tls.items()},
     }
