@@ -12,7 +12,7 @@ from rpcservices.database import Database, DatabaseServiceConfig
 
 
 def test_a_divided_executemany_needs_its_own_permission_only_and_counts_rows_over_the_whole(with_ada, tmp_path):
-    config = DatabaseServiceConfig(databases={"main": {"url": f"sqlite:///{tmp_path}/m.db"}})
+    config = DatabaseServiceConfig.model_validate({"databases": {"main": {"url": f"sqlite:///{tmp_path}/m.db"}}})
     sets = [[number, "x" * 50] for number in range(30_000)]
     insert = "INSERT INTO many VALUES (?, ?)"
 
@@ -43,7 +43,9 @@ def test_a_divided_executemany_needs_its_own_permission_only_and_counts_rows_ove
 
 
 def test_who_sends_no_further_sets_holds_no_transaction(with_ada, tmp_path):
-    config = DatabaseServiceConfig(databases={"main": {"url": f"sqlite:///{tmp_path}/m.db", "stream_idle_s": 0.05}})
+    config = DatabaseServiceConfig.model_validate(
+        {"databases": {"main": {"url": f"sqlite:///{tmp_path}/m.db", "stream_idle_s": 0.05}}}
+    )
 
     async def scenario(owner, ada):
         await owner.database.execute("main", "CREATE TABLE t (id INTEGER PRIMARY KEY)")
