@@ -24,15 +24,16 @@ Syntax = str
 ``mariadb`` is the same as ``mysql``. An unknown dialect is read as the standard says.
 """
 
-_COMMENT = r"/\*.*?(?P<c>\*/|\Z)"
+_COMMENT = r"/\*[^*]*+(?:\*(?!/)[^*]*+)*+(?P<c>\*/|\Z)"
 _STRING = r"'[^']*+(?:''[^']*+)*+(?P<s>'|\Z)"
 _NAME = r"\"[^\"]*+(?:\"\"[^\"]*+)*+(?P<d>\"|\Z)"
 _TICKED = r"`[^`]*+(?:``[^`]*+)*+(?P<b>`|\Z)"
 _ESCAPED = r"'[^'\\]*+(?:(?:''|\\(?:.|\Z))[^'\\]*+)*+(?P<s>'|\Z)"
 _ESCAPED_TWICE = r"\"[^\"\\]*+(?:(?:\"\"|\\(?:.|\Z))[^\"\\]*+)*+(?P<d>\"|\Z)"
 _COMMON = rf"--[^\n]*|{_COMMENT}|{_STRING}|{_NAME}"
-_POSTGRESQL = r"(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?P<t>\$(?P=tag)\$|\Z)|" rf"--[^\n]*|(?P<nested>/\*)|{_NAME}"
-_MYSQL = rf"\#[^\n]*|--(?=\s|\Z)[^\n]*|/\*(?!M?!).*?(?P<c>\*/|\Z)|{_TICKED}"
+_DOLLARS = r"(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$[^$]*+(?:\$(?!(?P=tag)\$)[^$]*+)*+(?P<t>\$(?P=tag)\$|\Z)"
+_POSTGRESQL = rf"{_DOLLARS}|--[^\n]*|(?P<nested>/\*)|{_NAME}"
+_MYSQL = rf"\#[^\n]*|--(?=\s|\Z)[^\n]*|/\*(?!M?!)[^*]*+(?:\*(?!/)[^*]*+)*+(?P<c>\*/|\Z)|{_TICKED}"
 """The content of ``/*! */`` is run, so it is not a comment."""
 _QUOTED: Mapping[Syntax, str] = {
     "postgresql": rf"\b[eE]{_ESCAPED.replace('<s>', '<e>')}|{_POSTGRESQL}|{_STRING}",
@@ -43,6 +44,10 @@ _QUOTED: Mapping[Syntax, str] = {
     "sqlite": rf"{_TICKED}|\[[^\]]*(?P<r>\]|\Z)|{_COMMON}",
     "": _COMMON,
 }
+PIECE = 64 * 1024
+"""How many characters are searched at once."""
+_SEEN_BEHIND = 8
+"""How many characters behind a match may decide on it, at most."""
 _CLOSINGS = ("s", "d", "e", "t", "b", "r", "c")
 _COMMENT_SIGNS = ("--", "/*", "#")
 
@@ -89,11 +94,32 @@ def scan(
     """
     place = start
     nests = "nested" in expression.groupindex
-    while (match := expression.search(sql, place, end)) is not None:
+    while (match := _search(sql, expression, place, end)) is not None:
         place = match.end()
         if nests and match["nested"]:
             place = _comment_end(sql, match.start())
         yield match, place
+
+
+def _search(sql: str, expression: re.Pattern[str], start: int, end: int) -> re.Match[str] | None:
+    """Search piece by piece: one call of a regular expression lets nothing else of the process run meanwhile.
+
+    A match that reaches the end of a piece may go on behind it, so that it is searched again in a larger piece. One
+    that begins in a piece and can be seen only in the next one is found because pieces overlap.
+    """
+    end = min(end, len(sql))
+    size = PIECE
+    while True:
+        stop = start + size
+        if stop + 1 >= end:
+            return expression.search(sql, start, end)
+        match = expression.search(sql, start, stop)
+        if match is None:
+            start, size = stop - size // 4, PIECE
+        elif match.end() >= stop - _SEEN_BEHIND:
+            start, size = match.start(), 4 * size
+        else:
+            return match
 
 
 def _comment_end(sql: str, start: int) -> int:
@@ -169,14 +195,19 @@ def is_blank(sql: str, syntax: Syntax) -> bool:
     return next_place(sql, syntax, 0, ignore=r"[\s;]") == len(sql)
 
 
+_MOST_COMMENTS = 1000
+"""The most comments before the first word of a statement that is looked for."""
 _WORD = re.compile(r"[\s(]*+(?P<word>[A-Za-z]*)")
 
 
 def first_word(sql: str, syntax: Syntax) -> str:
     """Return the first word of a statement after blanks, comments and opening parentheses, in capitals. It is empty if
-    there is no word, or if only some versions of MariaDB or MySQL run it."""
+    there is no word, if only some versions of MariaDB or MySQL run it, or if very many comments stand before it."""
     place = 0
-    while (word := _WORD.match(sql, place)) is not None and not word["word"]:
+    for _ in range(_MOST_COMMENTS):
+        word = _WORD.match(sql, place)
+        if word is None or word["word"]:
+            return word["word"].upper() if word else ""
         place = word.end()
         if not sql.startswith(_COMMENT_SIGNS, place):
             return ""
@@ -184,7 +215,7 @@ def first_word(sql: str, syntax: Syntax) -> str:
         if match is None or match.start() != place:
             return ""
         place = end
-    return word["word"].upper() if word else ""
+    return ""
 
 
 _ENDS = {

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rpcwire import sql
 from rpcwire.sql import bare, commits_before, first_word, is_blank, is_open, mysql_syntax, split, statement_end
 from tests.examples import count_examples
 
@@ -151,3 +152,29 @@ def test_long_strings_take_no_time_and_no_memory():
     text = "INSERT INTO t VALUES ('" + "a''b\\\\" * 500_000 + "');"
     for syntax in ("", "postgresql", "mysql", "sqlite"):
         assert split(text + " SELECT 1;", syntax) == [text, "SELECT 1;"]
+
+
+PARTS = st.sampled_from(
+    ["'", "''", '"', "`", "$$", "$t$", "$1", "-- x\n", "/*", "*/", "*", "/", "[", "]", ";", ":", "::", "\\", "?", "E'", "#",
+     "a", "bc", " ", "\n", ":id", "$", "é", "case ", "end ", "(", ")", "/*!", "/*M!", "%"]
+)  # fmt: skip
+
+
+@settings(max_examples=count_examples(400))
+@given(st.lists(PARTS, max_size=80).map("".join), st.sampled_from(["", "sqlite", "postgresql", "mysql", "mysql plain"]))
+def test_text_that_is_searched_in_pieces_is_read_as_it_is_in_one(text, syntax):
+    """Long statements are searched piece by piece, so that nobody else waits long; here the pieces are tiny."""
+    target = r"(?P<end>;)|\\(?P<colon>:)|(?<![:\w\\]):(?P<name>[A-Za-z_]\w*)\b(?!:(?!:))|\?"
+
+    def read():
+        return [(match.span(), match["skip"], end) for match, end in sql.scan(text, sql.pattern(syntax, target))]
+
+    whole = read()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sql, "PIECE", 40)
+        assert read() == whole
+
+
+def test_first_words_behind_very_many_comments_are_not_looked_for():
+    assert first_word("--\n" * 999 + "SELECT 1", "") == "SELECT"
+    assert first_word("--\n" * 1000 + "SELECT 1", "") == ""

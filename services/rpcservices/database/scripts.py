@@ -6,6 +6,7 @@ import re
 
 from rpcwire.sql import Syntax, bare, commits_before, kind_of, split
 
+from .apart import read_sql
 from .core import LentLink
 from .errors import DatabaseProgrammingError
 
@@ -62,7 +63,7 @@ async def run_script(loan: LentLink, sql: str, *, atomic: bool) -> list[int]:
     link = loan.link
     watched = atomic and not link.defining_commits
     if atomic:
-        check_whole(sql, link.syntax)
+        await read_sql(check_whole, sql, link.syntax)
     if watched:
         await link.mark()
     counts = await link.run_script(sql)

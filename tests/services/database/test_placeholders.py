@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import Any
 
 import pytest
 
 from rpcserver import InvalidParams
+from rpcservices.database.apart import AT_ONCE_CHARACTERS, read_sql
 from rpcservices.database.backends import parameters
 from rpcservices.database.backends.parameters import missing_parameters
 from rpcservices.database.errors import DatabaseProgrammingError
@@ -207,3 +210,35 @@ def test_forgotten_placeholders_are_looked_for_in_short_statements(monkeypatch):
     monkeypatch.setattr(parameters, "translate", refuse)
     for text in ("?," * 10_000, "/*" * 10_000, ":a," * 10_000):
         assert missing_parameters(f"SELECT {text}", "sqlite", "qmark") is None
+
+
+def test_long_statements_are_read_beside_the_event_loop():
+    """A megabyte of quotes or comments used to hold everybody up for seconds."""
+
+    async def work():
+        def where(sql):
+            return threading.get_ident()
+
+        here = threading.get_ident()
+        assert await read_sql(where, "x" * AT_ONCE_CHARACTERS) == here
+        assert await read_sql(where, "x" * (AT_ONCE_CHARACTERS + 1)) != here
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_long_statement_with_parameters(run_with, any_database, sql, named):
+    mark = ":n" if named else "?"
+    text = f"SELECT {mark} AS x /*{' * ' * 4000}*/, '{'q' * 9000}' AS q"
+
+    async def work(bench):
+        params = {"n": 5} if named else [5]
+        row = (await bench.db.query("main", text, params)).one()
+        assert (int(row[0]), len(row[1])) == (5, 9000)
+        await bench.db.execute("main", f"CREATE TABLE long_{named} (n INTEGER)")
+        insert = f"INSERT INTO long_{named} VALUES ({mark}) -- {'x' * 9000}"
+        sets = [{"n": 1}, {"n": 2}] if named else [[1], [2]]
+        await bench.db.executemany("main", insert, sets)
+        assert (await bench.db.query("main", f"SELECT count(*) FROM long_{named}")).scalar() == 2
+
+    run_with(work, main=any_database)

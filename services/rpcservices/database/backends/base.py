@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import URL, Dialect, PoolProxiedConnection
 
+from rpcservices.database.apart import read_sql
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError, DatabaseOperationalError
 from rpcservices.database.failures import is_lost, lost_error, translate_error
@@ -189,7 +190,7 @@ class Link(ABC):
         """
         counts = []
         self.notices = []
-        for step, statement in enumerate(split(sql, self.syntax)):
+        for step, statement in enumerate(await read_sql(split, sql, self.syntax)):
             try:
                 cursor = await self.execute(statement, None, 1)
                 counts.append(cursor.rowcount)
@@ -313,7 +314,8 @@ class Link(ABC):
         """
         if params is not None:
             syntax = await self.learn_syntax(sql)
-            translate(sql, syntax, self.style, isinstance(params, Mapping)).arguments(params)
+            statement = await read_sql(translate, sql, syntax, self.style, isinstance(params, Mapping))
+            statement.arguments(params)
 
     async def run(self, work: Coroutine[Any, Any, _T], *, timeout_s: float | None = None, goes_on: bool = False) -> _T:
         """Do a piece of the driver's work to its end. If the caller is cancelled or the time is over, the database

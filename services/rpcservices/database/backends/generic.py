@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar, cast
 from sqlalchemy import URL, Dialect, PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
+from rpcservices.database.apart import read_sql
 from rpcservices.database.config import DatabaseConfig
 from rpcservices.database.errors import DatabaseNotSupportedError
 from rpcservices.database.models import Column, Description, Isolation, TxState
@@ -97,19 +98,19 @@ class GenericLink(Link):
     async def prepare(self) -> None:
         """Do nothing: we know no settings of this driver."""
 
-    def _translate(self, sql: str, params: Params) -> tuple[str, Any]:
+    async def _translate(self, sql: str, params: Params) -> tuple[str, Any]:
         if params is None:
             return sql, None
         style = self.paramstyle
         if style not in {"numeric_dollar", "format", "pyformat", "qmark"}:
             raise DatabaseNotSupportedError(f"params: the driver's placeholders are of the style {style!r}")
         shown = cast("Style", "format" if style == "pyformat" else style)
-        statement = translate(sql, self.dialect, shown, isinstance(params, Mapping))
+        statement = await read_sql(translate, sql, self.dialect, shown, isinstance(params, Mapping))
         return statement.sql, tuple(statement.arguments(params))
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
         self._used = True
-        text, values = self._translate(sql, params)
+        text, values = await self._translate(sql, params)
 
         def start() -> Any:
             cursor = self._driver.cursor()
@@ -132,7 +133,7 @@ class GenericLink(Link):
         return -1 if -1 in counts else sum(counts)
 
     async def describe(self, sql: str) -> Description:
-        _, parameters = parameters_of(sql, self.dialect, "qmark")
+        _, parameters = await read_sql(parameters_of, sql, self.dialect, "qmark")
         return Description(parameters, [], readonly=None)
 
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:

@@ -27,6 +27,7 @@ from asyncmy.cursors import SSCursor
 from asyncmy.protocol import FieldDescriptorPacket
 from sqlalchemy import URL, PoolProxiedConnection
 
+from rpcservices.database.apart import read_sql
 from rpcservices.database.backends.base import Cursor, Link
 from rpcservices.database.backends.parameters import Params, Values, convert_params, parameters_of
 from rpcservices.database.backends.slices import Slices
@@ -318,7 +319,9 @@ class MysqlLink(Link):
         await self._settle_settings()
         text = sql
         if params is not None:
-            statement = translate(sql, await self.learn_syntax(sql), "format", isinstance(params, Mapping))
+            statement = await read_sql(
+                translate, sql, await self.learn_syntax(sql), "format", isinstance(params, Mapping)
+            )
             values = convert_params(to_mysql, statement, params)
             if has_backslash(values):
                 await self._learn_mode()
@@ -356,7 +359,7 @@ class MysqlLink(Link):
         await self._settle_settings()
         if not sets:
             return 0
-        statement = translate(sql, await self.learn_syntax(sql), "format", isinstance(sets[0], Mapping))
+        statement = await read_sql(translate, sql, await self.learn_syntax(sql), "format", isinstance(sets[0], Mapping))
         rows = [convert_params(to_mysql, statement, one, row) for row, one in enumerate(sets, first_row)]
         if any(map(has_backslash, rows)):
             await self._learn_mode()
@@ -383,7 +386,7 @@ class MysqlLink(Link):
 
     async def run_script(self, sql: str) -> list[int]:
         await self._settle_settings()
-        refuse_other_charsets(sql, await self.learn_syntax(sql))
+        await read_sql(refuse_other_charsets, sql, await self.learn_syntax(sql))
         self._used = self._touched = self._moved = True
         self.note_new_settings()
         await self._multi_statements(_MULTI_STATEMENTS_ON)
@@ -409,8 +412,8 @@ class MysqlLink(Link):
         self._used = True
         await self._settle_settings()
         syntax = await self.learn_syntax(sql)
-        statement, parameters = parameters_of(sql, syntax, "qmark")
-        nulls, _ = parameters_of(sql, syntax, "null")
+        statement, parameters = await read_sql(parameters_of, sql, syntax, "qmark")
+        nulls, _ = await read_sql(parameters_of, sql, syntax, "null")
         try:
             fields = await self._prepared_fields(statement.sql)
         except my_errors.Error as exc:

@@ -16,6 +16,7 @@ from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready
 from sqlalchemy import URL, Dialect, PoolProxiedConnection
 
+from rpcservices.database.apart import read_sql
 from rpcservices.database.backends.base import CopyIn, CopyOut, Cursor, Link, log
 from rpcservices.database.backends.parameters import Params, Values, parameters_of
 from rpcservices.database.backends.sockets import has_ended, is_silent, unread
@@ -128,18 +129,18 @@ class PostgresLink(Link):
         if not driver.speaks_utf8 and driver.info.transaction_status != TransactionStatus.INERROR:
             await driver.execute(b"SET client_encoding TO 'UTF8'")
 
-    def _translate(self, sql: str, params: Params) -> tuple[str, Arguments | None]:
+    async def _translate(self, sql: str, params: Params) -> tuple[str, Arguments | None]:
         if params is None:
             return sql, None
         try:
-            statement = translate(sql, self.syntax, "numeric_dollar", isinstance(params, Mapping))
+            statement = await read_sql(translate, sql, self.syntax, "numeric_dollar", isinstance(params, Mapping))
             return statement.sql, Arguments(statement, params)
         except Exception:
             self._guarded = self._once = False  # This guard was for this statement only.
             raise
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
-        text, arguments = self._translate(sql, params)
+        text, arguments = await self._translate(sql, params)
         # A guarded statement has a transaction of its own, which may be lost: it may be cancelled.
         return await self._start(text, arguments, first, cancels=self._guarded)
 
@@ -175,7 +176,7 @@ class PostgresLink(Link):
         return (_ONLY_READS,) if self._reads and status == TransactionStatus.INTRANS else ()
 
     async def stream(self, sql: str, params: Params, first: int) -> Cursor:
-        text, arguments = self._translate(sql, params)
+        text, arguments = await self._translate(sql, params)
         query = is_query(sql, self.dialect)
         if query and self.driver.info.transaction_status == TransactionStatus.INTRANS:
             await self._speak_utf8()
@@ -195,7 +196,7 @@ class PostgresLink(Link):
         self._used = True
         if not sets:
             return 0
-        statement = translate(sql, self.syntax, "numeric_dollar", isinstance(sets[0], Mapping))
+        statement = await read_sql(translate, sql, self.syntax, "numeric_dollar", isinstance(sets[0], Mapping))
         rows = [Arguments(statement, one, row) for row, one in enumerate(sets, first_row)]
         for command in self._before():
             await self.driver.execute(command)
@@ -243,7 +244,7 @@ class PostgresLink(Link):
             step = len(results) - 1
             place = error.diag.statement_position if isinstance(error, psycopg.Error) else None
             if step == 0 and place:  # The server did not understand the text as a whole.
-                step = step_at(sql, self.syntax, int(place))
+                step = await read_sql(step_at, sql, self.syntax, int(place))
             raise translate_error(error, step=step)
         if last.status in COPYING:
             self.broken = True  # The connection is in the midst of it.
@@ -271,7 +272,7 @@ class PostgresLink(Link):
         if self._guarded:
             self._guarded = False
             await self.begin(None, readonly=True)
-        statement, parameters = parameters_of(sql, self.syntax, "numeric_dollar")
+        statement, parameters = await read_sql(parameters_of, sql, self.syntax, "numeric_dollar")
         async with undo_afterwards(self.driver):
             query = statement.sql.encode()
             answer = await self.driver.wait(describe_query(self.driver, query))

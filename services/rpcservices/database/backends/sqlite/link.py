@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, PoolProxiedConnection
 
+from rpcservices.database.apart import read_sql
 from rpcservices.database.backends.base import Cursor, Link, unsupported_isolation
 from rpcservices.database.backends.parameters import Params, Values, parameters_of
 from rpcservices.database.backends.slices import Slices
@@ -236,7 +237,10 @@ class SqliteLink(Link):
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
         self._used = not self.readonly
-        return await self._wait_for_lock(partial(self._execute, *convert(sql, params), first))
+        values: list[Any] = []
+        if params is not None:
+            sql, (values,) = await convert(sql, [params])
+        return await self._wait_for_lock(partial(self._execute, sql, values, first))
 
     async def _wait_for_lock(self, action: Callable[[], _T]) -> _T:
         """Run an action, and repeat it while another connection holds a lock on the file, as long as the configuration
@@ -429,8 +433,7 @@ class SqliteLink(Link):
     async def execute_many(self, sql: str, sets: Sequence[Values], first_row: int = 0) -> int:
         if not sets:
             return 0
-        statement, _ = convert(sql, sets[0], first_row)
-        values = [convert(sql, one, row)[1] for row, one in enumerate(sets, first_row)]
+        statement, values = await convert(sql, sets, first_row)
         return await self._wait_for_lock(partial(self._execute_many, statement, values))
 
     def _execute_many(self, sql: str, sets: list[list[Any]]) -> int:
@@ -448,7 +451,7 @@ class SqliteLink(Link):
         return f"EXPLAIN QUERY PLAN {sql}"
 
     async def describe(self, sql: str) -> Description:
-        statement, parameters = parameters_of(sql, self.dialect, "null")
+        statement, parameters = await read_sql(parameters_of, sql, self.dialect, "null")
         return await self._wait_for_lock(partial(self._describe, statement.sql, parameters))
 
     def _describe(self, sql: str, parameters: list[ParameterInfo]) -> Description:

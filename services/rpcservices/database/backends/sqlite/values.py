@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from rpcservices.database.backends.parameters import Params, convert_params, json_text
+from rpcservices.database.apart import read_sql
+from rpcservices.database.backends.parameters import Values, convert_params, json_text
 from rpcservices.database.models import Column, ColumnType
 from rpcservices.database.placeholders import translate
 from rpcwire.caches import cache_small
@@ -49,12 +50,17 @@ def to_sqlite(value: Any) -> Any:
     raise TypeError(f"SQLite takes no {type(value).__name__}: give a number, text or bytes")
 
 
-def convert(sql: str, params: Params, row: int | None = None) -> tuple[str, list[Any]]:
-    """Turn a statement and one set of parameters into what SQLite takes."""
-    if params is None:
-        return sql, []
-    statement = translate(sql, "sqlite", "qmark", isinstance(params, Mapping))
-    return statement.sql, convert_params(to_sqlite, statement, params, row)
+async def convert(sql: str, sets: Sequence[Values], first_row: int | None = None) -> tuple[str, list[list[Any]]]:
+    """Turn a statement and sets of parameters into what SQLite takes.
+
+    Parameters:
+        sql: the statement.
+        sets: the sets of parameters, all of one form.
+        first_row: the number of the first set; ``None`` if there is only one, which has no number.
+    """
+    statement = await read_sql(translate, sql, "sqlite", "qmark", isinstance(sets[0], Mapping))
+    rows = [None] if first_row is None else range(first_row, first_row + len(sets))
+    return statement.sql, [convert_params(to_sqlite, statement, one, row) for row, one in zip(rows, sets, strict=True)]
 
 
 def column_types(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
