@@ -14,7 +14,6 @@ import psycopg
 import pytest
 import uvloop
 
-from rpcserver import InvalidParams
 from rpcservices.database.backends.postgresql import link as postgresql
 from rpcservices.database.backends.postgresql.cursor import Chunks
 from rpcservices.database.errors import DatabaseOperationalError
