@@ -261,7 +261,7 @@ def test_hello_ping_services_discover(tools: Any) -> None:
         assert hello["server"].startswith("rpcserver/")
         assert hello["subprotocol"] == "rpc.v1.json"
         assert hello["limits"]["message_bytes"] == 1024 * 1024
-        assert hello["limits"]["message_nodes"] == 32768
+        assert hello["limits"]["message_nodes"] == 20480
         assert hello["limits"]["batch_items"] == 50
         assert (await tools.call(connection, "rpc.ping"))["result"] == "pong"
         calc, rpc = (await tools.call(connection, "rpc.services"))["result"]
