@@ -570,16 +570,24 @@ class Session:
             busy = self._ask_quota() if self._calls_left < 0 else None
             events.append(NotificationReceived(method, body) if busy is None else Violation(busy))
         else:
-            call = IncomingCall(message.id, method, body, None if message.ctx is UNSET else message.ctx, batch)
-            refusal = self._refusal(call)
-            if refusal is None:
-                self._incoming[call.id] = call
-                events.append(call)
+            call_id, incoming = message.id, self._incoming
+            call = IncomingCall(call_id, method, body, None if message.ctx is UNSET else message.ctx, batch)
+            self._calls_left -= 1
+            if (
+                self._calls_left < 0
+                or len(incoming) >= self._most_running
+                or call_id in incoming
+                or call_id != call_id  # noqa: PLR0124 - only NaN differs from itself
+                or self.state is SessionState.DRAINING
+            ) and (refusal := self._refusal(call)) is not None:
+                self._refuse(call_id, refusal, batch, events, call)
             else:
-                self._refuse(call.id, refusal, batch, events, call)
+                incoming[call_id] = call
+                events.append(call)
 
     def _refusal(self, call: IncomingCall) -> RpcError | None:
-        """Say why this call must be refused whatever its method is; ``None`` if it need not be."""
+        """Say why this call, which has been counted, must be refused whatever its method is; ``None`` if it need not
+        be."""
         if call.id != call.id:
             return InvalidRequest("id: NaN is no id", errors=[{"loc": ["id"], "msg": "must not be NaN"}])
         if call.id in self._incoming:
@@ -587,7 +595,6 @@ class Session:
                 f"id: {printable(str(call.id))!r} belongs to a call that is still running; use another",
                 errors=[{"loc": ["id"], "msg": "in use"}],
             )
-        self._calls_left -= 1
         if self._calls_left < 0 or len(self._incoming) >= self._most_running:
             refusal = self._ask_quota()
             if refusal is not None:

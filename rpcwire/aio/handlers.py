@@ -179,7 +179,8 @@ class Handlers:
         self._peer.flush_soon()
 
     def _run_inline(self, call: IncomingCall, offer: Offer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Run a coroutine that awaits nothing, from its beginning to its end."""
+        """Run a coroutine that awaits nothing, from beginning to end. The peer sends all answers to a frame when it has
+        read the frame."""
         if offer.contract.context_name is not None:
             deadline = self._peer.loop.time() + time_left_s(call.ctx, offer.spec.options.deadline_s)
             kwargs[offer.contract.context_name] = self._context(call, offer, deadline)
@@ -198,7 +199,6 @@ class Handlers:
             self._fail(call, offer, suspension_error(offer))
         if call.loan is not None:
             call.loan.give_back()
-        self._peer.flush_soon()
 
     def _launch(self, call: IncomingCall, offer: Offer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         running = Running(call, offer, self._dispatch.offers.owner())
