@@ -44,6 +44,9 @@ class Address:
             OSError: this machine does not support the address family, or no file descriptor is left.
         """
         sock = socket.socket(self.family, socket.SOCK_STREAM)
+        # Otherwise the request behind a TLS handshake waits until the system of the server acknowledges the handshake:
+        # 40 ms, where the server has nothing to send meanwhile.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         keep_from_children(sock)
         sock.setblocking(False)
         return sock

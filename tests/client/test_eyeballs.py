@@ -100,6 +100,12 @@ def test_the_first_that_answers_wins_over_the_first_in_line(call: Any, names: An
     assert call(f"ws://{NAME}:{port}", token=token, connect_timeout_s=LIMIT_S) == 11
 
 
+def test_small_messages_do_not_wait_for_acknowledgements() -> None:
+    """The request behind a TLS handshake used to wait for 40 ms."""
+    with Address(socket.AF_INET, ("127.0.0.1", 1)).socket() as sock:
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_no_address_answers(call: Any, names: Any) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))

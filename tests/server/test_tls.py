@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from rpcserver.config import ConfigError, TlsConfig
-from rpcserver.door import certificate_files
+from rpcserver.door import certificate_files, link
 from rpcserver.door.tls import tls_context
 
 RELOADED, REFUSED = "new certificates are in use", "new certificates are not used"
@@ -255,6 +256,33 @@ def test_there_are_no_tickets(tls: dict[str, str], authority: trustme.CA, versio
     session = handshake(server, client).session
     assert session is None or not session.has_ticket
     assert handshake(server, client, session).session_reused is (version == ssl.TLSVersion.TLSv1_2)
+
+
+def test_the_end_of_a_handshake_is_acknowledged(
+    tools: Any, tls: dict[str, str], authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many clients send their request only then, and the server itself has nothing to send."""
+    families: list[int] = []
+    original = link.acknowledge
+
+    def note(sock: socket.socket) -> None:
+        families.append(sock.family)
+        original(sock)
+
+    monkeypatch.setattr(link, "acknowledge", note)
+
+    async def main() -> None:
+        async with tools.serve(tls=tls) as server:
+            assert await shown(tools, server, trusting(authority), "localhost") == ["localhost", "127.0.0.1"]
+            async with asyncio.timeout(20):
+                while not families:
+                    await asyncio.sleep(0)
+            assert families == [socket.AF_INET]
+
+    tools.run(main())
+    one, other = socket.socketpair()
+    with one, other:
+        original(one)  # A Unix socket has nothing to acknowledge.
 
 
 def test_sessions_are_limited(tls: dict[str, str], authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
