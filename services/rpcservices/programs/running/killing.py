@@ -11,7 +11,9 @@ from .looping import Loop
 from .processes import Process
 
 KILL_WAIT_S = 2.0
-"""How long killed processes may take to end before they count as survivors."""
+"""How long killed processes may take to end before they count as survivors, from the last time that one has ended."""
+KILL_MOST_S = 15.0
+"""How long this may go on in all: on a machine full of other work, hundreds of processes take many seconds to end."""
 GRACE_POLL_S = 0.05
 KILL_POLL_S = 0.01
 
@@ -59,7 +61,8 @@ class Kill:
         self._running = running
         self._on_end = on_end
         self._grace_s = grace_s
-        self._deadline = 0.0
+        self._deadline = self._give_up_at = 0.0
+        self._alive: set[int] = set()
 
     def begin(self) -> None:
         """Take the first step."""
@@ -90,7 +93,8 @@ class Kill:
             self._running.loop.call_later(GRACE_POLL_S, self._poll)
 
     def _kill_now(self) -> None:
-        self._deadline = self._running.loop.time() + KILL_WAIT_S
+        now = self._running.loop.time()
+        self._deadline, self._give_up_at = now + KILL_WAIT_S, now + KILL_MOST_S
         if self._running.kill_cgroup():
             self._await_group()
         else:
@@ -108,7 +112,11 @@ class Kill:
     def _kill(self, members: list[Process]) -> None:
         tree.send(members, signal.SIGKILL)
         alive = [process.pid for process in members if process.alive]
-        late = self._running.loop.time() >= self._deadline
+        now = self._running.loop.time()
+        if not self._alive.issubset(alive):
+            self._deadline = min(now + KILL_WAIT_S, self._give_up_at)
+        self._alive = set(alive)
+        late = now >= self._deadline
         if (self._running.exited and not alive) or late:
             self._on_end(alive)
         else:
