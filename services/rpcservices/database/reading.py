@@ -135,7 +135,7 @@ async def collect(
         gives_rows=gives_rows,
         notices=list(cursor.notices),
     )
-    return result, cursor.changed
+    return result, cursor.change_count
 
 
 def _unchecked_result(**attributes: Any) -> Result:
@@ -151,12 +151,12 @@ def _unchecked_result(**attributes: Any) -> Result:
     return result
 
 
-def has_changed(sql: str, dialect: str, result: Result, changed: int) -> bool:
+def has_changed(sql: str, dialect: str, result: Result, change_count: int) -> bool:
     """Whether a statement changed a row, by what :func:`collect` returned for it."""
     if not result.gives_rows:
         return result.rowcount > 0
-    if changed >= 0:
-        return changed > 0
+    if change_count >= 0:
+        return change_count > 0
     return is_change(sql, dialect) and (len(result.rows) > 0 or result.truncated)
 
 
