@@ -102,22 +102,22 @@ async def collect(
     try:
         chunks: list[bytes] = []
         count = size = 0
-        truncated = False
+        is_truncated = False
         limit = FIRST_ROWS
         gives_rows = cursor.gives_rows
         while gives_rows and (rows := await cursor.fetch(min(limit, max_rows - count + 1))):
             if count + len(rows) > max_rows:
-                rows, truncated = rows[: max_rows - count], True
+                rows, is_truncated = rows[: max_rows - count], True
             fresh = 0
             for data, chunk_rows in split(rows, len(cursor.columns), max(1, max_bytes - size)) if rows else ():
                 if size + len(data) > max_bytes:
                     if not count:
                         _check_size(len(data), max_bytes, "max_bytes")
-                    truncated = True
+                    is_truncated = True
                     break
                 chunks.append(data)
                 count, size, fresh = count + chunk_rows, size + len(data), fresh + len(data)
-            if truncated:
+            if is_truncated:
                 break
             limit = next_limit(len(rows), fresh, page_rows=limits.page_rows, page_bytes=1 << 20)
     finally:
@@ -128,8 +128,8 @@ async def collect(
     result = _unchecked_result(
         columns=cursor.columns,
         rows=result_rows,
-        rowcount=count if gives_rows and not truncated and rowcount < 0 else rowcount,
-        truncated=truncated,
+        rowcount=count if gives_rows and not is_truncated and rowcount < 0 else rowcount,
+        truncated=is_truncated,
         tx_state=state_after(link, within=within, session=session),
         last_insert_id=cursor.last_insert_id,
         gives_rows=gives_rows,
