@@ -39,7 +39,7 @@ def main() -> None:
                 state.add_sample(sample)
                 if time.monotonic() > end:
                     break
-        state.listed = client.hardware.processes(ATTRIBUTES, limit=200)
+        state.process_list = client.hardware.processes(ATTRIBUTES, limit=200)
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(Group(*draw(state, WIDTH, HEIGHT)))
     path = Path(__file__).resolve().parents[1] / "docs" / "top.svg"

@@ -60,10 +60,10 @@ def host_of(text: str) -> Host:
     name = ascii_text.lower()[:-1] if ascii_text.endswith(".") else ascii_text.lower()
     if _NUMBERS.fullmatch(name):
         try:
-            dotted = socket.inet_ntoa(socket.inet_aton(name))
+            quad = socket.inet_ntoa(socket.inet_aton(name))
         except OSError:
             return Host(ascii_text, name)  # Too large for an address. The resolver will say so.
-        return Host(dotted, dotted)
+        return Host(quad, quad)
     if name == LOCALHOST or name.endswith(f".{LOCALHOST}"):
         # These names are this machine by definition (RFC 6761, section 6.3), so no resolver is asked.
         return Host(LOCALHOST, name)
@@ -71,14 +71,14 @@ def host_of(text: str) -> Host:
 
 
 def _ipv6(text: str) -> Host:
-    written, percent, zone = text.partition("%")
-    address = ipaddress.IPv6Address(written)
-    mapped = address.ipv4_mapped
-    name = str(address) if mapped is None else f"::ffff:{mapped}"
+    address_text, percent, zone = text.partition("%")
+    address = ipaddress.IPv6Address(address_text)
+    ipv4 = address.ipv4_mapped
+    name = str(address) if ipv4 is None else f"::ffff:{ipv4}"
     if not percent:
         return Host(name, name)
     # RFC 6874 wants the percent sign to be encoded. Many people write it as it is: [fe80::1%eth0].
     zone = unquote(zone[2:]) if zone.startswith("25") else zone
     if not _ZONE.fullmatch(zone):
-        raise ValueError(f"the zone of {written} is missing or malformed: write [{written}%25INTERFACE]")
+        raise ValueError(f"the zone of {address_text} is missing or malformed: write [{address_text}%25INTERFACE]")
     return Host(f"{name}%{zone}", name)

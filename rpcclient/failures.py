@@ -30,6 +30,9 @@ _REMEDIES = {
 }
 """What to do about alerts of the server (RFC 8446, section 6.2; RFC 5246, section 7.2.2)."""
 _BREAKS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+_RESETS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
+"""How a system tells that the other side has closed. The alert in which a server of TLS 1.3 says why is lost when the
+reset overtakes it (RFC 8446, section 6.1)."""
 _PASSING_ALERTS = frozenset({
     "TLSV1_ALERT_INTERNAL_ERROR", "TLSV1_ALERT_USER_CANCELLED", "SSLV3_ALERT_BAD_RECORD_MAC",
     "UNEXPECTED_EOF_WHILE_READING",
@@ -65,6 +68,8 @@ def to_connect_error(exc: BaseException, target: Target, seconds: float, trail: 
         reason = str(exc) if isinstance(exc, NoAddressAnswers) else reason_of(exc)
         if not reason:  # asyncio gives no reason when the other side hangs up during the TLS handshake.
             return broken_error(target, trail.place)
+        if isinstance(exc, _RESETS):  # Somebody listens there, and has closed before the WebSocket was open.
+            return broken_error(target, trail.place, reason)
         if trail.place:
             return ConnectFailed(f"{where}{reason}: is it running there?")
         no_port = target.port and urlsplit(target.url).port is None
@@ -77,9 +82,10 @@ def to_connect_error(exc: BaseException, target: Target, seconds: float, trail: 
     return None
 
 
-def broken_error(target: Target, place: str = "") -> ConnectFailed:
+def broken_error(target: Target, place: str = "", reason: str = "") -> ConnectFailed:
     """Make the error for a connection that the other side, or a proxy, closed before the WebSocket was open."""
-    return ConnectFailed(": ".join(filter(None, (target.url, place, "the connection broke during the handshake"))))
+    text = "the connection broke during the handshake" + (f" ({reason})" if reason else "")
+    return ConnectFailed(": ".join(filter(None, (target.url, place, text))))
 
 
 AUTHENTICATE = "rpc.authenticate"

@@ -43,7 +43,7 @@ def check_headers(headers: Headers, *, token_in_header: bool) -> dict[str, str]:
     """
     if not isinstance(headers, Mapping):
         raise _wrong("give a mapping of names to values")
-    checked: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for name, value in headers.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise _wrong(f"{_beginning(name)} is not a name of a header")
@@ -58,8 +58,8 @@ def check_headers(headers: Headers, *, token_in_header: bool) -> dict[str, str]:
             )
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
             raise _wrong(f"{name}: its value must be one line of printable ASCII")
-        checked[name] = value.strip(" \t")
-    return checked
+        fields[name] = value.strip(" \t")
+    return fields
 
 
 def prepare_headers(choice: HeadersChoice, *, token_in_header: bool) -> HeadersChoice:

@@ -15,10 +15,10 @@ _END = b"\r\n\r\n"
 class Interim:
     """Reads what a server sends, and leaves these answers out."""
 
-    __slots__ = ("_is_past", "_undecided")
+    __slots__ = ("_head", "_is_past")
 
     def __init__(self) -> None:
-        self._undecided = bytearray()
+        self._head = bytearray()
         self._is_past = False
 
     def leave_out(self, data: bytes) -> bytes:
@@ -29,19 +29,19 @@ class Interim:
         """
         if self._is_past:
             return data
-        self._undecided += data
+        self._head += data
         while self._may_be_interim():
-            end = self._undecided.find(_END)
-            if end < 0 and len(self._undecided) < MOST_BYTES:
+            end = self._head.find(_END)
+            if end < 0 and len(self._head) < MOST_BYTES:
                 return b""
             if end < 0:
                 break
-            del self._undecided[: end + len(_END)]
-        if not self._undecided:
+            del self._head[: end + len(_END)]
+        if not self._head:
             return b""
         self._is_past = True
-        return bytes(self._undecided)
+        return bytes(self._head)
 
     def _may_be_interim(self) -> bool:
-        begin, status = self._undecided[: len(_BEGIN)], self._undecided[_STATUS_AT:_STATUS_END]
+        begin, status = self._head[: len(_BEGIN)], self._head[_STATUS_AT:_STATUS_END]
         return bool(begin) and _BEGIN.startswith(begin) and status != _SWITCHING

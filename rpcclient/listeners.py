@@ -227,7 +227,7 @@ def _ask_kernel(family: int, source: Place, destination: Place, interface: int) 
     Returns:
         Its user and its inode, which is 0 until it is accepted; ``None`` if the kernel does not tell.
     """
-    addresses = _ADDRESSES.pack(source[1], destination[1], *(_packed(family, p[0]) for p in (source, destination)))
+    addresses = _ADDRESSES.pack(source[1], destination[1], *(_pack(family, p[0]) for p in (source, destination)))
     request = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 0, 0, _NO_COOKIE) + addresses
     request += struct.pack("=III", interface, _NO_COOKIE, _NO_COOKIE)
     header = _HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0)
@@ -247,7 +247,7 @@ def _ask_kernel(family: int, source: Place, destination: Place, interface: int) 
     return uid, inode
 
 
-def _packed(family: int, address: str) -> bytes:
+def _pack(family: int, address: str) -> bytes:
     return socket.inet_pton(family, address).ljust(16, b"\0")
 
 
@@ -290,5 +290,5 @@ def _spellings(address: str, *, wildcards: bool = False) -> list[str]:
 
 
 def _hexadecimal(address: str) -> str:
-    packed = ipaddress.ip_address(address).packed
-    return "".join(f"{word:08X}" for word in struct.unpack(f"={len(packed) // 4}I", packed))
+    octets = ipaddress.ip_address(address).packed
+    return "".join(f"{word:08X}" for word in struct.unpack(f"={len(octets) // 4}I", octets))

@@ -108,9 +108,9 @@ def bad_item_error(parameter: str, errors: Sequence[Mapping[str, Any]], cause: E
         errors: what is wrong in the item, if that is known.
         cause: what the encoder raised.
     """
-    located = [{**error, "loc": [parameter, *error["loc"]]} for error in errors]
-    text = describe_fields(located) if located else f"{parameter}: {cause}"
-    return InvalidParams(f"an item cannot be sent: {text}", executed="yes", errors=located)
+    field_errors = [{**error, "loc": [parameter, *error["loc"]]} for error in errors]
+    text = describe_fields(field_errors) if field_errors else f"{parameter}: {cause}"
+    return InvalidParams(f"an item cannot be sent: {text}", executed="yes", errors=field_errors)
 
 
 class StubMethod(Method):

@@ -153,19 +153,19 @@ class Patience:
             return STEP_S
         return min(max(self._last_progress + self._timeout_s - now, 0.001), STEP_S) if self._timeout_s else 0.0
 
-    def is_over(self, written: int, now: float) -> bool:
+    def is_over(self, count: int, now: float) -> bool:
         """Note how many bytes a call has written, and return whether the write has taken too long."""
-        if written:
+        if count:
             self._last_progress = now
         return self._timeout_s is not None and now - self._last_progress >= self._timeout_s
 
 
-def write_timeout_error(port: str, timeout_s: float | None, written: int) -> SerialTimeout:
+def write_timeout_error(port: str, timeout_s: float | None, count: int) -> SerialTimeout:
     """Make the error for a write that the other side did not accept in time."""
     from rpcclient.stubs.hardware import SerialTimeout
 
     return SerialTimeout(
         f"{port}: nothing was taken for {timeout_s or 0:g} s; is the other side held back by flow control?",
         port=port,
-        written=written,
+        written=count,
     )

@@ -148,7 +148,7 @@ class Server:
         self._trimmer = Trimmer(self.connections.memory.note_peak)
         self.openrpc: dict[str, Any] = {}
         system = self._make_system()
-        self.registry.add(system, reserved=True)
+        self.registry.add(system, has_reserved_name=True)
         for service in self.services:
             self.registry.add(service)
         self.openrpc = document(self.registry, title="rpcserver", version=self.version)

@@ -22,13 +22,13 @@ def cache_small(
     """
 
     def decorate(function: Callable[_P, _T]) -> Callable[_P, _T]:
-        cached = lru_cache(entries)(function)
+        cache = lru_cache(entries)(function)
 
         @wraps(function)
         def call(*args: _P.args, **kwargs: _P.kwargs) -> _T:
             if size_of(*args, **kwargs) > most_size:
                 return function(*args, **kwargs)
-            return cached(*args, **kwargs)  # type: ignore[arg-type]
+            return cache(*args, **kwargs)  # type: ignore[arg-type]
 
         return call
 

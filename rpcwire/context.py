@@ -187,7 +187,7 @@ class Context:
         traceparent: the caller's W3C trace context; ``None`` without one.
     """
 
-    __slots__ = ("_cancelled", "_report", "connection", "deadline", "key", "logger", "method", "traceparent")
+    __slots__ = ("_is_cancelled", "_report", "connection", "deadline", "key", "logger", "method", "traceparent")
 
     def __init__(
         self,
@@ -207,7 +207,7 @@ class Context:
         self.key = key
         self.traceparent = traceparent
         self._report = report
-        self._cancelled = False
+        self._is_cancelled = False
 
     @property
     def principal(self) -> Principal:
@@ -230,11 +230,11 @@ class Context:
         """Whether the caller has cancelled or the deadline has passed. A handler that is a plain function runs in a
         thread, and nothing can stop a thread from outside. So a long one must check this from time to time, and
         return."""
-        return self._cancelled
+        return self._is_cancelled
 
     def cancel(self) -> None:
         """Set :attr:`cancelled`. Only the dispatcher uses this."""
-        self._cancelled = True
+        self._is_cancelled = True
 
     def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
         """Tell the caller how far the call has come (``rpc.progress``). Safe to call from any thread.

@@ -75,7 +75,7 @@ class Parameter:
     default: Any
 
     @property
-    def required(self) -> bool:
+    def is_required(self) -> bool:
         """Whether the parameter has no default."""
         return self.default is inspect.Parameter.empty
 
@@ -85,7 +85,7 @@ class Contract:
 
     Parameters:
         function: a function whose parameters and result are annotated; ``self`` is left out.
-        injected: the type of a parameter that is not on the wire (the context of a handler).
+        context_type: the type of a parameter that is not on the wire (the context of a handler).
 
     Raises:
         TypeError: an annotation is missing or cannot be sent; the message names it.
@@ -100,7 +100,7 @@ class Contract:
         secret_parameters: the names of the parameters that are marked as secret (:mod:`rpcwire.secret`).
     """
 
-    def __init__(self, function: Callable[..., Any], *, injected: type | None = None) -> None:
+    def __init__(self, function: Callable[..., Any], *, context_type: type | None = None) -> None:
         self.function = function
         where = f"{function.__module__}.{function.__qualname__}"
         try:
@@ -118,7 +118,7 @@ class Contract:
                 raise TypeError(f"{where}: {name!r} is positional only, and callers may name it; remove the '/'")
             if name not in hints:
                 raise TypeError(f"{where}: the parameter {name!r} has no annotation")
-            if injected is not None and hints[name] is injected:
+            if context_type is not None and hints[name] is context_type:
                 self.context_name = name
                 continue
             item = stream_item(hints[name])

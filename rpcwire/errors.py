@@ -294,11 +294,11 @@ class ServiceError(RpcError):
         model = cls.__dict__.get("_details_model")
         if model is None:
             hints = get_type_hints(cls, include_extras=True)
-            reserved = {name for base in ServiceError.__mro__ for name in inspect.get_annotations(base)}
+            own_names = {name for base in ServiceError.__mro__ for name in inspect.get_annotations(base)}
             fields: dict[str, Any] = {
                 name: (hint, getattr(cls, name, ...))
                 for name, hint in hints.items()
-                if name not in reserved and not name.startswith("_") and get_origin(hint) is not ClassVar
+                if name not in own_names and not name.startswith("_") and get_origin(hint) is not ClassVar
             }
             config = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
             model = create_model(f"{cls.__name__}Details", __config__=config, **fields)

@@ -28,23 +28,23 @@ class Gauge:
         self._is_tcp = sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6)
         self._received_bytes = 0
 
-    def count_received(self, written: int, waiting: int) -> int:
+    def count_received(self, written_bytes: int, waiting_bytes: int) -> int:
         """Count the bytes that the other side has received since the connection began. Only the growth of this number
         counts.
 
         Parameters:
-            written: the number of bytes written so far.
-            waiting: how many of these were not handed to the system yet.
+            written_bytes: the number of bytes written so far.
+            waiting_bytes: how many of these were not handed to the system yet.
         """
         if self._sock is not None:
             try:
                 self._received_bytes = (
-                    self._count_acknowledged() if self._is_tcp else written - waiting - self._count_unsent()
+                    self._count_acknowledged() if self._is_tcp else written_bytes - waiting_bytes - self._count_unsent()
                 )
             except (OSError, ValueError):  # The socket is closed.
                 pass
             return self._received_bytes
-        return written - waiting
+        return written_bytes - waiting_bytes
 
     def count_waiting(self, waiting: int) -> int:
         """Count the bytes that the other side has not received yet.

@@ -51,10 +51,10 @@ class Keepalive:
         "_has_slept",
         "_interval_s",
         "_pinged_at",
-        "_received",
+        "_received_bytes",
         "_sign_at",
         "_timeout_s",
-        "_waiting",
+        "_waiting_bytes",
         "heard_at",
         "look_at",
     )  # fmt: skip
@@ -64,18 +64,18 @@ class Keepalive:
         self._timeout_s = limits.ping_timeout_s
         self._pinged_at: float | None = None
         self._sign_at = now
-        self._received = self._waiting = 0
+        self._received_bytes = self._waiting_bytes = 0
         self._has_slept = False
         self.heard_at = now
         self.look_at = now + self._interval_s
 
-    def look(self, now: float, received: int, waiting: int) -> Look:
+    def look(self, now: float, received_bytes: int, waiting_bytes: int) -> Look:
         """Decide what to do now, and set :attr:`look_at`.
 
         Parameters:
             now: the time.
-            received: the number of bytes that the other side has received so far.
-            waiting: the number of bytes that it has not received yet.
+            received_bytes: the number of bytes that the other side has received so far.
+            waiting_bytes: the number of bytes that it has not received yet.
         """
         if self._pinged_at is None or self.heard_at >= self._pinged_at:  # There was no ping since the last input.
             self._pinged_at = None
@@ -84,12 +84,13 @@ class Keepalive:
                 self.look_at = self.heard_at + self._interval_s
                 return Look.WAIT
             self._pinged_at = self._sign_at = now
-            self._note(now, received, waiting)
+            self._note(now, received_bytes, waiting_bytes)
             return Look.PING
-        if received > self._received and self._waiting > 0:  # Not only the ping itself, which any kernel accepts.
+        # Not only the ping itself, which any kernel accepts.
+        if received_bytes > self._received_bytes and self._waiting_bytes > 0:
             self._sign_at = now
         late = now > self.look_at + _LATE_S
-        self._note(now, received, waiting)
+        self._note(now, received_bytes, waiting_bytes)
         if now < self._sign_at + self._timeout_s:
             return Look.WAIT
         if late and not self._has_slept:  # This computer has slept, and its input was not read yet.
@@ -98,10 +99,10 @@ class Keepalive:
             return Look.WAIT
         return Look.DEAD
 
-    def _note(self, now: float, received: int, waiting: int) -> None:
-        self._received, self._waiting = received, waiting
+    def _note(self, now: float, received_bytes: int, waiting_bytes: int) -> None:
+        self._received_bytes, self._waiting_bytes = received_bytes, waiting_bytes
         self.look_at = self._sign_at + self._timeout_s
-        if waiting:
+        if waiting_bytes:
             self.look_at = min(self.look_at, now + self._timeout_s / _STEPS)
 
 
@@ -151,34 +152,34 @@ class Stall:
         look_at: when to call :meth:`look`; infinite while no output waits.
     """
 
-    __slots__ = ("_received", "_within_s", "look_at")
+    __slots__ = ("_received_bytes", "_within_s", "look_at")
 
     def __init__(self, within_s: float) -> None:
         self._within_s = within_s
-        self._received = 0
+        self._received_bytes = 0
         self.look_at = math.inf
 
-    def begin(self, now: float, received: int) -> None:
+    def begin(self, now: float, received_bytes: int) -> None:
         """Note that output waits from now on."""
-        self._received = received
+        self._received_bytes = received_bytes
         self.look_at = now + self._within_s
 
     def end(self) -> None:
         """Note that no output waits any more."""
         self.look_at = math.inf
 
-    def look(self, now: float, received: int, heard_at: float = -math.inf) -> bool:
+    def look(self, now: float, received_bytes: int, heard_at: float = -math.inf) -> bool:
         """Return whether the other side has stopped reading; if it has not, set :attr:`look_at`.
 
         Parameters:
             now: the time.
-            received: the number of bytes that the other side has received so far.
+            received_bytes: the number of bytes that the other side has received so far.
             heard_at: the time of the last input, if input counts as a sign of life: a server reads nothing from a
                 client while the client reads slowly.
         """
-        if received - self._received < LEAST_BYTES and heard_at < now - self._within_s:
+        if received_bytes - self._received_bytes < LEAST_BYTES and heard_at < now - self._within_s:
             return True
-        self.begin(now, received)
+        self.begin(now, received_bytes)
         return False
 
 
@@ -188,8 +189,8 @@ class Farewell:
 
     Parameters:
         now: the time.
-        received: the number of bytes that the other side has received so far.
-        waiting: the number of bytes that it has not received yet.
+        received_bytes: the number of bytes that the other side has received so far.
+        waiting_bytes: the number of bytes that it has not received yet.
         timeout_s: the number of seconds.
         patient: whether to wait for the output that waits; otherwise only the seconds count.
         hears: whether input tells that the other side still takes output. It does not if the other side has broken a
@@ -199,30 +200,37 @@ class Farewell:
         look_at: when to call :meth:`look`.
     """
 
-    __slots__ = ("_hears", "_moved_at", "_patient", "_received", "_timeout_s", "look_at")
+    __slots__ = ("_hears", "_moved_at", "_patient", "_received_bytes", "_timeout_s", "look_at")
 
     def __init__(
-        self, now: float, received: int, waiting: int, timeout_s: float, *, patient: bool, hears: bool = True
+        self,
+        now: float,
+        received_bytes: int,
+        waiting_bytes: int,
+        timeout_s: float,
+        *,
+        patient: bool,
+        hears: bool = True,
     ) -> None:
         self._timeout_s = timeout_s
-        self._received = received
+        self._received_bytes = received_bytes
         self._moved_at = now
-        self._patient = patient and waiting > 0
+        self._patient = patient and waiting_bytes > 0
         self._hears = hears
         self.look_at = now + timeout_s
 
-    def look(self, now: float, received: int, heard_at: float) -> bool:
+    def look(self, now: float, received_bytes: int, heard_at: float) -> bool:
         """Return whether to stop waiting; if not, set :attr:`look_at`.
 
         Parameters:
-            now, received: as above.
+            now, received_bytes: as above.
             heard_at: the time of the last input.
         """
-        has_progress = received - self._received >= LEAST_BYTES
+        has_progress = received_bytes - self._received_bytes >= LEAST_BYTES
         delivers = self._hears and heard_at > now - self._timeout_s and now < self._moved_at + DELIVERY_S
         if not self._patient or not (has_progress or delivers):
             return True
         if has_progress:
-            self._received, self._moved_at = received, now
+            self._received_bytes, self._moved_at = received_bytes, now
         self.look_at = now + self._timeout_s
         return False

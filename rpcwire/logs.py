@@ -57,8 +57,8 @@ def printable(text: str, limit: int = ECHO_CHARACTERS) -> str:
         text: the text.
         limit: the most characters of it to show.
     """
-    shown = escape(text[: limit + 1])
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+    excerpt = escape(text[: limit + 1])
+    return excerpt if len(excerpt) <= limit else excerpt[: limit - 1] + "…"
 
 
 def about(client: str, *, is_known: bool) -> dict[str, object]:

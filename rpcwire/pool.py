@@ -200,10 +200,10 @@ class Pool(Executor):
             self._begin_anew()
         with self._condition:
             self._closed = True
-            unstarted = self._take_queue() if cancel_futures else []
+            queue = self._take_queue() if cancel_futures else []
             self._condition.notify_all()
             threads = list(self._threads)
-        for future in unstarted:
+        for future in queue:
             future.cancel()
         if wait:
             for thread in threads:

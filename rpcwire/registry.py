@@ -118,18 +118,18 @@ class Registry:
         self._services: dict[str, Service[Any]] = {}
         self.get: Callable[[str], Offer | None] = self._offers.get  # A built-in method: every call uses it.
 
-    def add(self, service: Service[Any], *, reserved: bool = False) -> None:
+    def add(self, service: Service[Any], *, has_reserved_name: bool = False) -> None:
         """Offer the methods of a service.
 
         Parameters:
             service: the service.
-            reserved: whether to allow the name ``rpc``, which belongs to the protocol.
+            has_reserved_name: whether to allow the name ``rpc``, which belongs to the protocol.
 
         Raises:
             TypeError: a name is used or reserved, or an annotation is missing or cannot be sent.
         """
         name = service.name
-        if not reserved and name.partition(".")[0] == "rpc":
+        if not has_reserved_name and name.partition(".")[0] == "rpc":
             raise TypeError(f"{type(service).__name__}: the service name {name!r} is reserved; choose another")
         if name in self._services:
             other = type(self._services[name])

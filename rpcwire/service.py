@@ -372,7 +372,7 @@ class MethodSpec:
         Raises:
             TypeError: an annotation is missing or cannot be sent.
         """
-        return Contract(self.function, injected=Context)
+        return Contract(self.function, context_type=Context)
 
     @property
     def doc(self) -> str:

@@ -78,7 +78,7 @@ _ControlHandler = Callable[[Any, list[Event]], ProtocolError | InvalidParams | N
 """Handles a reserved notification; returns an error if it breaks a rule."""
 
 
-def _unwrapped(codec: Codec, limit: int, frame: bytes) -> Decoded:
+def _unwrap(codec: Codec, limit: int, frame: bytes) -> Decoded:
     """Read a frame that its codec has wrapped."""
     try:
         return codec.decode(codec.unwrap(frame, limit))
@@ -121,7 +121,7 @@ class Session:
         self.codec = codec
         self.limits = limits or SessionLimits()
         self._wrap = codec.wrap if codec.wraps else None
-        self._decode = partial(_unwrapped, codec, self.limits.unwrapped_bytes) if codec.wraps else codec.decode
+        self._decode = partial(_unwrap, codec, self.limits.unwrapped_bytes) if codec.wraps else codec.decode
         self.state = state
         self._last_id = 0
         self._quota: Quota | None = None
@@ -215,7 +215,7 @@ class Session:
         """
         self.move(SessionStep.CLOSE)
         unsent = [call for call in self._unsent if call in self._outgoing]
-        sent = sorted(self._outgoing.keys() - unsent)
+        answerless = sorted(self._outgoing.keys() - unsent)
         self.streams.clear()
         self.account = None  # What runs on gives back what it holds; nobody takes more.
         for call in self._incoming.values():
@@ -223,7 +223,7 @@ class Session:
                 call.batch.loan.give_back()
         for collection in (self._outgoing, self._incoming, self._outbox):
             collection.clear()
-        return unsent, sent
+        return unsent, answerless
 
     # --- our calls ----------------------------------------------------------------------------------------------
 
@@ -525,7 +525,7 @@ class Session:
             return not message.is_answer
         if message.method is not UNSET:
             return message.id is not UNSET or (
-                message.params is not UNSET and not self.codec.structured(message.params)
+                message.params is not UNSET and not self.codec.is_structured(message.params)
             )
         return message.result is UNSET and message.error is UNSET
 
@@ -556,7 +556,7 @@ class Session:
         params = message.params
         if params is UNSET:
             body = None
-        elif self.codec.structured(params):
+        elif self.codec.is_structured(params):
             body = params
         else:
             text = "params: neither an array nor an object (JSON-RPC 2.0, section 4.2)"

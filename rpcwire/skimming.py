@@ -92,7 +92,7 @@ def check_body(body: bytes) -> None:
         raise ValueError(TOO_DEEP)
 
 
-def has_colliding_keys(data: bytes, *, counted: bool = False) -> bool:
+def has_colliding_keys(data: bytes, *, is_counted: bool = False) -> bool:
     """Return whether a map has many different arrays with one and the same hash as keys. Python puts them into a
     dictionary in time that grows with the square of their number. It salts the hashes of text, but not those of arrays
     of integers, so that anybody can find such keys.
@@ -101,12 +101,12 @@ def has_colliding_keys(data: bytes, *, counted: bool = False) -> bool:
 
     Parameters:
         data: a whole message, or several in an array.
-        counted: whether its values have been counted: then there are few of them beside its bytes.
+        is_counted: whether its values have been counted: then there are few of them beside its bytes.
     """
     if len(data) <= _SMALL_BYTES or (b"\xde" not in data and b"\xdf" not in data):
         return False
     # Values are few where they are bounded, and to look at each takes less time than to look at megabytes.
-    is_long = counted and len(data) > _LONG_BYTES
+    is_long = is_counted and len(data) > _LONG_BYTES
     if not is_long and len(data) - len(data.translate(None, _ARRAYS)) <= _MOST_ARRAYS:
         return False
     try:

@@ -37,7 +37,7 @@ class OutgoingStream:
         self.reason: RpcError | None = None
 
     @property
-    def cancelled(self) -> bool:
+    def is_cancelled(self) -> bool:
         """Whether the reader wants no more items."""
         return self.state is StreamState.CANCELLED
 
@@ -80,19 +80,19 @@ class IncomingStream:
         state: its state.
     """
 
-    __slots__ = ("_consumed", "_credit", "_surplus", "id", "state", "window")
+    __slots__ = ("_consumed_count", "_credit", "_surplus", "id", "state", "window")
 
     def __init__(self, stream_id: str, window: int) -> None:
         self.id = stream_id
         self.window = max(window, 1)
         self.state = StreamState.OPEN
         self._credit = INITIAL_CREDIT
-        self._consumed = 0
+        self._consumed_count = 0
         # For a window below the initial credit, this part of the initial credit is never granted again.
         self._surplus = max(INITIAL_CREDIT - self.window, 0)
 
     @property
-    def cancelled(self) -> bool:
+    def is_cancelled(self) -> bool:
         """Whether this side wants no more items."""
         return self.state is StreamState.CANCELLED
 
@@ -111,10 +111,10 @@ class IncomingStream:
         """Count items that the reader has consumed. Return how many to grant now; 0 for none yet."""
         surplus = min(items, self._surplus)
         self._surplus -= surplus
-        self._consumed += items - surplus
-        if self.state is not StreamState.OPEN or self._consumed * 2 < self.window:
+        self._consumed_count += items - surplus
+        if self.state is not StreamState.OPEN or self._consumed_count * 2 < self.window:
             return 0
-        grant, self._consumed = self._consumed, 0
+        grant, self._consumed_count = self._consumed_count, 0
         self._credit += grant
         return grant
 

@@ -229,7 +229,7 @@ class StreamTable:
         """Tell the producer that the reader wants no more items. Items on their way are dropped; the end still
         comes."""
         stream = self._incoming.get(stream_id)
-        if stream is not None and not stream.cancelled:
+        if stream is not None and not stream.is_cancelled:
             stream.cancel()
             self._control("rpc.stream.cancel", StreamParams(stream_id))
 
@@ -242,7 +242,7 @@ class StreamTable:
             # Nobody reads this stream here, or the handler has no parameter for it: tell its producer.
             self._control("rpc.stream.cancel", StreamParams(params.stream))
             return RemoteProtocolError(f"items for {params.stream[:32]!r}, a stream that is not open")
-        if stream.cancelled:
+        if stream.is_cancelled:
             return None
         if stream.count_items(len(params.items)):
             events.append(ItemsReceived(params.stream, params.items))
@@ -257,7 +257,7 @@ class StreamTable:
         stream = self._incoming.pop(params.stream, None)
         if stream is None:
             return RemoteProtocolError(f"the end of {params.stream[:32]!r}, a stream that is not open")
-        was_cancelled = stream.cancelled
+        was_cancelled = stream.is_cancelled
         stream.end()
         if not was_cancelled:
             events.append(StreamEnded(params.stream, params.error))
@@ -276,7 +276,7 @@ class StreamTable:
 
     def on_cancel(self, params: StreamParams, events: list[Event]) -> None:
         stream = self._outgoing.get(params.stream)
-        if stream is not None and not stream.cancelled:
+        if stream is not None and not stream.is_cancelled:
             stream.cancel()
             self.with_items.pop(params.stream, None)
             stream.pending.clear()

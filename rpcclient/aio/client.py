@@ -233,9 +233,9 @@ class AsyncClient:
     def _with_calls(self, calls: AsyncCalls) -> Self:
         """Return the same client with other calls. Its views, which hold the calls, are made anew."""
         cls = type(self)
-        shared = {k: v for k, v in self.__dict__.items() if not isinstance(getattr(cls, k, None), cached_property)}
+        values = {k: v for k, v in self.__dict__.items() if not isinstance(getattr(cls, k, None), cached_property)}
         other = object.__new__(cls)  # The usual way would make a connector, too.
-        other.__dict__.update(shared, _calls=calls)
+        other.__dict__.update(values, _calls=calls)
         return other
 
     @overload

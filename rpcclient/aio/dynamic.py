@@ -19,11 +19,11 @@ class AsyncDescriptions:
     """The descriptions of services. They are fetched once."""
 
     def __init__(self) -> None:
-        self._fetched: dict[str, ServiceDescription] = {}
+        self._by_service: dict[str, ServiceDescription] = {}
 
     def get(self, service: str) -> ServiceDescription | None:
         """Return the description of a service, if it was fetched before."""
-        return self._fetched.get(service)
+        return self._by_service.get(service)
 
     async def fetch(self, calls: AsyncCalls, service: str) -> ServiceDescription:
         """Return the description of a service, and fetch it first if that was not done before.
@@ -36,9 +36,9 @@ class AsyncDescriptions:
             MethodNotFound: the server has no such service.
             RpcError: as of any call.
         """
-        if service not in self._fetched:
-            self._fetched.update(descriptions(await calls.invoke(method_of("rpc.discover"), None)))
-        return find(self._fetched, service)
+        if service not in self._by_service:
+            self._by_service.update(descriptions(await calls.invoke(method_of("rpc.discover"), None)))
+        return find(self._by_service, service)
 
 
 class AsyncServiceProxy:

@@ -94,7 +94,7 @@ class ClientLink(WebSocketLink):
         self._loss_cause = exc
         super().connection_lost(exc)
 
-    def ended(self) -> None:
+    def on_end(self) -> None:
         """Report why the connection ended, if it was not open yet."""
         # A server may refuse the client's certificate only after TLS is complete for the client.
         is_tls_error = isinstance(self._loss_cause, ssl.SSLError)

@@ -198,11 +198,11 @@ class AsyncRemoteSerial(TimeLimits):
         while written_bytes < len(whole):
             piece = whole[written_bytes : written_bytes + WRITE_BYTES]
             try:
-                written = await self._hardware.write_serial(self._session.id, piece, timeout_s=limit_s)
+                count = await self._hardware.write_serial(self._session.id, piece, timeout_s=limit_s)
             except SerialTimeout as exc:
                 raise write_timeout_error(self.port, limit_s, written_bytes + exc.written) from None
-            written_bytes += written
-            if written < len(piece):
+            written_bytes += count
+            if count < len(piece):
                 break
         return written_bytes
 

@@ -47,14 +47,14 @@ def parse(
     if by_position:
         return _by_position(words)
     matches = [_KEYED.fullmatch(word) for word in words]
-    named = [match for match in matches if match is not None]
-    if not named:
+    pairs = [match for match in matches if match is not None]
+    if not pairs:
         return _by_position(words)
-    if len(named) != len(words):
+    if len(pairs) != len(words):
         position = words[matches.index(None)]
         raise click.UsageError(f"{position!r}: give all parameters as key=value, or all by position")
     params: dict[str, Any] = {}
-    for match in named:
+    for match in pairs:
         if match["key"] in params:
             raise click.UsageError(f"{match['key']}: given twice")
         params[match["key"]] = _value(match["key"], match["sign"], match["value"], match["key"] in binary)

@@ -46,10 +46,10 @@ def _complete_parameter(ctx: click.Context, param: click.Parameter, incomplete: 
     method = ctx.params.get("method") or ""
     try:
         with _settings(ctx).connect(connect_timeout_s=COMPLETION_TIMEOUT_S) as client:
-            described = _describe(client, method)
+            description = _describe(client, method)
     except (RpcError, click.UsageError):
         return []
-    names = [] if described is None else list(described.signature.parameters)
+    names = [] if description is None else list(description.signature.parameters)
     return [CompletionItem(f"{name}=") for name in names if name.startswith(incomplete) and _COMPLETED.fullmatch(name)]
 
 
@@ -92,25 +92,25 @@ def command(settings: context.Settings, method: str, words: tuple[str, ...], as_
     """
     readable = settings.readable and not as_json
     with settings.connect() as client:
-        described = _describe(client, method)
-        params = parse(words, described.binary if described is not None else ())
-        if described is not None and described.streams:
+        description = _describe(client, method)
+        params = parse(words, description.binary if description is not None else ())
+        if description is not None and description.streams:
             stream: Stream[Any] = client.options(timeout_s=settings.timeout_s).stream(method, params)
             with stream as items:
                 for item in items:
-                    show.show_item(packed.unpacked(item, described.answer, described.schemas), readable=readable)
+                    show.show_item(packed.unpack(item, description.answer, description.schemas), readable=readable)
             return
         # A method's own deadline holds where none was given, as it does for a stub.
-        deadline_s = settings.timeout_s or (described.deadline_s if described is not None else None)
+        deadline_s = settings.timeout_s or (description.deadline_s if description is not None else None)
         with progress_bar(method) as hook:
-            result = _called(client.options(timeout_s=deadline_s, progress=hook), method, params)
-        if described is not None:
-            result = packed.unpacked(result, described.answer, described.schemas)
+            result = _call(client.options(timeout_s=deadline_s, progress=hook), method, params)
+        if description is not None:
+            result = packed.unpack(result, description.answer, description.schemas)
         if result is not None or not readable:
             show.show(result, readable=readable)
 
 
-def _called(client: Client, method: str, params: dict[str, Any] | list[Any] | None) -> Any:
+def _call(client: Client, method: str, params: dict[str, Any] | list[Any] | None) -> Any:
     """Call a method. If a parameter must be a list or an object, and is a word, say in the error how to write it."""
     from rpcwire.errors import InvalidParams
 

@@ -54,13 +54,13 @@ def alike(character: str) -> str:
     return "??" if unicodedata.east_asian_width(character) in "WF" else "?"
 
 
-def _shown(error: UnicodeError) -> tuple[str, int]:
+def _replace(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(map(alike, error.object[error.start : error.end])), error.end
 
 
-def _escaped(error: UnicodeError) -> tuple[str, int]:
+def _escape(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return _json_escape(error.object[error.start : error.end]), error.end
@@ -73,8 +73,8 @@ def _json_escape(text: str) -> str:
 
 def register() -> None:
     """Register :data:`SHOWN` and :data:`ESCAPED` as handlers of errors."""
-    codecs.register_error(SHOWN, _shown)
-    codecs.register_error(ESCAPED, _escaped)
+    codecs.register_error(SHOWN, _replace)
+    codecs.register_error(ESCAPED, _escape)
 
 
 def for_json(text: str, out: TextIO) -> str:

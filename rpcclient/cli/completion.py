@@ -11,7 +11,7 @@ from prompt_toolkit.document import Document
 
 from rpcwire.errors import RpcError
 
-from .sqlnames import NAME, quote_of, quoted, unquoted
+from .sqlnames import NAME, quote, quote_of, unquote
 
 if TYPE_CHECKING:
     from rpcclient import Client
@@ -33,19 +33,19 @@ _TABLES = re.compile(
 )
 
 
-def _typed(before: str, quote: str) -> tuple[str, str] | None:
+def _read_name(before: str, sign: str) -> tuple[str, str] | None:
     """What has been typed of the name at the cursor: as it stands there, and the name itself; ``None`` within text."""
-    masked = _CLOSED.sub(lambda match: "x" * len(match[0]), before)
-    if "'" in masked:
+    outside = _CLOSED.sub(lambda match: "x" * len(match[0]), before)
+    if "'" in outside:
         return None
-    at = masked.find(quote)
+    at = outside.find(sign)
     if at >= 0:
-        return before[at:], before[at + 1 :].replace(quote * 2, quote)
+        return before[at:], before[at + 1 :].replace(sign * 2, sign)
     word = _WORD.search(before)
     return (word[0], word[0]) if word else ("", "")
 
 
-def _meant(proposals: list[tuple[str, str]], word: str) -> list[tuple[str, str]]:
+def _match(proposals: list[tuple[str, str]], word: str) -> list[tuple[str, str]]:
     """The proposals that begin with a word, in small letters or capitals. But names that differ in nothing else are
     two in some databases: whoever has typed one of them in full, or capital letters that a name has, means those."""
     alike = [(kind, name) for kind, name in proposals if name.lower().startswith(word.lower())]
@@ -112,36 +112,36 @@ class SqlCompleter(Completer):
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
         """The names and words that can stand at the cursor."""
         before = document.text_before_cursor
-        typed = _typed(before, quote_of(self._dialect))
-        if typed is None:
+        name_parts = _read_name(before, quote_of(self._dialect))
+        if name_parts is None:
             return
-        written, word = typed
-        proposals = list(self._proposals(before[: len(before) - len(written)], document.text))
-        for kind, name in _meant(proposals, word):
-            shown = self._shown(kind, name, written)
-            if shown is not None and shown != written:
-                yield Completion(shown, start_position=-len(written), display=name, display_meta=kind)
+        prefix, word = name_parts
+        proposals = list(self._proposals(before[: len(before) - len(prefix)], document.text))
+        for kind, name in _match(proposals, word):
+            text = self._spell(kind, name, prefix)
+            if text is not None and text != prefix:
+                yield Completion(text, start_position=-len(prefix), display=name, display_meta=kind)
 
-    def _shown(self, kind: str, name: str, written: str) -> str | None:
+    def _spell(self, kind: str, name: str, prefix: str) -> str | None:
         """A proposal as it is to stand in the statement; ``None`` for a word of SQL within quotes."""
-        within = written.startswith(quote_of(self._dialect))
+        within = prefix.startswith(quote_of(self._dialect))
         if kind:
-            return quoted(name, self._dialect, always=within)
-        return None if within else name.lower() if written.islower() else name
+            return quote(name, self._dialect, always=within)
+        return None if within else name.lower() if prefix.islower() else name
 
     def _proposals(self, before: str, text: str) -> Iterator[tuple[str, str]]:
         line = before.rpartition("\n")[2].lstrip()
         if line.startswith("\\") and not line.startswith("\\d "):
             return
-        tables = [(unquoted(table), unquoted(alias)) for table, alias in _TABLES.findall(text)]
-        named: dict[str, str] = {alias.lower(): table for table, alias in tables if alias}
+        tables = [(unquote(table), unquote(alias)) for table, alias in _TABLES.findall(text)]
+        tables_by_alias: dict[str, str] = {alias.lower(): table for table, alias in tables if alias}
         if _WANTS_TABLE.search(before):
             yield from (("table", name) for name in self._names.tables())
             return
         qualifier = _QUALIFIER.search(before)
         if qualifier is not None:
-            there = unquoted(qualifier[1])
-            yield from (("column", name) for name in self._names.columns(named.get(there.lower(), there)))
+            there = unquote(qualifier[1])
+            yield from (("column", name) for name in self._names.columns(tables_by_alias.get(there.lower(), there)))
             return
         names_so_far: set[str] = set()
         for table, _ in tables:

@@ -136,7 +136,7 @@ def command(function: Callable[_P, None]) -> Callable[_P, None]:
             print("rpcclient: interrupted", file=sys.stderr)
             sys.exit(outcome.INTERRUPTED)
         except OSError as exc:
-            sys.exit(standard.failed(exc))
+            sys.exit(standard.report_failure(exc))
 
     return run
 

@@ -28,13 +28,13 @@ def command(settings: context.Settings, subsystems: tuple[str, ...], watch: bool
     """List the devices of the server's machine: pci, usb, block, net, input, tty, drm, memory, dmi."""
     from rpcclient.stubs.hardware import Subsystem as Known
 
-    named = [name for word in subsystems for name in word.split(",") if name]
-    unknown = set(named) - set(get_args(Known))
+    names = [name for word in subsystems for name in word.split(",") if name]
+    unknown = set(names) - set(get_args(Known))
     if unknown:
         name = min(unknown)
         hint = f"; {name} is {_ALSO_CALLED[name]} here" if name in _ALSO_CALLED else ""
         raise click.UsageError(f"{name!r}: there are: {', '.join(get_args(Known))}{hint}")
-    selection = cast("list[Subsystem] | None", named or None)
+    selection = cast("list[Subsystem] | None", names or None)
     with settings.connect() as client:
         if not watch:
             devices = client.hardware.devices(selection)

@@ -16,8 +16,8 @@ def size(count: float | None, per: str = "") -> str:
     value = float(count)
     for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
         if abs(value) < 1024 or unit == "PiB":
-            shown = f"{value:.0f}" if unit == "B" or value >= 100 else f"{value:.1f}"
-            return f"{shown} {unit}{per}"
+            figure = f"{value:.0f}" if unit == "B" or value >= 100 else f"{value:.1f}"
+            return f"{figure} {unit}{per}"
         value /= 1024
     raise AssertionError("the last unit takes everything")
 
@@ -39,11 +39,11 @@ def bar(share: float | None, width: int) -> str:
 
 def sparkline(values: Iterable[float | None], width: int, most: float | None = None) -> str:
     """The last values as columns; the highest is ``most``, or the highest of them."""
-    shown = list(values)[-width:] if width > 0 else []
-    numbers = [value for value in shown if value is not None]
+    last = list(values)[-width:] if width > 0 else []
+    numbers = [value for value in last if value is not None]
     top = most if most is not None else max(numbers, default=0.0)
     columns = [
-        " " if value is None else _STEPS[min(int(value / top * 8 + 0.5), 8) if top > 0 else 0] or " " for value in shown
+        " " if value is None else _STEPS[min(int(value / top * 8 + 0.5), 8) if top > 0 else 0] or " " for value in last
     ]
     return "".join(columns).rjust(width)
 

@@ -25,16 +25,16 @@ def command(settings: context.Settings, program_ids: tuple[str, ...], force: boo
         for word in program_ids:
             try:
                 program = client.programs.get(ids.find(client, word))
-                shown = visible_line(program.id)
+                id_text = visible_line(program.id)
                 if program.running and not force:
                     print(
-                        f"rpcclient: {shown} still runs: end it with kill, or give --force",
+                        f"rpcclient: {id_text} still runs: end it with kill, or give --force",
                         file=sys.stderr,
                     )
                     status = outcome.FAILED
                     continue
                 client.programs.forget(program.id)
-                print(f"{shown}: forgotten")
+                print(f"{id_text}: forgotten")
             except RpcError as exc:
                 status = outcome.report(exc)
     sys.stdout.flush()

@@ -82,7 +82,7 @@ def lines(snapshot: Snapshot, capabilities: list[Capability]) -> Iterator[tuple[
         yield "not here", ", ".join(absent)
 
 
-def _named(sensor: Sensor, names: Mapping[str, int]) -> str:
+def _name_sensor(sensor: Sensor, names: Mapping[str, int]) -> str:
     """The name of a sensor, with its device if several sensors have this name."""
     name = sensor.label or sensor.chip
     device = sensor.device.rpartition("/")[2] if names[name] > 1 else ""
@@ -116,9 +116,9 @@ def _rest(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
         units = {"temperature": "°C", "fan": "/min", "voltage": "V", "current": "A", "power": "W", "humidity": "%"}
         sensors = [sensor for sensor in snapshot.sensors.readings if sensor.current is not None]
         names = Counter(sensor.label or sensor.chip for sensor in sensors)
-        shown = [f"{_named(sensor, names)} {sensor.current:.4g} {units[sensor.kind]}" for sensor in sensors]
-        if shown:
-            yield "sensors", ", ".join(shown[:8])
+        readings = [f"{_name_sensor(sensor, names)} {sensor.current:.4g} {units[sensor.kind]}" for sensor in sensors]
+        if readings:
+            yield "sensors", ", ".join(readings[:8])
     if snapshot.battery is not None and snapshot.battery.present:
         battery = snapshot.battery
         left = "" if battery.secsleft is None else f"{duration(battery.secsleft)} left"
@@ -132,6 +132,6 @@ def _rest(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     pressure = snapshot.pressure
     if pressure is not None:
         stalls = (("cpu", pressure.cpu_some), ("memory", pressure.memory_some), ("io", pressure.io_some))
-        shown = [f"{name} {percent(stall.avg10)}" for name, stall in stalls if stall is not None]
-        if shown:
-            yield "pressure", ", ".join(shown)
+        shares = [f"{name} {percent(stall.avg10)}" for name, stall in stalls if stall is not None]
+        if shares:
+            yield "pressure", ", ".join(shares)

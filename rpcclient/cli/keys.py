@@ -117,9 +117,9 @@ def suspend(screen: Screen, descriptor: int) -> None:
     """
     ours = termios.tcgetattr(descriptor)
     screen.stop()
-    cooked = termios.tcgetattr(descriptor)
-    cooked[3] = cooked[3] & ~termios.NOFLSH | termios.ICANON | termios.ECHO
-    termios.tcsetattr(descriptor, termios.TCSADRAIN, cooked)
+    line_mode = termios.tcgetattr(descriptor)
+    line_mode[3] = line_mode[3] & ~termios.NOFLSH | termios.ICANON | termios.ECHO
+    termios.tcsetattr(descriptor, termios.TCSADRAIN, line_mode)
     os.kill(os.getpid(), signal.SIGSTOP)
     termios.tcsetattr(descriptor, termios.TCSADRAIN, ours)
     screen.start()

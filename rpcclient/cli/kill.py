@@ -30,18 +30,18 @@ def command(settings: context.Settings, program_ids: tuple[str, ...], name: str 
         for word in program_ids:
             try:
                 program_id = ids.find(client, word)
-                shown = visible_line(program_id)
+                id_text = visible_line(program_id)
                 if name is not None:
                     there = client.programs.signal(program_id, signal_name(name))
-                    print(f"{shown}: {'sent' if there else 'it has ended already'}")
+                    print(f"{id_text}: {'sent' if there else 'it has ended already'}")
                     continue
-                ended = client.programs.kill(program_id, grace_s=grace_s)
+                end = client.programs.kill(program_id, grace_s=grace_s)
             except RpcError as exc:
                 status = outcome.report(exc)
                 continue
-            print(f"{shown}: {visible_line(str(ended.status))}")
-            if ended.survivors:
-                print(f"{shown}: could not be ended: {', '.join(map(str, ended.survivors))}", file=sys.stderr)
+            print(f"{id_text}: {visible_line(str(end.status))}")
+            if end.survivors:
+                print(f"{id_text}: could not be ended: {', '.join(map(str, end.survivors))}", file=sys.stderr)
                 status = outcome.FAILED
     sys.stdout.flush()
     sys.exit(status)

@@ -81,7 +81,7 @@ class LazyGroup(click.Group):
                 finally:
                     sys.stdout.flush()
             except OSError as exc:
-                status = standard.failed(exc)
+                status = standard.report_failure(exc)
                 cause = exc.__context__
                 sys.exit(cause.code if isinstance(cause, SystemExit) and not status else status)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def unpacked(value: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
+def unpack(value: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     """A result whose arrays are arrays.
 
     Parameters:
@@ -18,16 +18,16 @@ def unpacked(value: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) 
         The result; as it came if the server has sent something else than schemas, or schemas that refer to themselves.
     """
     try:
-        return _unpacked(value, schema, schemas)
+        return _unpack(value, schema, schemas)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return value
 
 
-def _unpacked(value: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
+def _unpack(value: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     if not isinstance(value, (bytes, list, dict)):
         return value
     if "$ref" in schema:
-        return _unpacked(value, schemas.get(schema["$ref"].rpartition("/")[2], {}), schemas)
+        return _unpack(value, schemas.get(schema["$ref"].rpartition("/")[2], {}), schemas)
     kind = {bytes: "array", list: "array", dict: "object"}[type(value)]
     part_schema = next((part for part in _parts(schema, schemas) if part.get("type") == kind), None)
     if part_schema is None:
@@ -37,9 +37,9 @@ def _unpacked(value: Any, schema: Mapping[str, Any], schemas: Mapping[str, Any])
     if isinstance(value, dict):
         properties, others = part_schema.get("properties", {}), part_schema.get("additionalProperties")
         rest = others if isinstance(others, Mapping) else {}
-        return {name: _unpacked(item, properties.get(name, rest), schemas) for name, item in value.items()}
+        return {name: _unpack(item, properties.get(name, rest), schemas) for name, item in value.items()}
     items = part_schema.get("items")
-    return [_unpacked(item, items, schemas) for item in value] if isinstance(items, Mapping) else value
+    return [_unpack(item, items, schemas) for item in value] if isinstance(items, Mapping) else value
 
 
 def _parts(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[Mapping[str, Any]]:

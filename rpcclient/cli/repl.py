@@ -77,7 +77,7 @@ class Repl:
         self._write = write and not info.readonly
         self._names = Names(client, info.name)
         self._session = SqlSession(client, info, write=self._write)
-        self._expanded = False
+        self._is_expanded = False
 
     def run(self) -> None:
         """Ask for statements and run them until the user leaves."""
@@ -85,19 +85,19 @@ class Repl:
         name = show.text(self._info.name)
         access = "read and write" if self._write else "read only"
         print(f"{name}: {show.text(self._info.dialect)}, {access}; \\? for help")
-        unfinished = ""
+        draft = ""
         while True:
             try:
-                text = prompts.prompt(lambda: f"{name}{_SIGNS[self._session.state]} ", default=unfinished)
+                text = prompts.prompt(lambda: f"{name}{_SIGNS[self._session.state]} ", default=draft)
             except KeyboardInterrupt:
-                unfinished = ""
+                draft = ""
                 continue
             except EOFError:
                 return
             before, command = self._command_of(text)
-            unfinished = f"{before}\n" if command and before else ""  # It is there again at the next prompt.
+            draft = f"{before}\n" if command and before else ""  # It is there again at the next prompt.
             if command:
-                if not self._guarded(self._command, command):
+                if not self._try(self._command, command):
                     return
             else:
                 self._run(text)
@@ -113,7 +113,7 @@ class Repl:
         if not is_blank(rest, self._info.dialect):
             statements.append(rest.strip())
         for statement in statements:
-            if not self._guarded(self._execute, statement):
+            if not self._try(self._execute, statement):
                 break
 
     def _prompt_session(self) -> Any:
@@ -126,7 +126,7 @@ class Repl:
         from .completion import SqlCompleter
 
         @Condition
-        def unfinished() -> bool:
+        def is_incomplete() -> bool:
             text = get_app().current_buffer.text
             if not text.strip() or self._command_of(text)[1]:
                 return False
@@ -139,12 +139,12 @@ class Repl:
             history=FileHistory(str(_history_file())),
             completer=ThreadedCompleter(SqlCompleter(self._names, self._info.dialect)),
             complete_while_typing=False,
-            multiline=unfinished,
+            multiline=is_incomplete,
             prompt_continuation=lambda width, *_: "." * (width - 1) + " ",
             enable_open_in_editor=True,
         )
 
-    def _guarded(self, action: Callable[[str], bool], text: str) -> bool:
+    def _try(self, action: Callable[[str], bool], text: str) -> bool:
         """Do something, and show what goes wrong. Returns whether to go on."""
         from rpcwire.errors import RpcError
 
@@ -164,7 +164,7 @@ class Repl:
             print("start with --write to change the database", file=sys.stderr)
 
     def _execute(self, statement: str) -> bool:
-        print_stream(self._session.stream(statement), "expanded" if self._expanded else self._form)
+        print_stream(self._session.stream(statement), "expanded" if self._is_expanded else self._form)
         if _DEFINES.match(statement):
             self._names.forget()
         self._session.refresh()
@@ -178,8 +178,8 @@ class Repl:
         if name == "\\?":
             print(HELP)
         elif name == "\\x":
-            self._expanded = not self._expanded
-            print(f"expanded display is {'on' if self._expanded else 'off'}")
+            self._is_expanded = not self._is_expanded
+            print(f"expanded display is {'on' if self._is_expanded else 'off'}")
         elif name == "\\d" and argument:
             schema, table = schema_and_name(argument)
             self._session.reach()

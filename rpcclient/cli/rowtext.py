@@ -131,8 +131,8 @@ class Table(_Writer):
 
         def line(texts: Sequence[str]) -> str:
             spaces = [" " * (self.widths[i] - width(text)) for i, text in enumerate(texts)]
-            padded = [s + text if right[i] else text + s for i, (text, s) in enumerate(zip(texts, spaces, strict=True))]
-            return " │ ".join(padded).rstrip()
+            fields = [s + text if right[i] else text + s for i, (text, s) in enumerate(zip(texts, spaces, strict=True))]
+            return " │ ".join(fields).rstrip()
 
         if first:
             self.out.write(f"{line(heads)}\n{'─┼─'.join('─' * w for w in self.widths)}\n")
@@ -231,6 +231,6 @@ class Markdown(_Writer):
             self._line([_plain(cell) for cell in row])
 
     def _line(self, cells: Sequence[str]) -> None:
-        escaped = [cell.replace("\\", "\\\\").replace("|", "\\|").replace("\r\n", "\n") for cell in cells]
-        line = " | ".join(self.text(cell.replace("\n", "<br>")) for cell in escaped)
+        texts = [cell.replace("\\", "\\\\").replace("|", "\\|").replace("\r\n", "\n") for cell in cells]
+        line = " | ".join(self.text(cell.replace("\n", "<br>")) for cell in texts)
         self.out.write(self.exactly(f"| {line} |\n"))

@@ -34,7 +34,7 @@ def command(
     no_stdin: bool,
     detach: bool,
     merge_stderr: bool,
-    **given: Any,
+    **values: Any,
 ) -> None:
     """Run COMMAND on the server's machine as if it were here. No shell is involved there.
 
@@ -47,7 +47,7 @@ def command(
     if tty == 1 and no_stdin:
         raise click.UsageError("--tty and --no-stdin exclude each other: give --tty twice")
     argv = tuple(starting.arguments(argv))
-    options = starting.start_options(given, settings)
+    options = starting.start_options(values, settings)
     feeds = not no_stdin and not os.isatty(STDIN)
     options["stdin"] = tty > 0 or feeds
     options["stderr"] = "merge" if merge_stderr else "pipe"
@@ -55,7 +55,7 @@ def command(
     async def run(client: AsyncClient) -> int:
         if detach:
             options.update({"stdin": False, "on_disconnect": "keep", "overflow": "skip"})
-            options["timeout_s"] = given["program_timeout_s"]
+            options["timeout_s"] = values["program_timeout_s"]
             print(visible_line((await client.programs.start(argv, **options)).id))
             return outcome.OK
         if tty == 1 or (tty > 1 and not no_stdin and os.isatty(STDIN)):

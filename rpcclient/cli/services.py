@@ -33,9 +33,9 @@ def command(settings: context.Settings, name: str | None) -> None:
         if not settings.readable:
             show.show(service.model_dump(), readable=False)
             return
-        described = client.describe(name)
+        description = client.describe(name)
         print(show.text(service.summary))
         for method in service.methods:
             short = method.name.rpartition(".")[2]
-            print(show.text(f"\n{method.name}{described.methods[short].signature}"))
+            print(show.text(f"\n{method.name}{description.methods[short].signature}"))
             print(f"    {show.text(method.summary)}")

@@ -68,7 +68,7 @@ class Session:
         self._interrupts = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._shown = asyncio.Event()
+        self._output_end = asyncio.Event()
         self._limit: str | None = None
 
     async def run(self) -> int:
@@ -124,7 +124,7 @@ class Session:
             if (loss := missing(chunk)) is not None:
                 say(loss)
             await self._write(_DESCRIPTORS[chunk.stream], chunk.data)
-        self._shown.set()
+        self._output_end.set()
         status = (await self._program.wait()).status
         if status.limit is not None:
             self._limit = f"{'reached' if status.code == 0 else 'ended by'} its {status.limit} limit"
@@ -154,13 +154,13 @@ class Session:
     def _signals(self) -> dict[signal.Signals, Callable[[], None]]:
         """React to a signal to this process."""
         return {
-            signal.SIGINT: self._interrupted,
+            signal.SIGINT: self._interrupt,
             signal.SIGQUIT: lambda: self._forward("QUIT") if self._owns else self.leave(),
             signal.SIGTERM: self.leave,
             signal.SIGHUP: self.leave,
         }
 
-    def _interrupted(self) -> None:
+    def _interrupt(self) -> None:
         self._interrupts += 1
         if not self._owns:
             self.leave()
@@ -219,7 +219,7 @@ class Session:
                 status = (await self._program.terminate(LEAVE_GRACE_S)).status
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LEAVE_GRACE_S):
-                        await self._shown.wait()
+                        await self._output_end.wait()
                 self._finish(exit_status(status))
 
 
@@ -236,7 +236,7 @@ class TerminalSession(Session):
         self._terminal = terminal
         self._controls = controls
         self._modes = ScreenModes()
-        self._typed: asyncio.Queue[bytes] = asyncio.Queue(TYPED_PIECES)
+        self._input: asyncio.Queue[bytes] = asyncio.Queue(TYPED_PIECES)
         self._resizing: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
@@ -263,12 +263,12 @@ class TerminalSession(Session):
             self._spawn(self._send())
         escapes = Escapes()
         while data := await self._read():
-            for typed in escapes.feed(data):
-                if isinstance(typed, Action):
-                    self._act(typed)
+            for piece in escapes.feed(data):
+                if isinstance(piece, Action):
+                    self._act(piece)
                 elif self._controls:
-                    await self._typed.put(typed)
-                elif INTERRUPT in typed:
+                    await self._input.put(piece)
+                elif INTERRUPT in piece:
                     self.leave()
         self.leave()  # The terminal is gone.
 
@@ -284,9 +284,9 @@ class TerminalSession(Session):
         from rpcclient.stubs.programs import NotController, ProgramNotFound, StdinClosed
 
         while True:
-            data = await self._typed.get()
-            while not self._typed.empty():
-                data += self._typed.get_nowait()
+            data = await self._input.get()
+            while not self._input.empty():
+                data += self._input.get_nowait()
             try:
                 await self._program.stdin.write(data)
             except ConnectionLost:

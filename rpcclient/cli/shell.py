@@ -20,7 +20,7 @@ LOGIN_SHELL = ("/bin/sh", "-c", 'exec "${SHELL:-/bin/sh}" -l')
 @starting.options
 @context.pass_settings
 @context.command
-def command(settings: context.Settings, /, argv: tuple[str, ...], keep: bool, **given: Any) -> None:
+def command(settings: context.Settings, /, argv: tuple[str, ...], keep: bool, **values: Any) -> None:
     """Open a login shell on the server's machine, or run COMMAND on a terminal there.
 
     \b
@@ -32,7 +32,7 @@ def command(settings: context.Settings, /, argv: tuple[str, ...], keep: bool, **
     With --keep, rpcclient attach comes back to it. The exit status is that of the shell or command.
     """
     argv = tuple(starting.arguments(argv))
-    options = starting.start_options(given, settings)
+    options = starting.start_options(values, settings)
     if not argv:
         argv = LOGIN_SHELL
         options["env_base"] = "login"

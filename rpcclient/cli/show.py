@@ -62,18 +62,18 @@ def text(value: Any) -> str:
     return as_json(value)
 
 
-def cell(value: Any, nested: int = _WIDEST) -> str:
+def cell(value: Any, nested_room: int = _WIDEST) -> str:
     """A value in one line.
 
     Parameters:
-        nested: characters for an object or array; JSON output has all of it.
+        nested_room: characters for an object or array; JSON output has all of it.
     """
     if value is None or (isinstance(value, (Mapping, list)) and not value):
         return ""
     if isinstance(value, float):
         return f"{value:.10g}" if abs(value) >= 1e6 else f"{value:.6g}"
     line = text(value).replace("\n", "⏎").replace("\t", " ")
-    most = nested if isinstance(value, (Mapping, list)) else _WIDEST
+    most = nested_room if isinstance(value, (Mapping, list)) else _WIDEST
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
@@ -118,8 +118,8 @@ def _table(rows: Sequence[Mapping[str, Any]], whole: Collection[str] = ()) -> No
     from rich.cells import cell_len
     from rich.table import Table
 
-    named = dict.fromkeys(name for row in rows for name in row)
-    names = [name for name in named if any(cell(row.get(name)) for row in rows)] or list(named)
+    all_names = dict.fromkeys(name for row in rows for name in row)
+    names = [name for name in all_names if any(cell(row.get(name)) for row in rows)] or list(all_names)
     table = Table(box=None, pad_edge=False, header_style="bold")
     console = _console()
     cells = [[cell(row.get(name), _NARROW) for name in names] for row in rows]
@@ -127,7 +127,7 @@ def _table(rows: Sequence[Mapping[str, Any]], whole: Collection[str] = ()) -> No
     widths = [max(map(cell_len, [name, *column])) for name, column in zip(names, zip(*cells, strict=True), strict=True)]
     # A number without its last digits would be another number. So on a narrow terminal only texts are cut.
     firm = [number or name in whole for number, name in zip(numbers, names, strict=True)]
-    widths = fitted(widths, firm, console.width - _GAP * (len(names) - 1))
+    widths = fit(widths, firm, console.width - _GAP * (len(names) - 1))
     for name, number, width in zip(names, numbers, widths, strict=True):
         side: Literal["left", "right"] = "right" if number else "left"
         table.add_column(_plain(str(name)), justify=side, overflow="ellipsis", no_wrap=True, width=width)
@@ -136,7 +136,7 @@ def _table(rows: Sequence[Mapping[str, Any]], whole: Collection[str] = ()) -> No
     console.print(table)
 
 
-def fitted(widths: Sequence[int], firm: Sequence[bool], room: int) -> list[int]:
+def fit(widths: Sequence[int], firm: Sequence[bool], room: int) -> list[int]:
     """Make columns fit into a line, if possible: the widest column that is not firm becomes narrower first.
 
     Parameters:

@@ -77,9 +77,9 @@ def command(
 
 
 def _params(client: Client, database: str, statement: str, words: tuple[str, ...]) -> Params:
-    named = sqltext.names_parameters(statement, find_database(client, database).dialect)
-    params = parse(words, by_position=not named)
-    if named and isinstance(params, list) and list(words) != ["-"]:
+    has_names = sqltext.names_parameters(statement, find_database(client, database).dialect)
+    params = parse(words, by_position=not has_names)
+    if has_names and isinstance(params, list) and list(words) != ["-"]:
         raise click.UsageError(f"{words[0]!r}: the statement names its parameters: give each as NAME=VALUE")
     return params
 

@@ -14,8 +14,8 @@ from rpcwire.sql import Syntax, bare, commits_before, kind_of, mysql_syntax
 
 from . import sqltext
 from .rowtext import writer
-from .sqlrun import explained, print_stream, run
-from .sqlscript import Part, Script, decoded
+from .sqlrun import explain_refusal, print_stream, run
+from .sqlscript import Part, Script, decode
 from .sqlsession import STATEMENT_TIMEOUT_S, control
 from .sqlshadows import Shadows
 
@@ -58,7 +58,7 @@ def run_all(client: Client, info: DatabaseInfo, data: bytes, form: str, *, write
         RpcError: one failed; the message tells which.
         click.ClickException: the text has begun a transaction, and not ended it; or it cannot be run, and nothing has.
     """
-    text = decoded(data, info.dialect)
+    text = decode(data, info.dialect)
     patient = client.options(timeout_s=client.calls.options.timeout_s or STATEMENT_TIMEOUT_S)
     parts = list(Script(text, _syntax(patient, info, text)).parts())
     if not parts:
@@ -91,9 +91,9 @@ def _refuse_endings(parts: Sequence[Part], info: DatabaseInfo) -> None:
     for number, part in enumerate(parts, 1):
         if commits_before(part.sql, info.dialect):
             raise click.UsageError(
-                f"{_said(number, part, info)}: {info.dialect} commits before and after it, so that this cannot be one "
-                "transaction: give --each, and each statement commits itself, as in the database's own client; nothing "
-                "has run"
+                f"{_describe(number, part, info)}: {info.dialect} commits before and after it, so that this cannot be "
+                "one transaction: give --each, and each statement commits itself, as in the database's own client; "
+                "nothing has run"
             )
 
 
@@ -126,7 +126,7 @@ def _in_turn(
     signs = ("[", ",", "]\n") if form == "json" else ("", "", "")
     shadows = Shadows(lambda sql: list(place.query(sql).rows)) if kind_of(info.dialect) == "sqlite" else None
     for number, part in enumerate(parts, 1):
-        with _numbered(number, part, info, stays=stays), explained(write=write):
+        with _name_statement(number, part, info, stays=stays), explain_refusal(write=write):
             show = _done(place, part, form, shadows)
             sys.stdout.write(signs[1] if number > 1 else signs[0])
             show()
@@ -142,10 +142,10 @@ def _done(place: _Place, part: Part, form: str, shadows: Shadows | None) -> Call
         for sql in shadows.instead(part.sql):
             _drain(place.stream(sql))
         return lambda: print_stream(None, form)
-    started = place.stream(part.sql)
-    if started is not None:
-        started.open()
-    return lambda: print_stream(started, form)
+    stream = place.stream(part.sql)
+    if stream is not None:
+        stream.open()
+    return lambda: print_stream(stream, form)
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
@@ -167,15 +167,15 @@ def _drain(stream: Stream[Any] | None) -> None:
                 pass
 
 
-def _said(number: int, part: Part, info: DatabaseInfo) -> str:
+def _describe(number: int, part: Part, info: DatabaseInfo) -> str:
     """A short text by which a person recognizes a statement."""
     words = " ".join(bare(part.sql, info.dialect, most=_BEGINNING * 2).split())
-    shown = words if len(words) <= _BEGINNING else words[: _BEGINNING - 1] + "…"
-    return f"statement {number}, line {part.line} ({shown})"
+    beginning = words if len(words) <= _BEGINNING else words[: _BEGINNING - 1] + "…"
+    return f"statement {number}, line {part.line} ({beginning})"
 
 
 @contextmanager
-def _numbered(number: int, part: Part, info: DatabaseInfo, *, stays: bool) -> Iterator[None]:
+def _name_statement(number: int, part: Part, info: DatabaseInfo, *, stays: bool) -> Iterator[None]:
     """Say in an error which statement failed, and whether the earlier ones took effect."""
     from rpcwire.errors import RpcError
 
@@ -183,5 +183,5 @@ def _numbered(number: int, part: Part, info: DatabaseInfo, *, stays: bool) -> It
         yield
     except RpcError as exc:
         before = "; what came before it stays" if stays and number > 1 else ""
-        exc.message = f"{_said(number, part, info)}: {exc.message}{before}"
+        exc.message = f"{_describe(number, part, info)}: {exc.message}{before}"
         raise

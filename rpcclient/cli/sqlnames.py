@@ -41,7 +41,7 @@ def quote_of(dialect: str) -> str:
     return "`" if dialect in ("mysql", "mariadb") else '"'
 
 
-def quoted(name: str, dialect: str, *, always: bool = False) -> str:
+def quote(name: str, dialect: str, *, always: bool = False) -> str:
     """A name as it stands in a statement: with quotes where it needs them.
 
     Parameters:
@@ -56,7 +56,7 @@ def quoted(name: str, dialect: str, *, always: bool = False) -> str:
     return sign + name.replace(sign, sign * 2) + sign
 
 
-def unquoted(text: str) -> str:
+def unquote(text: str) -> str:
     """The name itself."""
     sign = text[:1]
     if len(text) > 1 and sign in ('"', "`") and text.endswith(sign):
@@ -76,6 +76,6 @@ def schema_and_name(text: str) -> tuple[str | None, str]:
     match = _QUALIFIED.fullmatch(text)
     if match is not None:
         schema = match["schema"]
-        return None if schema is None else unquoted(schema), unquoted(match["name"])
+        return None if schema is None else unquote(schema), unquote(match["name"])
     schema, _, name = text.rpartition(".")
-    return unquoted(schema) or None, name
+    return unquote(schema) or None, name

@@ -20,12 +20,12 @@ Params = dict[str, Any] | list[Any] | None
 
 def run(client: Client, database: str, statement: str, params: Params, form: str, *, write: bool) -> None:
     """Run one statement, and print its results as they arrive."""
-    with explained(write=write):
+    with explain_refusal(write=write):
         _run(client, database, statement, params, form, write=write)
 
 
 @contextmanager
-def explained(*, write: bool) -> Iterator[None]:
+def explain_refusal(*, write: bool) -> Iterator[None]:
     """Say in an error what to do where a statement is refused because it would change something."""
     from rpcclient.stubs.database import DatabaseError
 

@@ -76,7 +76,7 @@ class Part:
     data: bytes | None = None
 
 
-def decoded(data: bytes, dialect: str) -> str:
+def decode(data: bytes, dialect: str) -> str:
     """The text of a script: in UTF-8 unless a dump of PostgreSQL says otherwise. Bytes of MariaDB's dumps that are no
     text stay as surrogates (PEP 383).
 
@@ -111,9 +111,9 @@ class Script:
         self._syntax = syntax
         self._kind = kind_of(syntax)
         self._place = 0
-        self._counted = 0
+        self._line_place = 0
         self._line = 1
-        self._saved: dict[str, Syntax] = {}
+        self._syntaxes: dict[str, Syntax] = {}
 
     def parts(self) -> Iterator[Part]:
         """The statements, in order.
@@ -126,7 +126,7 @@ class Script:
             if (command := delimiter_at(self._text, self._syntax, self._place)) is not None:
                 self._place, sign = command
                 continue
-            if self._skipped():
+            if self._skip_line():
                 continue
             start = self._place
             end, self._place = statement_end(self._text, self._syntax, start, sign) or (len(self._text),) * 2
@@ -140,11 +140,11 @@ class Script:
             self._learn(sql)
 
     def _line_of(self, place: int) -> int:
-        self._line += self._text.count("\n", self._counted, place)
-        self._counted = place
+        self._line += self._text.count("\n", self._line_place, place)
+        self._line_place = place
         return self._line
 
-    def _skipped(self) -> bool:
+    def _skip_line(self) -> bool:
         """Pass over a line that is for another client."""
         start = next_place(self._text, self._syntax, self._place)
         expression = {"postgresql": _META, "sqlite": _DOT, "mysql": _OF_MARIADB}.get(self._kind)
@@ -192,7 +192,7 @@ class Script:
         for match, end in scan(sql, pattern(self._syntax, r"(?!)")):
             text = match.group()
             if text[0] in self._string_quotes and _BYTES.search(text):
-                inner = _unescaped(text, escapes=self._syntax != "mysql plain")
+                inner = _unescape(text, escapes=self._syntax != "mysql plain")
                 parts += [sql[place : match.start()], f" x'{inner.encode('utf-8', 'surrogateescape').hex()}'"]
                 place = end
         sendable = "".join([*parts, sql[place:]])
@@ -222,9 +222,9 @@ class Script:
 
     def _set_mode(self, match: re.Match[str]) -> None:
         if match["variable"]:
-            self._saved[match["variable"].lower()] = self._syntax
+            self._syntaxes[match["variable"].lower()] = self._syntax
         elif match["from"]:
-            self._syntax = self._saved.get(match["from"].lower(), self._syntax)
+            self._syntax = self._syntaxes.get(match["from"].lower(), self._syntax)
         else:
             modes = (match["modes"] or match["twice"] or match["word"] or "").upper().split(",")
             self._syntax = mysql_syntax(",".join([*modes, *(["ANSI_QUOTES"] if _OTHER_QUOTES & set(modes) else [])]))
@@ -254,7 +254,7 @@ def _is_text(sql: str) -> bool:
     return True
 
 
-def _unescaped(literal: str, *, escapes: bool) -> str:
+def _unescape(literal: str, *, escapes: bool) -> str:
     """What a string says."""
     quote, inner = literal[0], literal[1:-1]
     escape = re.compile(rf"{quote}{quote}|\\(.)" if escapes else quote * 2, re.DOTALL)

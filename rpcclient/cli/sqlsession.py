@@ -77,7 +77,7 @@ class SqlSession:
 
         if self.client.connected:
             return
-        self._lost()
+        self._report_loss()
         print("reconnecting…", file=sys.stderr, flush=True)
         try:
             self.client.connect(timeout_s=RECONNECT_S)
@@ -108,16 +108,16 @@ class SqlSession:
         if self._id is None:
             return
         if not self.client.connected:
-            self._lost()
+            self._report_loss()
             return
         try:
             self.state = self.client.options(timeout_s=REFRESH_S).database.renew(self._id).value
         except (TransactionLost, TransportError):
-            self._lost()
+            self._report_loss()
         except (RpcError, KeyboardInterrupt):
             pass
 
-    def _lost(self) -> None:
+    def _report_loss(self) -> None:
         if self._id is not None:
             rolled_back = "its transaction was rolled back; " if self.state != "none" else ""
             print(

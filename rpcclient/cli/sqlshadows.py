@@ -51,8 +51,8 @@ class Shadows:
             return
         before = set(self._ask(_TABLES))
         yield table["sql"].replace("''", "'")
-        named = (table["name"].replace("''", "'"),)
+        own_row = (table["name"].replace("''", "'"),)
         for (name,) in self._ask(_TABLES):
-            if (name,) not in before and (name,) != named:
-                quoted = name.replace('"', '""')
-                yield f'DELETE FROM "{quoted}"'  # noqa: S608 - a name, in quotes
+            if (name,) not in before and (name,) != own_row:
+                identifier = name.replace('"', '""')
+                yield f'DELETE FROM "{identifier}"'  # noqa: S608 - a name, in quotes

@@ -127,7 +127,7 @@ def read_now(descriptor: int, most: int) -> bytes:
     except BlockingIOError:
         raise
     except OSError as exc:
-        raise named(exc, descriptor) from exc
+        raise name_stream(exc, descriptor) from exc
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -147,14 +147,14 @@ def _write_some(descriptor: int, data: ReadableBuffer) -> int:
     _guard.before_write(descriptor, data)
     while True:
         try:
-            written = os.write(descriptor, data)
+            count = os.write(descriptor, data)
         except BlockingIOError:
             _await(descriptor, select.POLLOUT)
         except OSError as exc:
-            raise named(exc, descriptor) from exc
+            raise name_stream(exc, descriptor) from exc
         else:
-            _guard.after_write(descriptor, data, written)
-            return written
+            _guard.after_write(descriptor, data, count)
+            return count
 
 
 def _await(descriptor: int, event: int) -> None:
@@ -163,12 +163,12 @@ def _await(descriptor: int, event: int) -> None:
     poll.poll()
 
 
-def named(exc: OSError, descriptor: int) -> OSError:
+def name_stream(exc: OSError, descriptor: int) -> OSError:
     """The same error with the name of the stream that it concerns."""
     return OSError(exc.errno, exc.strerror, NAMES[descriptor])
 
 
-def failed(exc: OSError) -> int:
+def report_failure(exc: OSError) -> int:
     """Say that one of them, or a file, takes or gives no more; nothing is said where nobody reads any more.
 
     Returns:

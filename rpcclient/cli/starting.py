@@ -46,7 +46,7 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: Sequence[str]) ->
         name, sign, rest = value.partition("=")
         if not name or not sign:
             raise click.BadParameter(f"{value!r}: write NAME=VALUE")
-        pairs[words.text(name, param.opts[0])] = (words.typed if param.name == "env" else words.text)(
+        pairs[words.text(name, param.opts[0])] = (words.to_text if param.name == "env" else words.text)(
             rest, f"{param.opts[0]} {name}"
         )
     return pairs
@@ -103,7 +103,7 @@ def arguments(argv: Sequence[str]) -> list[str]:
     Raises:
         click.UsageError: one of them cannot be.
     """
-    return [words.typed(word, "the command" if not n else f"argument {n}") for n, word in enumerate(argv)]
+    return [words.to_text(word, "the command" if not n else f"argument {n}") for n, word in enumerate(argv)]
 
 
 def start_options(values: dict[str, Any], settings: context.Settings) -> StartOptions:
@@ -112,7 +112,7 @@ def start_options(values: dict[str, Any], settings: context.Settings) -> StartOp
 
     limits = {name: values[name] for name in ("memory_bytes", "cpus", "processes") if values[name] is not None}
     return {
-        "cwd": None if values["cwd"] is None else words.typed(values["cwd"], "--cwd"),
+        "cwd": None if values["cwd"] is None else words.to_text(values["cwd"], "--cwd"),
         "env": values["env"],
         "env_base": "login" if values["login_env"] else "clean",
         "user": None if values["user"] is None else words.text(values["user"], "--user"),
@@ -238,8 +238,8 @@ def perform(settings: context.Settings, work: Callable[[AsyncClient], Any], argv
         if status == NO_SUCH_PROGRAM and (hint := _hint(argv)):
             print(f"  {hint}", file=sys.stderr)
     except NotController as exc:
-        shown = visible_line(str(exc.id))
-        print(f"rpcclient: another connection controls {shown}: --take takes over, --view looks on", file=sys.stderr)
+        id_text = visible_line(str(exc.id))
+        print(f"rpcclient: another connection controls {id_text}: --take takes over, --view looks on", file=sys.stderr)
         status = outcome.FAILED
     sys.stdout.flush()
     sys.exit(status)

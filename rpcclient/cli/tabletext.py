@@ -33,9 +33,9 @@ def show_table(info: TableInfo) -> None:
         ],
         readable=True,
     )
-    named = {(index.name, index.unique) for index in info.indexes}
+    index_keys = {(index.name, index.unique) for index in info.indexes}
     # A database that keeps a constraint by an index tells of both.
-    for index in (*info.indexes, *(index for index in info.unique if (index.name, index.unique) not in named)):
+    for index in (*info.indexes, *(index for index in info.unique if (index.name, index.unique) not in index_keys)):
         columns = ", ".join(name or "(expression)" for name in index.columns)
         print(show.text(f"{'unique' if index.unique else 'index'} {index.name or ''} ({columns})"))
     for key in info.foreign_keys:

@@ -32,7 +32,7 @@ class ScreenModes:
 
     def __init__(self) -> None:
         self._on: dict[bytes, None] = {}
-        self._hidden = False
+        self._is_cursor_hidden = False
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
@@ -46,7 +46,7 @@ class ScreenModes:
             on = match[2] == b"h"
             for mode in match[1].split(b";"):
                 if mode == b"25":
-                    self._hidden = not on
+                    self._is_cursor_hidden = not on
                 elif mode in _WATCHED and on:
                     self._on[mode] = None
                 else:
@@ -68,7 +68,7 @@ class ScreenModes:
     def undo(self) -> bytes:
         """The output that switches them off."""
         modes = b"".join(b"\x1b[?%sl" % mode for mode in reversed(self._on))
-        return modes + (b"\x1b[?25h" if self._hidden else b"") + (b"\x1b[0m" if modes else b"")
+        return modes + (b"\x1b[?25h" if self._is_cursor_hidden else b"") + (b"\x1b[0m" if modes else b"")
 
 
 class RawTerminal:

@@ -88,16 +88,16 @@ def columns(width: int, sort: ProcessSort) -> list[Column]:
         width: of the screen, in characters.
         sort: the order of the list, whose column stays as long as any.
     """
-    shown = [_PID, _USER, _NICE, _STATE, _CPU, _MEMORY, _RSS, _THREADS, _AGE if sort == "create_time" else _TIME]
+    selection = [_PID, _USER, _NICE, _STATE, _CPU, _MEMORY, _RSS, _THREADS, _AGE if sort == "create_time" else _TIME]
     least = min(24, max(width * 3 // 8, 8))
     for column in sorted(_LATEST_NEEDED, key=lambda column: sort in column.sort):
-        if width - width_of(shown) >= least:
+        if width - width_of(selection) >= least:
             break
-        if column in shown:
-            shown.remove(column)
-    return shown
+        if column in selection:
+            selection.remove(column)
+    return selection
 
 
-def width_of(shown: Sequence[Column]) -> int:
+def width_of(selection: Sequence[Column]) -> int:
     """How wide columns are, with a space behind each."""
-    return sum(column.width + 1 for column in shown)
+    return sum(column.width + 1 for column in selection)

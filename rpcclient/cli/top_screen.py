@@ -44,17 +44,17 @@ def draw(state: TopState, width: int, height: int) -> list[Text]:
         lines = [*lines[: max(height - 1, 0)], Text("any key goes on", style="dim")]
     else:
         rows = max(height - len(head) - 2, 1)
-        chosen = state.place(rows)
-        listed_s = state.listed.t_wall_s if state.listed is not None else time.time()
+        processes = state.place(rows)
+        listed_s = state.process_list.t_wall_s if state.process_list is not None else time.time()
         memory = state.snapshot.memory if state.snapshot is not None else None
         around = Around(listed_s, None if memory is None else memory.total_bytes, state.sort)
-        shown = columns(width, state.sort)
+        selection = columns(width, state.sort)
         branches = state.branches
-        lines = [*head, _titles(state, shown, width)]
-        for number, process in enumerate(chosen):
-            line = _row(process, state, shown, around, branches.get(key_of(process), ""))
+        lines = [*head, _titles(state, selection, width)]
+        for number, process in enumerate(processes):
+            line = _row(process, state, selection, around, branches.get(key_of(process), ""))
             line.pad_right(max(width - line.cell_len, 0))
-            if state.offset + number == state.selected:
+            if state.offset + number == state.selected_row:
                 line.stylize("black on cyan")
             lines.append(line)
         lines = lines[: height - 1]
@@ -67,17 +67,17 @@ def draw(state: TopState, width: int, height: int) -> list[Text]:
 
 
 def _head(state: TopState, width: int) -> list[Text]:
-    found = state.snapshot
-    if found is None:
+    snapshot = state.snapshot
+    if snapshot is None:
         return [Text("waiting for the first sample …", style="dim")]
-    lines = [_title(found, state)]
-    lines += _meters(found, state, width)
-    if (cpu := found.cpu) is not None:
+    lines = [_title(snapshot, state)]
+    lines += _meters(snapshot, state, width)
+    if (cpu := snapshot.cpu) is not None:
         lines[2:2] = _cores(cpu.cores, width)
     half = max((width - 39) // 2, 0)
-    flows = [("net", "↓↑", state.received, state.sent), ("disk", "rw", state.read, state.written)]
+    flows = [("net", "↓↑", state.receive_rates, state.send_rates), ("disk", "rw", state.read_rates, state.write_rates)]
     if state.has_inside:
-        flows.insert(1, ("virt", "↓↑", state.inside_received, state.inside_sent))
+        flows.insert(1, ("virt", "↓↑", state.inside_receive_rates, state.inside_send_rates))
     for name, signs, *both in flows:
         line = Text(f"{name:5}", style="bold")
         for sign, values in zip(signs, both, strict=True):
@@ -85,8 +85,8 @@ def _head(state: TopState, width: int) -> list[Text]:
             line.append(f"{sign} {size(latest, '/s'):>12} ").append(sparkline(values, half), style="cyan").append("  ")
         lines.append(line)
     heat = (
-        [s.current for s in found.sensors.readings if s.kind == "temperature" and s.current is not None]
-        if (found.sensors is not None)
+        [s.current for s in snapshot.sensors.readings if s.kind == "temperature" and s.current is not None]
+        if (snapshot.sensors is not None)
         else []
     )
     if heat:
@@ -128,10 +128,10 @@ def _title(snapshot: Snapshot, state: TopState) -> Text:
         line.append(
             f"  {show.text(host.system)} {show.text(host.release)}  up {duration(host.uptime_s)}", style="not bold"
         )
-    if state.listed is not None:
-        running = "" if state.listed.running is None else f", {state.listed.running} running"
-        hidden = ", others are hidden" if state.listed.reasons else ""
-        line.append(f"  {state.listed.total} processes{running}{hidden}", style="not bold")
+    if state.process_list is not None:
+        running = "" if state.process_list.running is None else f", {state.process_list.running} running"
+        note = ", others are hidden" if state.process_list.reasons else ""
+        line.append(f"  {state.process_list.total} processes{running}{note}", style="not bold")
     return line
 
 
@@ -142,12 +142,12 @@ def _cores(cores: Sequence[CpuCore], width: int) -> list[Text]:
         return []
     per_line = max(width - 7, 10)
     columns_of = {core.cpu: _core(core) for core in cores}
-    drawn = "".join(columns_of.get(number, " ") for number in range(max(columns_of) + 1))
-    if len(drawn) > 2 * per_line:
-        drawn = drawn[: 2 * per_line - 1] + "…"
+    signs = "".join(columns_of.get(number, " ") for number in range(max(columns_of) + 1))
+    if len(signs) > 2 * per_line:
+        signs = signs[: 2 * per_line - 1] + "…"
     return [
-        Text("     " if start else "core ", style="bold").append(f"{drawn[start : start + per_line]}", style="green")
-        for start in range(0, min(len(drawn), 2 * per_line), per_line)
+        Text("     " if start else "core ", style="bold").append(f"{signs[start : start + per_line]}", style="green")
+        for start in range(0, min(len(signs), 2 * per_line), per_line)
     ]
 
 
@@ -161,12 +161,12 @@ def _help(keys: str, meaning: str) -> Text:
     return Text(f"{keys:18} ", style="bold").append(meaning, style="not bold")
 
 
-def _titles(state: TopState, shown: Sequence[Column], width: int) -> Text:
+def _titles(state: TopState, selection: Sequence[Column], width: int) -> Text:
     names = {
         "cpu_percent": "CPU%", "memory_percent": "RSS", "cpu_times": "TIME", "create_time": "AGE", "pid": "PID",
         "name": "NAME",
     }  # fmt: skip
-    line = Text("".join(f"{column.text(column.title)} " for column in shown))
+    line = Text("".join(f"{column.text(column.title)} " for column in selection))
     line.append("COMMAND" if state.command_lines else "NAME")
     line.append(f"   sorted by {names[state.sort]}{' ↑' if state.reverse else ' ↓'}", style="dim")
     line.pad_right(max(width - len(line), 0))
@@ -174,12 +174,12 @@ def _titles(state: TopState, shown: Sequence[Column], width: int) -> Text:
     return line
 
 
-def _row(process: Process, state: TopState, shown: Sequence[Column], around: Around, branch: str) -> Text:
+def _row(process: Process, state: TopState, selection: Sequence[Column], around: Around, branch: str) -> Text:
     name = process.name or NOTHING
     if state.command_lines and process.cmdline:
         name = " ".join(process.cmdline)
     name = branch + show.text(name).replace("\n", " ").replace("\t", " ")
-    return Text("".join(f"{column.text(column.cell(process, around))} " for column in shown) + name[state.shift :])
+    return Text("".join(f"{column.text(column.cell(process, around))} " for column in selection) + name[state.shift :])
 
 
 def _foot(state: TopState) -> Text:
@@ -192,5 +192,5 @@ def _foot(state: TopState) -> Text:
         return Text(f"end {name} ({state.asking.pid})? y or Enter ends it, any other key does not", style="bold red")
     if state.message:
         return Text(show.text(state.message), style="bold yellow")
-    shown = "".join(f"   only {wanted!r}" for wanted in (state.pattern, state.user) if wanted)
-    return Text(_KEYS + shown + "   " + " ".join(key for key, _ in SORTS), style="dim")
+    filters = "".join(f"   only {word!r}" for word in (state.pattern, state.user) if word)
+    return Text(_KEYS + filters + "   " + " ".join(key for key, _ in SORTS), style="dim")

@@ -53,20 +53,20 @@ class TopState:
     """The state of the screen. Keys change it by :meth:`key`.
 
     Attributes:
-        selected: the row of the selected process among those shown.
+        selected_row: the row of the selected process among those shown.
         under: the process that was selected when the screen was drawn. Keys act on it.
         shift: how many characters of names are to the left of the screen.
         tree: processes stand below those that have started them.
-        held: whether the user has chosen the selected process, so that it stays selected in whichever row it is.
+        is_held: whether the user has chosen the selected process, so that it stays selected in whichever row it is.
         typing: what letters are for: the filter of names, or of users.
         wanted_nice: priorities that were asked for, and how many lists have come since.
     """
 
     snapshot: Snapshot | None = None
-    listed: ProcessList | None = None
+    process_list: ProcessList | None = None
     sort: ProcessSort = "cpu_percent"
     reverse: bool = False
-    selected: int = 0
+    selected_row: int = 0
     under: Key | None = None
     is_held: bool = False
     offset: int = 0
@@ -85,12 +85,12 @@ class TopState:
     wanted_nice: dict[Key, tuple[int, int]] = field(default_factory=dict)
     cpu: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
     memory: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
-    received: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
-    sent: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
-    read: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
-    written: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
-    inside_received: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
-    inside_sent: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    receive_rates: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    send_rates: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    read_rates: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    write_rates: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    inside_receive_rates: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    inside_send_rates: deque[float | None] = field(default_factory=lambda: deque(maxlen=HISTORY))
 
     def add_sample(self, snapshot: Snapshot) -> None:
         """Show a new sample, and add it to the histories."""
@@ -99,18 +99,18 @@ class TopState:
         self.memory.append(snapshot.memory.percent if snapshot.memory is not None else None)
         network = snapshot.network
         # The server counts what goes through a bridge, a bond or a tunnel once: where it goes out.
-        for traffic, received, sent in (
-            (network.total if network is not None else None, self.received, self.sent),
-            (network.inside if network is not None else None, self.inside_received, self.inside_sent),
+        for traffic, receive_rates, send_rates in (
+            (network.total if network is not None else None, self.receive_rates, self.send_rates),
+            (network.inside if network is not None else None, self.inside_receive_rates, self.inside_send_rates),
         ):
-            received.append(traffic.bytes_recv_per_s if traffic is not None else None)
-            sent.append(traffic.bytes_sent_per_s if traffic is not None else None)
+            receive_rates.append(traffic.bytes_recv_per_s if traffic is not None else None)
+            send_rates.append(traffic.bytes_sent_per_s if traffic is not None else None)
         # What goes through a partition, or a device that lies on disks, would count twice.
         disks = (
             [each for each in snapshot.disks.io if each.kind in ("disk", None)] if snapshot.disks is not None else []
         )
-        self.read.append(total([each.read_bytes_per_s for each in disks]))
-        self.written.append(total([each.write_bytes_per_s for each in disks]))
+        self.read_rates.append(total([each.read_bytes_per_s for each in disks]))
+        self.write_rates.append(total([each.write_bytes_per_s for each in disks]))
 
     @property
     def has_inside(self) -> bool:
@@ -118,10 +118,10 @@ class TopState:
         network = self.snapshot.network if self.snapshot is not None else None
         return network is not None and any(each.counted == "inside" for each in network.interfaces)
 
-    def add_list(self, listed: ProcessList) -> None:
+    def add_list(self, process_list: ProcessList) -> None:
         """Show a new list of processes."""
-        self.listed = listed
-        now = {key_of(process): process.nice for process in listed.processes}
+        self.process_list = process_list
+        now = {key_of(process): process.nice for process in process_list.processes}
         self.wanted_nice = {
             key: (nice, lists + 1)
             for key, (nice, lists) in self.wanted_nice.items()
@@ -133,9 +133,9 @@ class TopState:
         self.wanted_nice.pop(key_of(process), None)
 
     @property
-    def shown(self) -> list[Process]:
+    def processes_to_show(self) -> list[Process]:
         """The processes that the filter lets through, in the chosen order."""
-        processes = self.listed.processes if self.listed is not None else []
+        processes = self.process_list.processes if self.process_list is not None else []
         pattern = self.pattern.lower()
         if pattern:
             processes = [p for p in processes if pattern in " ".join([p.name or "", *(p.cmdline or ())]).lower()]
@@ -147,18 +147,18 @@ class TopState:
     @property
     def branches(self) -> dict[Key, str]:
         """The branches that lead to each process in the tree; empty without a tree."""
-        return {key_of(process): branch for branch, process in tree(self.shown)} if self.tree else {}
+        return {key_of(process): branch for branch, process in tree(self.processes_to_show)} if self.tree else {}
 
     def place(self, rows: int) -> list[Process]:
         """The processes that fit onto the screen, with the selected one among them."""
         self.rows = max(rows, 1)
-        shown = self.shown
+        processes = self.processes_to_show
         if self.is_held:
-            self.selected = next((n for n, p in enumerate(shown) if key_of(p) == self.under), self.selected)
-        self.selected = min(max(self.selected, 0), max(len(shown) - 1, 0))
-        self.under = key_of(shown[self.selected]) if shown else None
-        self.offset = min(max(self.offset, self.selected - self.rows + 1, 0), self.selected)
-        return shown[self.offset : self.offset + self.rows]
+            self.selected_row = next((n for n, p in enumerate(processes) if key_of(p) == self.under), self.selected_row)
+        self.selected_row = min(max(self.selected_row, 0), max(len(processes) - 1, 0))
+        self.under = key_of(processes[self.selected_row]) if processes else None
+        self.offset = min(max(self.offset, self.selected_row - self.rows + 1, 0), self.selected_row)
+        return processes[self.offset : self.offset + self.rows]
 
     def key(self, key: str) -> None:
         """Do what a key stands for."""
@@ -191,9 +191,9 @@ class TopState:
         if key in ("q", "Q", "f10"):
             self.done = True
         elif key in steps:
-            shown = self.shown
-            self.selected = min(max(self.selected + steps[key], 0), max(len(shown) - 1, 0))
-            self.under = key_of(shown[self.selected]) if shown else None
+            processes = self.processes_to_show
+            self.selected_row = min(max(self.selected_row + steps[key], 0), max(len(processes) - 1, 0))
+            self.under = key_of(processes[self.selected_row]) if processes else None
             self.is_held = key != "home"  # In the first row, the row stays selected and not the process.
         elif key in dict(SORTS):
             self.sort = dict(SORTS)[key]
@@ -221,7 +221,7 @@ class TopState:
 
     def _act(self, key: str) -> None:
         # The process that the user saw counts, and not one that came to its row later.
-        process = next((p for p in self.shown if key_of(p) == self.under), None)
+        process = next((p for p in self.processes_to_show if key_of(p) == self.under), None)
         if process is None:
             self.message = "" if self.under is None else "the selected process has ended"
         elif process.create_time is None:

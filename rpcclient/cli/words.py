@@ -26,17 +26,17 @@ def _encode(word: str) -> bytes:
     free = ctypes.pythonapi.PyMem_Free
     free.argtypes, free.restype = [ctypes.c_void_p], None
     error_at = ctypes.c_size_t()
-    encoded = encode(word, ctypes.byref(error_at))
-    if not encoded:
+    pointer = encode(word, ctypes.byref(error_at))
+    if not pointer:
         at = error_at.value if error_at.value < len(word) else 0
         raise UnicodeEncodeError(sys.getfilesystemencoding(), word, at, at + 1, "the locale has no such character")
     try:
-        return ctypes.string_at(encoded)
+        return ctypes.string_at(pointer)
     finally:
-        free(encoded)
+        free(pointer)
 
 
-def typed(word: str, name: str) -> str:
+def to_text(word: str, name: str) -> str:
     """A word whose bytes count, such as an argument of a program or a path there: the text that has just these bytes
     in UTF-8.
 

@@ -21,7 +21,7 @@ from .errors import (
     OperationalError,
     ProgrammingError,
     Warning,  # noqa: A004 - PEP 249 names it so
-    translated,
+    translate_errors,
 )
 from .port import run
 from .session import Session
@@ -75,11 +75,11 @@ def connect(
         OperationalError: the server cannot be reached, or refuses; or it has no such database.
     """
     level = isolation_of(isolation)
-    owned = client is None
-    with translated():
+    is_own = client is None
+    with translate_errors():
         if client is None:
             client = Client(url, **access).connect()
-    port = SyncPort(client.options(timeout_s=timeout_s), owned=owned)
+    port = SyncPort(client.options(timeout_s=timeout_s), is_own=is_own)
     session = Session(port, database, autocommit=autocommit, isolation=level, readonly=readonly)
     try:
         return Connection(session, port)

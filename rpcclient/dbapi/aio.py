@@ -46,7 +46,7 @@ from . import (
     threadsafety,
 )
 from .base import ConnectionBase, CursorBase, isolation_of
-from .copying import PIECE_BYTES, CopyBase, copies_in, encoded, pieces_of, row_text, taker_of
+from .copying import PIECE_BYTES, CopyBase, copies_in, encode, pieces_of, row_text, taker_of
 from .port import Pages, Pieces
 from .session import Session
 from .statements import Parameters, Sent
@@ -74,11 +74,11 @@ class AsyncPages:
         self._stream = stream
 
     async def next(self) -> Page | None:
-        with errors.translated():
+        with errors.translate_errors():
             return await anext(self._stream, None)
 
     async def close(self) -> None:
-        with errors.translated():
+        with errors.translate_errors():
             await _close(self._stream)
 
 
@@ -89,53 +89,53 @@ class AsyncPieces:
         self._stream = stream
 
     async def next(self) -> bytes | None:
-        with errors.translated():
+        with errors.translate_errors():
             return await anext(self._stream, None)
 
     async def close(self) -> None:
-        with errors.translated():
+        with errors.translate_errors():
             await _close(self._stream)
 
 
 class AsyncPort:
     """The way to the service over the asynchronous client."""
 
-    def __init__(self, client: AsyncClient, *, owned: bool) -> None:
+    def __init__(self, client: AsyncClient, *, is_own: bool) -> None:
         self.client = client
-        self._owned = owned
+        self._is_own = is_own
         self._life = Life(running_loop())
 
     def check_life(self) -> None:
-        with errors.translated():
+        with errors.translate_errors():
             self._life.check_over("the connection", "connect anew here")
 
     def check_place(self) -> None:
-        with errors.translated():
+        with errors.translate_errors():
             self._life.check_place("the connection")
 
-    async def call(self, method: str, *arguments: Any, **named: Any) -> Any:
-        with errors.translated():
-            return await getattr(self.client.database, method)(*arguments, **named)
+    async def call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        with errors.translate_errors():
+            return await getattr(self.client.database, method)(*arguments, **keywords)
 
     async def stream(self, database: str, sql: str, params: Sent, session: str) -> Pages:
-        with errors.translated():
+        with errors.translate_errors():
             return AsyncPages(await self.client.database.stream(database, sql, params, transaction=session).open())
 
-    def uploaded(self, pieces: Iterator[bytes]) -> Any:
-        return _sent(pieces)
+    def to_upload(self, pieces: Iterator[bytes]) -> Any:
+        return _to_async(pieces)
 
     async def copy_out(self, database: str, sql: str, session: str) -> Pieces:
-        with errors.translated():
+        with errors.translate_errors():
             return AsyncPieces(await self.client.database.copy_out(database, sql, transaction=session).open())
 
     async def close(self) -> None:
-        if self._owned:
-            with errors.translated():
+        if self._is_own:
+            with errors.translate_errors():
                 await self.client.close()
 
     def abort(self) -> None:
         """End the connection at once, if it is this port's own."""
-        if self._owned:
+        if self._is_own:
             self.client.abort()
 
 
@@ -152,12 +152,12 @@ async def connect(
 ) -> AsyncConnection:
     """Connect to a remote database. Parameters and errors are those of :func:`rpcclient.dbapi.connect`."""
     level = isolation_of(isolation)
-    owned = client is None
-    with errors.translated():
+    is_own = client is None
+    with errors.translate_errors():
         if client is None:
             client = AsyncClient(url, **access)
             await client.connect()
-    port = AsyncPort(client.options(timeout_s=timeout_s), owned=owned)
+    port = AsyncPort(client.options(timeout_s=timeout_s), is_own=is_own)
     session = Session(port, database, autocommit=autocommit, isolation=level, readonly=readonly)
     try:
         await session.open()
@@ -223,7 +223,7 @@ class AsyncConnection(ConnectionBase):
             await self.close()
 
 
-async def _sent(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
+async def _to_async(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
     for piece in pieces:
         yield piece
 
@@ -231,16 +231,16 @@ async def _sent(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
 class AsyncCopy(CopyBase):
     """The twin of :class:`rpcclient.dbapi.Copy`."""
 
-    def __init__(self, session: Session, sql: str, copied: Callable[[int], None]) -> None:
+    def __init__(self, session: Session, sql: str, note_rows: Callable[[int], None]) -> None:
         super().__init__(sql, reads=not copies_in(sql, session.dialect))
         self._session = session
-        self._copied = copied
+        self._note_rows = note_rows
         self._pieces: Pieces | None = None
 
     @gives_way
     async def write(self, data: str | bytes | bytearray | memoryview) -> None:
         """Write some of the data, in the format that the statement says."""
-        self._put(encoded(data))
+        self._put(encode(data))
 
     @gives_way
     async def write_row(self, row: Sequence[Any]) -> None:
@@ -269,7 +269,7 @@ class AsyncCopy(CopyBase):
         if self._pieces is not None:
             await self._pieces.close()
         elif kind is None:
-            self._copied(await self._session.copy_in(self._sql, self._leave()))
+            self._note_rows(await self._session.copy_in(self._sql, self._leave()))
         self._drop()
 
 
@@ -293,7 +293,7 @@ class AsyncCursor(CursorBase):
         """Run a statement once for each set of parameters; see :meth:`rpcclient.dbapi.Cursor.executemany`."""
         self._check()
         await self._drop()
-        self._changed = await self._session.executemany(operation, seq_of_parameters)
+        self._change_count = await self._session.executemany(operation, seq_of_parameters)
         return self
 
     @gives_way
@@ -303,23 +303,23 @@ class AsyncCursor(CursorBase):
         self._check()
         await self._drop()
         if copies_in(sql, self._session.dialect):
-            self._changed = await self._session.copy_in(sql, pieces_of(file, size))
+            self._change_count = await self._session.copy_in(sql, pieces_of(file, size))
             return
         take = taker_of(file)
-        async with AsyncCopy(self._session, sql, self._copied) as copy:
+        async with AsyncCopy(self._session, sql, self._note_rows) as copy:
             async for piece in copy:
                 take(piece)
 
     def copy(self, statement: str) -> AsyncCopy:
         """PostgreSQL: a COPY to write to or to read from; see :meth:`rpcclient.dbapi.Cursor.copy`."""
         self._check()
-        return AsyncCopy(self._session, statement, self._copied)
+        return AsyncCopy(self._session, statement, self._note_rows)
 
-    def _copied(self, rows: int) -> None:
-        self._changed = rows
+    def _note_rows(self, rows: int) -> None:
+        self._change_count = rows
 
     async def _drop(self) -> None:
-        results, self._results, self._changed = self._results, None, -1
+        results, self._results, self._change_count = self._results, None, -1
         if results is not None:
             await results.close()
 

@@ -25,7 +25,7 @@ def _setting(name: str, doc: str) -> property:
 def _of_this_process(name: str) -> Any:
     """A method of SQLite's own driver that a remote database cannot have: it raises NotSupportedError."""
 
-    def refuse(self: ConnectionBase, *arguments: Any, **named: Any) -> None:  # noqa: ARG001 - whatever is given
+    def refuse(self: ConnectionBase, *arguments: Any, **keywords: Any) -> None:  # noqa: ARG001 - whatever is given
         raise errors.NotSupportedError(
             f"{name}: the database runs on the server, where it cannot call what is in this process: do it in SQL, or "
             "in Python after reading"
@@ -104,7 +104,7 @@ class CursorBase:
         self._session = session
         self.server_side = server_side
         self._results: Results | None = None
-        self._changed = -1
+        self._change_count = -1
         self._closed = False
 
     @property
@@ -120,7 +120,7 @@ class CursorBase:
     @property
     def rowcount(self) -> int:
         """How many rows were found or changed; -1 if unknown."""
-        return self._changed if self._results is None else self._results.rowcount
+        return self._change_count if self._results is None else self._results.rowcount
 
     @property
     def lastrowid(self) -> int | None:

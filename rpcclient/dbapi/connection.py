@@ -15,7 +15,7 @@ from rpcwire.forking import home
 
 from . import errors
 from .base import ConnectionBase, CursorBase
-from .copying import PIECE_BYTES, CopyBase, copies_in, encoded, pieces_of, row_text, taker_of
+from .copying import PIECE_BYTES, CopyBase, copies_in, encode, pieces_of, row_text, taker_of
 from .port import Pages, Pieces, run
 from .session import Session
 from .statements import Parameters, Sent
@@ -28,7 +28,7 @@ class SyncPages:
         self._stream = stream
 
     async def next(self) -> Page | None:
-        with errors.translated():
+        with errors.translate_errors():
             return next(self._stream, None)
 
     async def close(self) -> None:
@@ -45,7 +45,7 @@ class SyncPieces:
         self._stream = stream
 
     async def next(self) -> bytes | None:
-        with errors.translated():
+        with errors.translate_errors():
             return next(self._stream, None)
 
     async def close(self) -> None:
@@ -58,41 +58,41 @@ class SyncPieces:
 class SyncPort:
     """The way to the service over the synchronous client. Nothing in it waits in a coroutine's sense."""
 
-    def __init__(self, client: Client, *, owned: bool) -> None:
+    def __init__(self, client: Client, *, is_own: bool) -> None:
         self.client = client
-        self._owned = owned
+        self._is_own = is_own
         self._home = home()
 
     def check_life(self) -> None:
-        with errors.translated():
+        with errors.translate_errors():
             if self._home is not home():
                 raise parent_error("the connection", "connect anew here")
 
     def check_place(self) -> None:
         """Threads may share it."""
 
-    async def call(self, method: str, *arguments: Any, **named: Any) -> Any:
-        with errors.translated():
-            return getattr(self.client.database, method)(*arguments, **named)
+    async def call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
+        with errors.translate_errors():
+            return getattr(self.client.database, method)(*arguments, **keywords)
 
     async def stream(self, database: str, sql: str, params: Sent, session: str) -> Pages:
-        with errors.translated():
+        with errors.translate_errors():
             return SyncPages(self.client.database.stream(database, sql, params, transaction=session).open())
 
-    def uploaded(self, pieces: Iterator[bytes]) -> Any:
+    def to_upload(self, pieces: Iterator[bytes]) -> Any:
         return pieces
 
     async def copy_out(self, database: str, sql: str, session: str) -> Pieces:
-        with errors.translated():
+        with errors.translate_errors():
             return SyncPieces(self.client.database.copy_out(database, sql, transaction=session).open())
 
     async def close(self) -> None:
-        if self._owned:
+        if self._is_own:
             self.client.close()
 
     def abort(self) -> None:
         """End the connection at once, if it is this port's own."""
-        if self._owned:
+        if self._is_own:
             self.client.abort()
 
 
@@ -161,15 +161,15 @@ class Copy(CopyBase):
     """A COPY of PostgreSQL, as a context manager. What is written to it is sent when the block is left, and nothing is
     where an exception leaves it. Made by :meth:`Cursor.copy`."""
 
-    def __init__(self, session: Session, sql: str, copied: Callable[[int], None]) -> None:
+    def __init__(self, session: Session, sql: str, note_rows: Callable[[int], None]) -> None:
         super().__init__(sql, reads=not copies_in(sql, session.dialect))
         self._session = session
-        self._copied = copied
+        self._note_rows = note_rows
         self._pieces: Pieces | None = None
 
     def write(self, data: str | bytes | bytearray | memoryview) -> None:
         """Write some of the data, in the format that the statement says."""
-        self._put(encoded(data))
+        self._put(encode(data))
 
     def write_row(self, row: Sequence[Any]) -> None:
         """Write a row, where the statement says no format, or text.
@@ -200,7 +200,7 @@ class Copy(CopyBase):
         if self._pieces is not None:
             run(self._pieces.close())
         elif kind is None:
-            self._copied(run(self._session.copy_in(self._sql, self._leave())))
+            self._note_rows(run(self._session.copy_in(self._sql, self._leave())))
         self._drop()
 
 
@@ -241,7 +241,7 @@ class Cursor(CursorBase):
         """
         self._check()
         self._drop()
-        self._changed = run(self._session.executemany(operation, seq_of_parameters))
+        self._change_count = run(self._session.executemany(operation, seq_of_parameters))
         return self
 
     def copy_expert(self, sql: str, file: Any, size: int = PIECE_BYTES) -> None:
@@ -259,10 +259,10 @@ class Cursor(CursorBase):
         self._check()
         self._drop()
         if copies_in(sql, self._session.dialect):
-            self._changed = run(self._session.copy_in(sql, pieces_of(file, size)))
+            self._change_count = run(self._session.copy_in(sql, pieces_of(file, size)))
             return
         take = taker_of(file)
-        with Copy(self._session, sql, self._copied) as copy:
+        with Copy(self._session, sql, self._note_rows) as copy:
             for piece in copy:
                 take(piece)
 
@@ -282,13 +282,13 @@ class Cursor(CursorBase):
         """
         self._check()
         self._drop()
-        return Copy(self._session, statement, self._copied)
+        return Copy(self._session, statement, self._note_rows)
 
-    def _copied(self, rows: int) -> None:
-        self._changed = rows
+    def _note_rows(self, rows: int) -> None:
+        self._change_count = rows
 
     def _drop(self) -> None:
-        results, self._results, self._changed = self._results, None, -1
+        results, self._results, self._change_count = self._results, None, -1
         if results is not None:
             run(results.close())
 

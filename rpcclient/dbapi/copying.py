@@ -45,7 +45,7 @@ def copies_in(sql: str, dialect: str) -> bool:
     return way == "in"
 
 
-def encoded(data: str | bytes | bytearray | memoryview) -> bytes:
+def encode(data: str | bytes | bytearray | memoryview) -> bytes:
     """The bytes to send: text is encoded in UTF-8.
 
     Raises:
@@ -60,7 +60,7 @@ def encoded(data: str | bytes | bytearray | memoryview) -> bytes:
 def pieces_of(file: Any, size: int) -> Iterator[bytes]:
     """The content of a file, piece by piece."""
     while piece := file.read(size):
-        yield encoded(piece)
+        yield encode(piece)
 
 
 class Watched(Iterator[bytes]):
@@ -99,7 +99,7 @@ def row_text(row: Sequence[Any]) -> bytes:
     Raises:
         DataError: a value of a type that this cannot write.
     """
-    return encoded("\t".join(r"\N" if value is None else _text(value).translate(_ESCAPES) for value in row) + "\n")
+    return encode("\t".join(r"\N" if value is None else _text(value).translate(_ESCAPES) for value in row) + "\n")
 
 
 def _text(value: Any) -> str:
@@ -133,10 +133,10 @@ class CopyBase:
         self._sql = sql
         self._reads = reads
         self._buffer: SpooledTemporaryFile[bytes] | None = None
-        self._entered = False
+        self._is_entered = False
 
     def _enter(self) -> None:
-        self._entered = True
+        self._is_entered = True
         if not self._reads:
             self._buffer = SpooledTemporaryFile(_HELD_BYTES)  # noqa: SIM115 - closed when the block is left
 
@@ -150,7 +150,7 @@ class CopyBase:
     def _check_reading(self) -> None:
         if not self._reads:
             raise InterfaceError("this COPY is written, and not read")
-        if not self._entered:
+        if not self._is_entered:
             raise InterfaceError("enter it with `with` before you read")
 
     def _leave(self) -> Iterator[bytes]:

@@ -124,7 +124,7 @@ def rolled_back(error: Error) -> Error:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Translate each error of a call to an exception of PEP 249."""
     try:
         yield

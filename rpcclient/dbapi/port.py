@@ -68,7 +68,7 @@ class Port(Protocol):
         """
         ...
 
-    async def call(self, method: str, *arguments: Any, **named: Any) -> Any:
+    async def call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         """Call a method of the service."""
         ...
 
@@ -76,7 +76,7 @@ class Port(Protocol):
         """Start a statement whose rows come page by page."""
         ...
 
-    def uploaded(self, pieces: Iterator[bytes]) -> Any:
+    def to_upload(self, pieces: Iterator[bytes]) -> Any:
         """The data in the form in which the client accepts them for a call."""
         ...
 

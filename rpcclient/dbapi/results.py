@@ -50,14 +50,14 @@ class Session(Protocol):
 
     Attributes:
         epoch: counts the transactions that have ended.
-        failed: whether the transaction has failed.
+        has_failed: whether the transaction has failed.
         closed: whether the connection is closed.
     """
 
     epoch: int
 
     @property
-    def failed(self) -> bool: ...
+    def has_failed(self) -> bool: ...
     @property
     def closed(self) -> bool: ...
     async def ready(self, sql: str) -> None:
@@ -76,7 +76,7 @@ class Session(Protocol):
         """Note what a last page says of it."""
         ...
 
-    def finished(self, results: Streamed) -> None:
+    def release(self, results: Streamed) -> None:
         """Note that these results no longer need the session."""
         ...
 
@@ -163,7 +163,7 @@ class Streamed:
 
     def _end(self) -> None:
         self._pages = None
-        self._session.finished(self)
+        self._session.release(self)
 
     async def keep_rest(self) -> None:
         """Read the remaining rows into memory: the session is needed for something else."""
@@ -203,11 +203,11 @@ class Declared:
     @classmethod
     async def start(cls, session: Session, name: str, sql: str, parameters: Parameters) -> Self:
         """Declare the cursor, and fetch the first rows."""
-        found = cls(session, name)
+        cursor = cls(session, name)
         await Buffered.start(session, f'DECLARE "{name}" NO SCROLL CURSOR FOR {sql}', parameters)
-        found._open, found._epoch = True, session.epoch
-        found.columns = (await found._fetch())[0].columns
-        return found
+        cursor._open, cursor._epoch = True, session.epoch
+        cursor.columns = (await cursor._fetch())[0].columns
+        return cursor
 
     async def _fetch(self) -> list[Page]:
         """The next rows: as many as filled about one page of the server before."""
@@ -215,9 +215,9 @@ class Declared:
         if session.epoch != self._epoch:
             self._open = False
             raise ProgrammingError("the transaction of this server-side cursor has ended: fetch before it does")
-        wanted = self._next
+        limit = self._next
         await session.ready("FETCH")
-        stream = await session.pages(f'FETCH FORWARD {wanted} FROM "{self._name}"', None)
+        stream = await session.pages(f'FETCH FORWARD {limit} FROM "{self._name}"', None)
         pages: list[Page] = []
         try:
             while (page := await stream.next()) is not None:
@@ -230,17 +230,17 @@ class Declared:
             self._open = False
             await stream.close()
             raise
-        found = sum(len(page) for page in pages)
+        count = sum(len(page) for page in pages)
         self._rows.extend(itertools.chain.from_iterable(page.rows.tuples() for page in pages))
-        self._next = min(_MOST_ROWS, wanted * 2) if len(pages) == 1 else max(1, wanted // len(pages))
-        if found < wanted:
+        self._next = min(_MOST_ROWS, limit * 2) if len(pages) == 1 else max(1, limit // len(pages))
+        if count < limit:
             await self._finish(certain=True)
         return pages
 
     async def _finish(self, *, certain: bool) -> None:
-        opened, self._open = self._open, False
+        is_open, self._open = self._open, False
         session = self._session
-        if not opened or session.epoch != self._epoch or session.failed or session.closed:
+        if not is_open or session.epoch != self._epoch or session.has_failed or session.closed:
             return
         # A rollback to a savepoint may have closed it, and closing it again would fail the transaction.
         there = "SELECT 1 FROM pg_catalog.pg_cursors WHERE name = $1"
@@ -259,7 +259,7 @@ class Declared:
 
 def _take_rows(rows: deque[Row], limit: int | None) -> list[Row]:
     if limit is None or limit >= len(rows):
-        found = list(rows)
+        everything = list(rows)
         rows.clear()
-        return found
+        return everything
     return [rows.popleft() for _ in range(limit)]

@@ -13,7 +13,7 @@ from .copying import Watched
 from .errors import Error, InterfaceError, rolled_back
 from .port import Pages, Pieces, Port
 from .results import Buffered, Declared, Results, Streamed
-from .statements import Parameters, begins_transaction, check_text, is_query, sent, sets_sent
+from .statements import Parameters, begins_transaction, check_text, is_query, to_param_sets, to_params
 
 _OPEN: Final = frozenset({TxState.ACTIVE, TxState.FAILED})
 
@@ -48,7 +48,7 @@ class Session:
         self._state = TxState.NONE
         self._why_closed = "the connection is closed"
         self._closed = False
-        self._lost = False
+        self._is_lost = False
         self._why_failed: Error | None = None
         self._reading: Streamed | None = None
         self._cursors = 0
@@ -64,7 +64,7 @@ class Session:
         return self._state in _OPEN
 
     @property
-    def failed(self) -> bool:
+    def has_failed(self) -> bool:
         """Whether the open transaction can only be rolled back."""
         return self._state is TxState.FAILED
 
@@ -82,7 +82,7 @@ class Session:
         """
         if self._closed:
             error = InterfaceError(self._why_closed)
-            error.disconnected = self._lost
+            error.disconnected = self._is_lost
             raise error
         try:
             self._port.check_life()
@@ -114,11 +114,11 @@ class Session:
         info: SessionInfo = await self.call("connect", self.database, readonly=self.readonly)
         self._id, self.dialect, self._only_reads = info.id, info.dialect, info.readonly
 
-    async def call(self, method: str, *arguments: Any, **named: Any) -> Any:
+    async def call(self, method: str, *arguments: Any, **keywords: Any) -> Any:
         """Call a method of the service, and learn from its errors."""
         self.check_here()
         try:
-            return await self._port.call(method, *arguments, **named)
+            return await self._port.call(method, *arguments, **keywords)
         except Error as error:
             self.learn(error)
             raise
@@ -126,14 +126,14 @@ class Session:
     def learn(self, error: Error) -> None:
         """Take note of what an error says of the session."""
         if error.disconnected:
-            if self._lost:
+            if self._is_lost:
                 return
-            self._closed = self._lost = True
+            self._closed = self._is_lost = True
             self._why_closed = f"the connection was lost ({error}): connect anew"
             self._reading = None
             self._become(TxState.ENDED)
         elif error.tx_state is not None:
-            if not self.failed:
+            if not self.has_failed:
                 self._why_failed = rolled_back(error)  # Later errors say only that the transaction has failed.
             self._become(TxState(error.tx_state))
 
@@ -141,7 +141,7 @@ class Session:
         """Take note of what the last page of a statement says of the transaction."""
         self._become(page.tx_state)
 
-    def finished(self, results: Streamed) -> None:
+    def release(self, results: Streamed) -> None:
         """Note that all rows of a statement have arrived, or are no longer needed."""
         if self._reading is results:
             self._reading = None
@@ -177,7 +177,7 @@ class Session:
         if self._reading is not None:
             await self._reading.keep_rest()
         if self.in_transaction:
-            why = self._why_failed if commit and self.failed else None
+            why = self._why_failed if commit and self.has_failed else None
             self._become(TxState.NONE)  # In any case: a commit that fails is rolled back.
             await self.call("rollback" if why is not None or not commit else "commit", self._id)
             if why is not None:
@@ -187,7 +187,7 @@ class Session:
         """Start a statement, without any preparation."""
         self.check_here()
         try:
-            return await self._port.stream(self.database, sql, sent(parameters), self._id)
+            return await self._port.stream(self.database, sql, to_params(parameters), self._id)
         except Error as error:
             self.learn(error)
             raise
@@ -205,9 +205,9 @@ class Session:
             self._cursors += 1
             return await Declared.start(self, f"rpc_{self._cursors}", sql, parameters)
         if server_side:
-            self._reading = streamed = Streamed(self, await self.pages(sql, parameters))
-            await streamed.start()
-            return streamed
+            self._reading = results = Streamed(self, await self.pages(sql, parameters))
+            await results.start()
+            return results
         return await Buffered.start(self, sql, parameters)
 
     async def executemany(self, sql: str, sets: Iterable[Parameters]) -> int:
@@ -216,7 +216,7 @@ class Session:
         Returns:
             How many rows were changed; -1 where unknown.
         """
-        parts = list(portions(sets_sent(sets)))
+        parts = list(portions(to_param_sets(sets)))
         if not parts:
             return 0
         await self.ready(sql)
@@ -255,13 +255,13 @@ class Session:
             Exception: what the pieces raise.
         """
         await self.ready(sql)
-        watched = Watched(pieces)
-        sent = self._port.uploaded(watched)
+        watch = Watched(pieces)
+        upload = self._port.to_upload(watch)
         try:
-            done: Changed = await self.call("copy_in", self.database, sql, sent, transaction=self._id)
+            done: Changed = await self.call("copy_in", self.database, sql, upload, transaction=self._id)
         except Error:
-            if watched.error is not None:
-                raise watched.error from None
+            if watch.error is not None:
+                raise watch.error from None
             raise
         self._become(done.tx_state)
         return done.rowcount

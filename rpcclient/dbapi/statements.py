@@ -50,7 +50,7 @@ def is_query(sql: str) -> bool:
     return word in _QUERIES or (word == "WITH" and not _CHANGES.search(sql))
 
 
-def sent(parameters: Parameters) -> Sent:
+def to_params(parameters: Parameters) -> Sent:
     """Convert parameters to what the service accepts.
 
     Raises:
@@ -66,10 +66,10 @@ def sent(parameters: Parameters) -> Sent:
     return list(parameters)
 
 
-def sets_sent(sets: Iterable[Parameters]) -> Iterator[list[Any] | dict[str, Any]]:
+def to_param_sets(sets: Iterable[Parameters]) -> Iterator[list[Any] | dict[str, Any]]:
     """Convert each set of parameters to what the service accepts.
 
     Raises:
-        ProgrammingError: as of :func:`sent`.
+        ProgrammingError: as of :func:`to_params`.
     """
-    return (values if (values := sent(one)) is not None else [] for one in sets)
+    return (values if (values := to_params(one)) is not None else [] for one in sets)

@@ -100,8 +100,8 @@ class AdaptedModule(AsyncAdapt_dbapi_module):
             if name != "connect":
                 setattr(self, name, getattr(aio, name))
 
-    def connect(self, *args: Any, **named: Any) -> AdaptedConnection:
+    def connect(self, *args: Any, **keywords: Any) -> AdaptedConnection:
         """Connect."""
-        create = named.pop("async_creator_fn", aio.connect)
-        connection: AdaptedConnection = await_(AdaptedConnection.create(self, create(*args, **named)))
+        create = keywords.pop("async_creator_fn", aio.connect)
+        connection: AdaptedConnection = await_(AdaptedConnection.create(self, create(*args, **keywords)))
         return connection

@@ -46,13 +46,13 @@ class RpcDialect:
         """See :func:`~rpcclient.dialects.urls.connect_arguments`."""
         return [], connect_arguments(url)
 
-    def connect(self, *args: Any, **named: Any) -> Any:
+    def connect(self, *args: Any, **keywords: Any) -> Any:
         """Connect.
 
         Raises:
             ArgumentError: the database is of another kind.
         """
-        connection = super().connect(*args, **named)  # type: ignore[misc]
+        connection = super().connect(*args, **keywords)  # type: ignore[misc]
         if connection.dialect not in self.kinds:
             dialect, database = connection.dialect, connection.database
             connection.close()

@@ -81,14 +81,14 @@ class MySQLDialect_rpc(RpcDialect, MySQLDialect):  # noqa: N801 - SQLAlchemy's w
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         """Execute with parameters that can be sent."""
-        super().do_execute(cursor, statement, _each(parameters, self._sent), context)
+        super().do_execute(cursor, statement, _each(parameters, self._to_sendable), context)
 
     def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         """Execute with parameters that can be sent."""
-        sets = [_each(one, self._sent) for one in parameters]
+        sets = [_each(one, self._to_sendable) for one in parameters]
         super().do_executemany(cursor, statement, sets, context)  # type: ignore[no-untyped-call]
 
-    def _sent(self, value: Any) -> Any:
+    def _to_sendable(self, value: Any) -> Any:
         """A parameter as it is sent: an object of another library as its text, as these databases' own drivers do."""
         if isinstance(value, dt.datetime):
             aware = self._in_utc and value.tzinfo is not None

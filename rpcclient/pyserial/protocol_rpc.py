@@ -28,18 +28,18 @@ def client_of(url: str) -> tuple[Client, str]:
     Raises:
         SerialException: the URL is malformed.
     """
-    shown = repr(without_secrets(url))
+    url_text = repr(without_secrets(url))
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise SerialException(f"{shown}: the host is malformed: write rpc://HOST:PORT/dev/ttyX") from None
+        raise SerialException(f"{url_text}: the host is malformed: write rpc://HOST:PORT/dev/ttyX") from None
     if parts.scheme != "rpc" or not parts.path.strip("/"):
-        raise SerialException(f"{shown}: write rpc://HOST:PORT/dev/ttyX, or rpc:///dev/ttyX for the local server")
+        raise SerialException(f"{url_text}: write rpc://HOST:PORT/dev/ttyX, or rpc:///dev/ttyX for the local server")
     query = parse_qs(parts.query, keep_blank_values=True)
     options: dict[str, Any] = {name: values[-1] for name, values in query.items()}
     unknown = options.keys() - _OPTIONS
     if unknown:
-        raise SerialException(f"{shown}: unknown option {min(unknown)!r}; there are: {', '.join(sorted(_OPTIONS))}")
+        raise SerialException(f"{url_text}: unknown option {min(unknown)!r}; there are: {', '.join(sorted(_OPTIONS))}")
     target = None
     tls = options.pop("tls", "0") not in _FALSE
     for name in options.keys() & ACCESS_FLAGS:
@@ -55,7 +55,7 @@ def client_of(url: str) -> tuple[Client, str]:
             options[name] = _seconds(name, options[name])
         client = Client(target, **options)
     except (RpcError, ValueError) as exc:
-        raise SerialException(f"{shown}: {exc}") from exc
+        raise SerialException(f"{url_text}: {exc}") from exc
     # /dev/ttyUSB0 is the path of the URL as it stands; /ttyUSB0 is a port's name.
     return client, parts.path if parts.path.startswith("/dev/") else parts.path.strip("/")
 

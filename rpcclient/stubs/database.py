@@ -128,12 +128,12 @@ class Result:
         return self.rows[index]
 
     def __str__(self) -> str:
-        return self._shown(str(self.rows))
+        return self._show(str(self.rows))
 
     def __repr__(self) -> str:
-        return self._shown(repr(self.rows))
+        return self._show(repr(self.rows))
 
-    def _shown(self, table: str) -> str:
+    def _show(self, table: str) -> str:
         more = "\n(truncated: there are more rows)" if self.truncated else ""
         return (
             f"{table}{more}"

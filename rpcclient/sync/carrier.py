@@ -214,14 +214,14 @@ class Carrier:
             memory = dial_memory(self._memory, subprotocol)
             limits = memory_limits(options, memory.batch_items, memory.message_nodes)
             return self._make_peer(memory, codec_for(subprotocol), limits)
-        opened = dial(options, self.waiter)
+        wire = dial(options, self.waiter)
         try:
-            codec = codec_for(opened.ws.subprotocol)
-            link = SocketLink(opened, self.waiter, options.link_limits, binary=codec.binary, plain=codec.batches)
-            peer = self._make_peer(link, codec, session_limits(options, opened.response))
+            codec = codec_for(wire.ws.subprotocol)
+            link = SocketLink(wire, self.waiter, options.link_limits, binary=codec.binary, plain=codec.batches)
+            peer = self._make_peer(link, codec, session_limits(options, wire.response))
         except BaseException:
             self.waiter.watch(None)
-            opened.sock.close()
+            wire.sock.close()
             raise
         if options.target.token_by_call is not None:
             self._authenticate(peer, link, options.target.token_by_call)

@@ -20,11 +20,11 @@ class Descriptions:
     """The descriptions of services. They are fetched once."""
 
     def __init__(self) -> None:
-        self._fetched: dict[str, ServiceDescription] = {}
+        self._by_service: dict[str, ServiceDescription] = {}
 
     def get(self, service: str) -> ServiceDescription | None:
         """Return the description of a service, if it was fetched before."""
-        return self._fetched.get(service)
+        return self._by_service.get(service)
 
     def fetch(self, calls: Calls, service: str) -> ServiceDescription:
         """Return the description of a service, and fetch it first if that was not done before.
@@ -37,9 +37,9 @@ class Descriptions:
             MethodNotFound: the server has no such service.
             RpcError: as of any call.
         """
-        if service not in self._fetched:
-            self._fetched.update(descriptions(calls.invoke(method_of("rpc.discover"), None)))
-        return find(self._fetched, service)
+        if service not in self._by_service:
+            self._by_service.update(descriptions(calls.invoke(method_of("rpc.discover"), None)))
+        return find(self._by_service, service)
 
 
 class ServiceProxy:

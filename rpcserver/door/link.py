@@ -241,7 +241,7 @@ class ServerLink(WebSocketLink):
         if not self._has_transport:
             sock.close()  # Otherwise the transport closes it.
         if self.transport is None:
-            self.ended()
+            self.on_end()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a request, or refuse the connection at once: it is ready for HTTP now."""
@@ -665,7 +665,7 @@ class ServerLink(WebSocketLink):
         self._log("%s refused: %s", str(exc.__cause__ or exc))
         self._reply(b"".join(chunks) or refuse_malformed(exc).serialize(), "handshake failed")
 
-    def ended(self) -> None:
+    def on_end(self) -> None:
         """Leave the waiting room and the entrance, because the socket is closed."""
         self._stop_timer()
         if self._delay is not None:

@@ -111,14 +111,14 @@ def _method(
 
 
 def _param(parameter: Parameter, schema: Any) -> dict[str, Any]:
-    content: dict[str, Any] = {"name": parameter.name, "required": parameter.required}
+    content: dict[str, Any] = {"name": parameter.name, "required": parameter.is_required}
     if not parameter.positional:
         content["x-keyword-only"] = True
     if is_secret(parameter.annotation):
         content["x-secret"] = True
     if parameter.item is not None:
         return {**content, "schema": _STREAM, "x-stream": schema}
-    if not parameter.required:
+    if not parameter.is_required:
         default = parameter.kind.plain(parameter.default)
         schema = {**schema, "default": default} if "$ref" not in schema else {"allOf": [schema], "default": default}
     return {**content, "schema": schema}

@@ -332,14 +332,14 @@ class Peer:
             except asyncio.CancelledError:
                 if stream.reason is not None:
                     error = stream.reason
-                elif not stream.cancelled:
+                elif not stream.is_cancelled:
                     interruption = interruption_error()
                     raise
             except (Exception, SystemExit) as exc:  # As in a handler: sys.exit() must not end the program.
                 error = to_error(exc)
             finally:
                 self._outboxes.pop(stream.id, None)
-                if stream.cancelled:
+                if stream.is_cancelled:
                     interruption = unread_error()
                 if self.session.state is not SessionState.CLOSED:
                     self.session.streams.end(stream, error)

@@ -70,48 +70,48 @@ class RemoteCaller:
 
     async def _call(self, method: str, params: Mapping[str, Any] | None, timeout_s: float | None) -> Any:
         seconds = DEFAULT_DEADLINE_S if timeout_s is None else timeout_s
-        sent = _Sent()
+        record = _Sent()
         try:
             if not seconds > 0:
                 raise DeadlineExceeded("timeout_s: no time is left for this call", executed="no")
             peer = self._require_peer()
-            sent.began_s = peer.dispatch.now_s
-            result = await self._call_peer(peer, method, params, min(seconds, LONGEST_S), sent)
+            record.began_s = peer.dispatch.now_s
+            result = await self._call_peer(peer, method, params, min(seconds, LONGEST_S), record)
         except WireError as exc:
             error = from_wire(exc.code, exc.message, exc.data)
-            self._report("own call", method, sent, error)
+            self._report("own call", method, record, error)
             raise error from None
         except RpcError as exc:
-            self._report("own call", method, sent, exc)
+            self._report("own call", method, record, exc)
             await give_way()
             raise
         except asyncio.CancelledError:
             error = Cancelled("the handler that has called was cancelled", executed="unknown")
-            self._report("own call", method, sent, error)
+            self._report("own call", method, record, error)
             raise
-        self._report("own call", method, sent, None)
+        self._report("own call", method, record, None)
         return result
 
     async def _call_peer(
-        self, peer: Peer, method: str, params: Mapping[str, Any] | None, seconds: float, sent: _Sent
+        self, peer: Peer, method: str, params: Mapping[str, Any] | None, seconds: float, record: _Sent
     ) -> Any:
         await peer.wait_writable(seconds)
         codec = peer.session.codec
         pending = Pending(peer.loop.create_future())
         body = None if params is None else dump_plain(params, codec)
-        sent.bytes = 0 if body is None else len(body)
-        sent.call_id = call_id = peer.begin(
+        record.bytes = 0 if body is None else len(body)
+        record.call_id = call_id = peer.begin(
             method, body, ctx=CallContext(ttl_ms=round(seconds * 1000)), timeout_s=seconds, pending=pending
         )
         result = await peer.outcome(call_id, pending)
-        sent.received_bytes = len(memoryview(result))
+        record.received_bytes = len(memoryview(result))
         return load_plain(result, codec)
 
     def _report(
         self,
         subject: Literal["own call", "own notification"],
         method: str,
-        sent: _Sent,
+        record: _Sent,
         error: RpcError | None,
     ) -> None:
         """Tell the observers of this side what came of a call."""
@@ -120,11 +120,11 @@ class RemoteCaller:
                 self._peer.connection,
                 subject,
                 method,
-                sent.began_s,
-                call_id=sent.call_id,
+                record.began_s,
+                call_id=record.call_id,
                 error=error,
-                sent_bytes=sent.bytes,
-                received_bytes=sent.received_bytes,
+                sent_bytes=record.bytes,
+                received_bytes=record.received_bytes,
             )
 
     async def notify(self, method: str, params: Mapping[str, Any] | None = None) -> None:
@@ -132,19 +132,19 @@ class RemoteCaller:
         await self._run_in_loop(self._notify(method, params))
 
     async def _notify(self, method: str, params: Mapping[str, Any] | None) -> None:
-        sent = _Sent()
+        record = _Sent()
         try:
             peer = self._require_peer()
-            sent.began_s = peer.dispatch.now_s
+            record.began_s = peer.dispatch.now_s
             await peer.wait_writable(DEFAULT_DEADLINE_S)
             body = None if params is None else dump_plain(params, peer.session.codec)
-            sent.bytes = 0 if body is None else len(body)
+            record.bytes = 0 if body is None else len(body)
             peer.notify(method, body)
         except RpcError as exc:
-            self._report("own notification", method, sent, exc)
+            self._report("own notification", method, record, exc)
             await give_way()
             raise
-        self._report("own notification", method, sent, None)
+        self._report("own notification", method, record, None)
         await peer.breathe()
 
 

@@ -31,9 +31,9 @@ class SharedItems:
         Raises:
             ValueError: the item is not of the declared type.
         """
-        for item, packed, data in self._entries:
+        for item, is_packed, data in self._entries:
             # The entry keeps its item alive, so no other object can have the same identity.
-            if item is value and packed is codec.packed:
+            if item is value and is_packed is codec.packed:
                 return data
         data = self._kind.dump(value, codec, around)
         self._entries.append((value, codec.packed, data))

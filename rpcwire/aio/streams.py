@@ -57,7 +57,7 @@ class Inbox:
         account: counts the bytes of the items, once a large one has come; ``None`` if nobody counts them.
     """
 
-    __slots__ = ("_account", "_loan", "_waiter", "ended", "error", "host", "items", "latest", "stream", "uploads")
+    __slots__ = ("_account", "_loan", "_waiter", "error", "host", "is_over", "items", "latest", "stream", "uploads")
 
     def __init__(
         self, host: StreamHost, stream: IncomingStream, *, latest: bool = False, account: Account | None = None
@@ -66,7 +66,7 @@ class Inbox:
         self.latest = latest
         self.stream = stream
         self.items: deque[Raw] = deque()
-        self.ended = False
+        self.is_over = False
         self.error: RpcError | None = None
         self._account = account
         self._loan: Loan | None = None
@@ -110,8 +110,8 @@ class Inbox:
 
     def end(self, error: RpcError | None) -> None:
         """Note that no more items will come, and with which error."""
-        if not self.ended:
-            self.ended, self.error = True, error
+        if not self.is_over:
+            self.is_over, self.error = True, error
             for task in self.uploads:
                 cancel_begun(task)
             self._wake()
@@ -121,7 +121,7 @@ class Inbox:
         self.items.clear()
         if self._loan is not None:
             self._loan.give_back()
-        if not self.ended:
+        if not self.is_over:
             self.end(None)
             self.host.cancel_stream(self.stream)
 
@@ -133,7 +133,7 @@ class Inbox:
             RpcError: the stream has ended with this error.
         """
         while not self.items:
-            if self.ended:
+            if self.is_over:
                 if self.error is not None:
                     error, self.error = self.error, None
                     raise error
@@ -149,7 +149,7 @@ class Inbox:
         item = self.items.popleft()
         if self._loan is not None:
             self._uncount(item)
-        if not self.ended:
+        if not self.is_over:
             self.host.note_consumed(self.stream)
         return item
 
@@ -211,7 +211,7 @@ class StreamReader(AsyncIterator[_T_co], Generic[_T_co]):
 
 
 def _drop_later(loop: asyncio.AbstractEventLoop, inbox: Inbox, birthplace: Home) -> None:
-    if not inbox.ended and birthplace is home():
+    if not inbox.is_over and birthplace is home():
         with contextlib.suppress(RuntimeError):  # The loop is closed, and the connection with it.
             loop.call_soon_threadsafe(inbox.drop)
 
@@ -250,10 +250,10 @@ class Outbox:
             TooLarge: the item is larger than the limit.
         """
         if self.policy is SlowPolicy.BLOCK:
-            while self.stream.credit <= 0 and not self.stream.cancelled:
+            while self.stream.credit <= 0 and not self.stream.is_cancelled:
                 await self._wait()
             await self.host.wait_writable()
-            if not self.stream.cancelled:
+            if not self.stream.is_cancelled:
                 self.host.send_item(self.stream, item)
             return
         if len(self._waiting) >= self.room:
@@ -265,7 +265,7 @@ class Outbox:
 
     async def finish(self) -> None:
         """Wait until all items that wait for credit are sent."""
-        while self._waiting and not self.stream.cancelled:
+        while self._waiting and not self.stream.is_cancelled:
             await self._wait()
 
     async def _wait(self) -> None:
@@ -273,7 +273,7 @@ class Outbox:
         await self._credit.wait()
 
     def _send_waiting(self) -> None:
-        while self._waiting and self.stream.credit > 0 and not self.stream.cancelled:
+        while self._waiting and self.stream.credit > 0 and not self.stream.is_cancelled:
             self.host.send_item(self.stream, self._waiting.popleft())
 
 
@@ -292,7 +292,7 @@ async def pump(source: AsyncIterator[Any], outbox: Outbox, dump: Callable[[Any],
         since_yield = 0
         async for item in source:
             await outbox.put(dump(item))
-            if outbox.stream.cancelled:
+            if outbox.stream.is_cancelled:
                 return
             since_yield += 1
             if since_yield == _YIELD_EVERY:

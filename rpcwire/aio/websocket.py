@@ -53,7 +53,7 @@ class WebSocketLink(asyncio.Protocol):
     __slots__ = (
         "_alive_timer", "_assembler", "_boundaries", "_farewell", "_frames", "_gauge", "_heartbeat", "_holds_reading",
         "_ignores_input", "_is_between", "_is_deaf", "_is_lost", "_keepalive", "_reason", "_stall", "_timers",
-        "_turn_bytes", "_waiting", "_written", "limits", "loop", "receiver", "transport", "ws",
+        "_turn_bytes", "_waiting", "_written_bytes", "limits", "loop", "receiver", "transport", "ws",
     )  # fmt: skip
     """A server has thousands of links, and a dictionary for each takes more memory than all the rest of it."""
 
@@ -81,7 +81,7 @@ class WebSocketLink(asyncio.Protocol):
         self._timers = _NO_TIMERS
         self._alive_timer: asyncio.TimerHandle | None = None
         self._gauge = Gauge(None)
-        self._written = 0
+        self._written_bytes = 0
 
     # --- called by asyncio -----------------------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ class WebSocketLink(asyncio.Protocol):
                 self._reason = f"connection lost: {exc}" if exc is not None else "connection lost"
         if self.receiver is not None:
             self.receiver.link_lost(self._reason)
-        self.ended()
+        self.on_end()
 
     def pause_writing(self) -> None:
         """Note that more output waits than the other side reads."""
@@ -307,7 +307,7 @@ class WebSocketLink(asyncio.Protocol):
         """Handle input that is not a handshake. Each end overrides this."""
         raise NotImplementedError
 
-    def ended(self) -> None:
+    def on_end(self) -> None:
         """Free what belongs to the connection, which has ended. An end overrides this if it has something to free."""
 
     def take_turn(self, step: Callable[[], None]) -> None:
@@ -370,7 +370,7 @@ class WebSocketLink(asyncio.Protocol):
         if transport is None or not data or transport.is_closing():
             return
         self._heartbeat.note_output()
-        self._written += len(data)
+        self._written_bytes += len(data)
         transport.write(data)
         waiting = transport.get_write_buffer_size()
         if waiting > self.limits.high_water_bytes:
@@ -404,7 +404,7 @@ class WebSocketLink(asyncio.Protocol):
 
     def _count_received(self) -> int:
         assert self.transport is not None
-        return self._gauge.count_received(self._written, self.transport.get_write_buffer_size())
+        return self._gauge.count_received(self._written_bytes, self.transport.get_write_buffer_size())
 
     def _count_waiting(self) -> int:
         assert self.transport is not None

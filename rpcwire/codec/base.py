@@ -145,7 +145,7 @@ class Codec:
         """
         raise NotImplementedError
 
-    def structured(self, raw: Raw) -> bool:
+    def is_structured(self, raw: Raw) -> bool:
         """Return whether a body is an array or an object (JSON-RPC 2.0, section 4.2)."""
         raise NotImplementedError
 
@@ -176,7 +176,7 @@ def too_many_nodes(most: int) -> TooLarge:
     return TooLarge(text, executed="no")
 
 
-def malformed(error: ProtocolError | TooLarge, members: Any) -> Malformed:
+def make_malformed(error: ProtocolError | TooLarge, members: Any) -> Malformed:
     """Make a malformed message, with its id if that can be read.
 
     Parameters:

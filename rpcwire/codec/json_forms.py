@@ -24,7 +24,7 @@ from .base import (
     Subprotocol,
     invalid,
     is_long,
-    malformed,
+    make_malformed,
     too_many,
     too_many_nodes,
 )
@@ -162,7 +162,7 @@ class _JsonBase(Codec):
     def read(self, raw: Raw, kind: type[_StructT]) -> _StructT:
         return msgspec.json.decode(raw, type=kind)
 
-    def structured(self, raw: Raw) -> bool:
+    def is_structured(self, raw: Raw) -> bool:
         return memoryview(raw)[0] in b"{["  # A body may be large: it is not copied for this.
 
     def check(self, body: bytes, around: int, *, names: bool = True) -> None:
@@ -186,7 +186,7 @@ class _JsonBase(Codec):
     def _describe_errors(data: bytes, exc: Exception) -> list[Malformed]:
         """Make the malformed messages for a message that breaks a rule, or for a batch of them."""
         error = _not_json(exc)
-        return [malformed(error, members) for members in _outlines(data)] or [Malformed(error)]
+        return [make_malformed(error, members) for members in _outlines(data)] or [Malformed(error)]
 
     def _refuse_nodes(self, frame: bytes) -> Malformed | None:
         """Refuse a frame with too many values, with the id of its message if that can be read."""
@@ -197,19 +197,19 @@ class _JsonBase(Codec):
             message_id: Any = self._decoder.decode((head.rstrip(b", \t\r\n") + b"}") if name else frame).id
         except UNREADABLE:
             message_id = None
-        return malformed(too_many_nodes(self.most_nodes), {"id": message_id})
+        return make_malformed(too_many_nodes(self.most_nodes), {"id": message_id})
 
     def _envelope(self, data: bytes | Raw, value: Any) -> Envelope | Malformed:
         try:
             envelope = self._decoder.decode(data)
         except msgspec.ValidationError as exc:
-            return malformed(invalid(exc), value)
+            return make_malformed(invalid(exc), value)
         except UNREADABLE as exc:
-            return malformed(ParseError(f"not JSON: {exc}"), value)
+            return make_malformed(ParseError(f"not JSON: {exc}"), value)
         if type(envelope.id) is int and is_long(envelope.id):
             text = f"id: an integer of more than {ID_CHARACTERS} digits: use a shorter one"
             error = InvalidRequest(text, errors=[{"loc": ["id"], "msg": f"at most {ID_CHARACTERS} digits"}])
-            return malformed(error, value)
+            return make_malformed(error, value)
         return envelope
 
 

@@ -13,7 +13,7 @@ from rpcwire.messages import Envelope
 from rpcwire.nodes import has_more_packed_nodes
 from rpcwire.skimming import check_body, has_colliding_keys, legible_members
 
-from .base import UNREADABLE, Codec, Decoded, Malformed, Subprotocol, invalid, malformed, too_many, too_many_nodes
+from .base import UNREADABLE, Codec, Decoded, Malformed, Subprotocol, invalid, make_malformed, too_many, too_many_nodes
 
 _StructT = TypeVar("_StructT", bound=msgspec.Struct)
 
@@ -41,10 +41,10 @@ class MessagePack(Codec):
             return Decoded((refusal,))
         if len(frame) > self.most_nodes and has_more_packed_nodes(frame, self.most_nodes):
             members = None if several else legible_members(frame)
-            return Decoded((malformed(too_many_nodes(self.most_nodes), members),))
-        if has_colliding_keys(frame, counted=self.most_nodes < len(frame)):
+            return Decoded((make_malformed(too_many_nodes(self.most_nodes), members),))
+        if has_colliding_keys(frame, is_counted=self.most_nodes < len(frame)):
             error = InvalidRequest("many keys of one map are arrays with the same hash: send them as an array of pairs")
-            return Decoded((malformed(error, None if several else legible_members(frame)),))
+            return Decoded((make_malformed(error, None if several else legible_members(frame)),))
         try:
             return Decoded(self._many.decode(frame) if several else (self._one.decode(frame),))
         except UNREADABLE:
@@ -68,11 +68,11 @@ class MessagePack(Codec):
         try:
             value = self._any.decode(data)
         except UNREADABLE as exc:
-            return malformed(ParseError(f"not MessagePack: {exc}"), legible_members(data))
+            return make_malformed(ParseError(f"not MessagePack: {exc}"), legible_members(data))
         try:
             return self._one.decode(data)
         except UNREADABLE as exc:
-            return malformed(invalid(exc), value)
+            return make_malformed(invalid(exc), value)
 
     def join(self, messages: Sequence[bytes]) -> bytes:
         count = len(messages)
@@ -95,6 +95,6 @@ class MessagePack(Codec):
     def read(self, raw: Raw, kind: type[_StructT]) -> _StructT:
         return msgspec.msgpack.decode(raw, type=kind)
 
-    def structured(self, raw: Raw) -> bool:
+    def is_structured(self, raw: Raw) -> bool:
         first = memoryview(raw)[0]  # A body may be large: it is not copied for this.
         return 0x80 <= first <= 0x9F or first in (0xDC, 0xDD, 0xDE, 0xDF)

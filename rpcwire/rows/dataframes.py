@@ -59,7 +59,7 @@ class Facts:
         precision: the digits of decimal numbers; ``None`` if unknown.
         scale: the digits of decimal numbers after the point; ``None`` if unknown.
         dimensions: the number of dimensions of an array, if it is known.
-        unsigned: whether integers are never negative and have 64 bits.
+        is_unsigned: whether integers are never negative and have 64 bits.
     """
 
     kind: str = ""
@@ -67,14 +67,14 @@ class Facts:
     precision: int | None = None
     scale: int | None = None
     dimensions: int = 1
-    unsigned: bool = False
+    is_unsigned: bool = False
 
     @classmethod
     def of(cls, column: Described) -> Self:
         """Take the facts about a column from its description."""
         item = "" if column.item is None else column.item.value
-        unsigned = column.db_type == "bigint unsigned"
-        return cls(column.type.value, item, column.precision, column.scale, column.dimensions or 1, unsigned)
+        is_unsigned = column.db_type == "bigint unsigned"
+        return cls(column.type.value, item, column.precision, column.scale, column.dimensions or 1, is_unsigned)
 
 
 def _kind(cells: Sequence[Any], known_kind: str) -> str:
@@ -130,7 +130,7 @@ def to_pandas(names: Sequence[str], facts: Sequence[Facts], columns: Sequence[Se
 def _series(pd: Any, cells: Sequence[Any], kind: str, facts: Facts) -> Any:
     try:
         if kind == "integer":
-            name = "uint64" if facts.unsigned else "int64"
+            name = "uint64" if facts.is_unsigned else "int64"
             return pd.Series(cells, dtype=name.replace("i", "I").replace("u", "U") if None in cells else name)
         if kind == "boolean":
             return pd.Series(cells, dtype="boolean" if None in cells else "bool")
@@ -238,7 +238,7 @@ def _array(pa: Any, cells: Sequence[Any], facts: Facts) -> Any:
     if kind == "decimal":
         return _decimals(pa, cells, facts.precision, facts.scale)
     if kind == "integer":
-        big = facts.unsigned or any(cell is not None and cell >= 2**63 for cell in cells)
+        big = facts.is_unsigned or any(cell is not None and cell >= 2**63 for cell in cells)
         return pa.array(cells, pa.uint64() if big else pa.int64())
     if kind in ("datetime", "datetime_tz", "duration"):
         plain = pa.array(_microseconds(cells, kind), pa.int64())

@@ -90,7 +90,7 @@ class HandlerContext(Context):
 
     @property
     def cancelled(self) -> bool:
-        return self._cancelled or time.monotonic() >= self.deadline
+        return self._is_cancelled or time.monotonic() >= self.deadline
 
 
 @dataclass(slots=True, eq=False)

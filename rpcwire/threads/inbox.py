@@ -51,38 +51,38 @@ class Inbox:
     Attributes:
         host: the peer.
         stream: the stream, as the session sees it.
-        ended: whether no more items will come.
+        is_over: whether no more items will come.
     """
 
-    __slots__ = ("_consumed", "_error", "_items", "_latest", "_uploads", "_waiters", "ended", "host", "stream")
+    __slots__ = ("_consumed_count", "_error", "_items", "_latest", "_uploads", "_waiters", "host", "is_over", "stream")
 
     def __init__(self, host: InboxHost, stream: IncomingStream, *, latest: bool = False) -> None:
         self.host = host
         self._latest = latest
         self.stream = stream
-        self.ended = False
+        self.is_over = False
         self._items: deque[Raw] = deque()
         self._error: RpcError | None = None
-        self._consumed = 0
+        self._consumed_count = 0
         self._uploads: tuple[Outbox, ...] = ()
         self._waiters = Waiters()
 
     def put(self, items: Iterable[Raw]) -> int:
         """Add items that have arrived. Return how many nobody will read, because newer items have replaced them."""
-        replaced = 0
+        replacements = 0
         with self._waiters.lock:
             self._items.extend(items)
             while self._latest and len(self._items) > 1:
                 self._items.popleft()
-                replaced += 1
+                replacements += 1
             self._waiters.wake_all()
-        return replaced
+        return replacements
 
     def end(self, error: RpcError | None) -> None:
         """Note that no more items will come, and with which error."""
         with self._waiters.lock:
-            if not self.ended:
-                self.ended, self._error = True, error
+            if not self.is_over:
+                self.is_over, self._error = True, error
                 self._waiters.wake_all()
         for outbox in self._uploads:
             outbox.stop()
@@ -90,13 +90,13 @@ class Inbox:
     def own_uploads(self, uploads: tuple[Outbox, ...]) -> None:
         """Stop these outboxes of the call when the stream ends. They send the streams among its parameters."""
         self._uploads = uploads
-        if self.ended:
+        if self.is_over:
             for outbox in uploads:
                 outbox.stop()
 
     def drop(self) -> None:
         """Throw the items away, and tell the producer that the reader wants no more."""
-        had_ended = self.ended
+        had_ended = self.is_over
         self.end(None)
         self._items.clear()
         if not had_ended:
@@ -117,14 +117,14 @@ class Inbox:
         """
         while True:
             with self._waiters.lock:
-                if self._items or self.ended:
-                    item, consumed = self._take()
+                if self._items or self.is_over:
+                    item, count = self._take()
                     break
                 check_interpreter()
                 waiter = self._waiters.add()
             acquire(waiter, math.inf)
-        if consumed and not self.ended:
-            self.host.note_consumed(self.stream, consumed)
+        if count and not self.is_over:
+            self.host.note_consumed(self.stream, count)
         return item
 
     def _take(self) -> tuple[Raw, int]:
@@ -132,11 +132,11 @@ class Inbox:
             error, self._error = self._error, None
             raise StopIteration if error is None else error
         item = self._items.popleft()
-        self._consumed += 1
+        self._consumed_count += 1
         # The session grants credit by halves of the window. To report more often would only cost the connection's lock.
-        consumed = self._consumed if self._consumed * 2 >= self.stream.window or not self._items else 0
-        self._consumed -= consumed
-        return item, consumed
+        count = self._consumed_count if self._consumed_count * 2 >= self.stream.window or not self._items else 0
+        self._consumed_count -= count
+        return item, count
 
 
 class StreamReader(Iterator[_T_co], Generic[_T_co]):
@@ -191,5 +191,5 @@ class StreamReader(Iterator[_T_co], Generic[_T_co]):
 
 
 def _drop_later(inbox: Inbox) -> None:
-    if not inbox.ended:
+    if not inbox.is_over:
         inbox.host.drop_later(inbox)

@@ -136,7 +136,7 @@ class SocketLink:
     """A link over a socket.
 
     Parameters:
-        opened: the WebSocket.
+        opening: the WebSocket.
         waiter: waits for the socket.
         limits: the limits of the link.
         binary: whether to send messages in binary frames; otherwise in text frames.
@@ -144,15 +144,15 @@ class SocketLink:
     """
 
     def __init__(
-        self, opened: Opened, waiter: Waiter, limits: LinkLimits, *, binary: bool, plain: bool = False
+        self, opening: Opened, waiter: Waiter, limits: LinkLimits, *, binary: bool, plain: bool = False
     ) -> None:
         self.lock = threading.Lock()
         self.room = Flag(up=True)
         self.whole = True
-        self._sock: socket.socket = opened.sock
-        self._ws = opened.ws
-        self._tls = opened.tls
-        self._rest = opened.rest
+        self._sock: socket.socket = opening.sock
+        self._ws = opening.ws
+        self._tls = opening.tls
+        self._rest = opening.rest
         self._waiter = waiter
         self._limits = limits
         self._assembler = Assembler(binary=binary)
@@ -160,8 +160,8 @@ class SocketLink:
         self._boundaries = FrameBoundaries()
         self._is_between = True
         self._output = bytearray()
-        self._written = 0
-        self._gauge = Gauge(opened.sock)
+        self._written_bytes = 0
+        self._gauge = Gauge(opening.sock)
         self._keepalive = Keepalive(limits, time.monotonic())
         self._heartbeat = Heartbeat(heartbeat_s(plain=plain))
         self._stall = Stall(limits.stall_s)
@@ -229,7 +229,7 @@ class SocketLink:
             data = self._tls.encrypt(data)
             if is_last:
                 data += self._tls.end()
-        self._written += len(data)
+        self._written_bytes += len(data)
         if self._output:
             self._keep(data)
         elif data:
@@ -428,7 +428,7 @@ class SocketLink:
             self._expect_close()
 
     def _count_received(self) -> int:
-        return self._gauge.count_received(self._written, len(self._output))
+        return self._gauge.count_received(self._written_bytes, len(self._output))
 
     def _count_waiting(self) -> int:
         return self._gauge.count_waiting(len(self._output))

@@ -65,7 +65,7 @@ class Outbox:
     @property
     def is_over(self) -> bool:
         """Whether nobody wants more items."""
-        return self._is_over or self.stream.cancelled
+        return self._is_over or self.stream.is_cancelled
 
     def on_credit(self) -> None:
         """Go on: the reader has granted credit, or wants no more items. The connection's lock must be held."""
@@ -158,7 +158,7 @@ def pump(
         error = to_error(exc)
     finally:
         if outbox.is_over:
-            interruption = unread_error() if outbox.stream.cancelled else interruption_error()
+            interruption = unread_error() if outbox.stream.is_cancelled else interruption_error()
         host.end_stream(outbox, error)
         if on_end is not None:
             on_end(error or interruption)

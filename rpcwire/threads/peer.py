@@ -302,7 +302,7 @@ class Peer:
 
     def send_item(self, stream: OutgoingStream, item: bytes) -> None:
         """Send an item. The stream must have credit for it, and the lock must be held."""
-        if self.session.state is not SessionState.CLOSED and not stream.cancelled:
+        if self.session.state is not SessionState.CLOSED and not stream.is_cancelled:
             self.session.streams.send(stream, item)
 
     def end_stream(self, outbox: Outbox, error: RpcError | None) -> None:
@@ -392,8 +392,8 @@ class Peer:
                     self.stop_uploads(pending)
                     pending.settle(None, WireError(event.code, event.message, event.data))
             case ItemsReceived():
-                if (inbox := self._inboxes.get(event.stream)) is not None and (replaced := inbox.put(event.items)):
-                    self.session.streams.consume(inbox.stream, replaced)
+                if (inbox := self._inboxes.get(event.stream)) is not None and (replacements := inbox.put(event.items)):
+                    self.session.streams.consume(inbox.stream, replacements)
             case StreamEnded():
                 if (inbox := self._inboxes.pop(event.stream, None)) is not None:
                     error = event.error

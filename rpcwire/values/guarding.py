@@ -55,5 +55,5 @@ def _chain(last: dict[str, Any], first: dict[str, Any], check: Any) -> dict[str,
 
     around: dict[str, Any] = {name: last.pop(name) for name in ("ref", "metadata", "serialization") if name in last}
     last["strict"] = False
-    guarded = {"type": "function-before", "function": {"type": "no-info", "function": check_first}, "schema": last}
-    return {"type": "chain", "steps": [first, guarded], **around}
+    guard = {"type": "function-before", "function": {"type": "no-info", "function": check_first}, "schema": last}
+    return {"type": "chain", "steps": [first, guard], **around}

@@ -236,7 +236,7 @@ class WireType:
         return self._serializer.to_python(value, mode="json", by_alias=True)
 
     @cached_property
-    def _guarded(self) -> SchemaValidator:
+    def _guard_validator(self) -> SchemaValidator:
         """Validates large bodies."""
         return SchemaValidator(guard_schema(self._to_read), WIRE_CONFIG, _use_prebuilt=False)
 
@@ -249,8 +249,8 @@ class WireType:
         """
         with bounded_texts():
             if codec.packed:
-                return self._guarded.validate_python(unpack(raw, checks_depth=self._checks_depth))
-            return self._guarded.validate_json(bytes(raw))
+                return self._guard_validator.validate_python(unpack(raw, checks_depth=self._checks_depth))
+            return self._guard_validator.validate_json(bytes(raw))
 
     def load(self, raw: Raw | bytes, codec: Codec) -> Any:
         """Decode and validate a body.

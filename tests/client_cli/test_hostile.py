@@ -165,7 +165,7 @@ def test_names_that_are_completed() -> None:
 )  # fmt: skip
 def test_a_result_that_is_described_by_nonsense_is_shown_as_it_came(schema: dict[str, Any]) -> None:
     schemas = {"Ring": {"$ref": "#/components/schemas/Ring"}, "": 5}
-    assert packed.unpacked({"a": [1]}, schema, schemas) == {"a": [1]}
+    assert packed.unpack({"a": [1]}, schema, schemas) == {"a": [1]}
 
 
 def test_a_service_with_hostile_names(hostile: Shell, tmp_path: Path) -> None:

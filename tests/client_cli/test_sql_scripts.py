@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from rpcclient.cli.sqlscript import Part, Script, decoded
+from rpcclient.cli.sqlscript import Part, Script, decode
 from rpcclient.cli.sqlshadows import Shadows
 
 
@@ -115,19 +115,19 @@ def test_quotes_that_the_script_sets() -> None:
 
 
 def test_bytes_that_are_no_text() -> None:
-    text = decoded(b"INSERT INTO t VALUES (_binary '\xff\\0\\'''\\n\\\\a;', _binary 'ok', 'z\xc3\xbc');", "mariadb")
+    text = decode(b"INSERT INTO t VALUES (_binary '\xff\\0\\'''\\n\\\\a;', _binary 'ok', 'z\xc3\xbc');", "mariadb")
     ((sql, _),) = parts(text, "mariadb")
     number = b"\xff\0''\n\\a;".hex()
     assert sql == f"INSERT INTO t VALUES (_binary  x'{number}', _binary 'ok', 'zü')"
-    ((sql, _),) = parts(decoded(b"SELECT _binary'\xff\\'", "mariadb"), "mysql plain")
+    ((sql, _),) = parts(decode(b"SELECT _binary'\xff\\'", "mariadb"), "mysql plain")
     assert sql == "SELECT _binary x'ff5c'"
-    ((sql, _),) = parts(decoded(b"SELECT '\xfe', \"\xff\"", "mariadb"), "mariadb")
+    ((sql, _),) = parts(decode(b"SELECT '\xfe', \"\xff\"", "mariadb"), "mariadb")
     assert sql == "SELECT  x'fe',  x'ff'"
     for text in (b"SELECT 1;\nSELECT `\xff`", b"SELECT 1;\nSELECT \xff"):
         with pytest.raises(click.UsageError, match="statement in line 2 are bytes that are no UTF-8"):
-            parts(decoded(text, "mariadb"), "mariadb")
+            parts(decode(text, "mariadb"), "mariadb")
     with pytest.raises(click.UsageError, match="in line 1 are bytes"):
-        parts(decoded(b'SELECT "\xff"', "mariadb"), "mysql ansi")
+        parts(decode(b'SELECT "\xff"', "mariadb"), "mysql ansi")
 
 
 @pytest.mark.parametrize(
@@ -135,12 +135,12 @@ def test_bytes_that_are_no_text() -> None:
 )
 def test_dumps_in_other_encodings(name: str, codec: str) -> None:
     text = f"SET client_encoding = '{name}';\nSELECT '{'日本' if name == 'EUC_JP' else 'Zürich'}';\n"
-    assert decoded(text.encode(codec), "postgresql") == text
-    assert decoded(b"\xef\xbb\xbfSELECT 1", "sqlite") == "SELECT 1"
+    assert decode(text.encode(codec), "postgresql") == text
+    assert decode(b"\xef\xbb\xbfSELECT 1", "sqlite") == "SELECT 1"
     with pytest.raises(click.UsageError, match="line 3 is not in UTF8: write it in UTF-8"):
-        decoded(b"SELECT 1;\n\n'\xff'", "postgresql")
+        decode(b"SELECT 1;\n\n'\xff'", "postgresql")
     with pytest.raises(click.UsageError, match="it is in MULE_INTERNAL, which is not known here"):
-        decoded(b"SET client_encoding = 'MULE_INTERNAL';", "postgresql")
+        decode(b"SET client_encoding = 'MULE_INTERNAL';", "postgresql")
 
 
 def test_virtual_tables_of_a_dump() -> None:

@@ -282,7 +282,7 @@ def test_a_lost_connection_stays_lost(connect, table, live):
 def test_sets_of_parameters_are_sent_in_messages_that_a_server_takes(form):
     """A server takes messages of 1 MiB in JSON, and of 20,480 values and names."""
     codec, day = codec_for(form), dt.datetime(2026, 11, 23)
-    contract = Contract(Database.executemany, injected=Context)
+    contract = Contract(Database.executemany, context_type=Context)
     for row in (
         list(range(100)),
         ["x"] * 100,

@@ -238,7 +238,7 @@ def load_parameters(data: bytes) -> None:
         if (
             isinstance(message, Malformed)
             or not isinstance(message.params, Raw)
-            or not codec.structured(message.params)
+            or not codec.is_structured(message.params)
         ):
             continue
         try:

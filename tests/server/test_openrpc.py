@@ -137,7 +137,7 @@ class Store(Service):
 def made(*services: Service[Any]) -> dict[str, Any]:
     registry = Registry(logging.getLogger("t"))
     system = System(registry, None, None, ServerConfig(), "1.2.3", dict, None, None, str)  # type: ignore[arg-type]
-    registry.add(system, reserved=True)
+    registry.add(system, has_reserved_name=True)
     for service in services or (Shop(),):
         registry.add(service)
     return json.loads(json.dumps(document(registry, title="shop", version="1.2.3")))  # type: ignore[no-any-return]

@@ -287,7 +287,7 @@ class Offered:
 
 
 def contract(name: str) -> Contract:
-    return Contract(getattr(Offered, name), injected=Context)
+    return Contract(getattr(Offered, name), context_type=Context)
 
 
 def body(codec: Codec, value: Any) -> bytes:
@@ -319,7 +319,7 @@ def test_params(codec: Codec, name: str, params: Any, expected: dict[str, Any]) 
     made = contract(name)
     args, kwargs = made.load_params(body(codec, params), codec)
     given = dict(zip((p.name for p in made.parameters), args, strict=False)) | kwargs
-    defaults = {p.name: p.default for p in made.parameters if not p.required}
+    defaults = {p.name: p.default for p in made.parameters if not p.is_required}
     assert {key: value for key, value in given.items() if key in expected or value != defaults.get(key)} == expected
     if made.context_name:
         assert not args, "a positional argument would take the context's place"
@@ -410,7 +410,7 @@ def test_signature_and_bind() -> None:
     with pytest.raises(TypeError, match="too many"):
         made.bind((1, "b", b"c"), {})
     assert made.context_name == "ctx"
-    assert [p.required for p in made.parameters] == [True, False, False]
+    assert [p.is_required for p in made.parameters] == [True, False, False]
 
 
 def test_streams() -> None:

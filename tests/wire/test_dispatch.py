@@ -182,7 +182,7 @@ def test_where_methods_are_listed_is_said_where_they_are(registry: Registry, con
             """Describe."""
 
     codec = codec_for("rpc.v1.json")
-    registry.add(Rpc(), reserved=True)
+    registry.add(Rpc(), has_reserved_name=True)
     with pytest.raises(MethodNotFound, match=r"desk\.add\? rpc\.discover lists those there are$"):
         Dispatch(registry, logger=logger).admit(connection, call(codec, "desk.ad"), codec)
     with pytest.raises(MethodNotFound, match=r"'zzz'; rpc\.discover lists those there are$"):

@@ -249,14 +249,14 @@ class RemoteSerial(OldNames, SerialSetup):
             piece = whole[written_bytes : written_bytes + WRITE_BYTES]
             step_s = patience.step_s(time.monotonic())
             try:
-                written = self._hardware.write_serial(self._session.id, piece, timeout_s=step_s)
+                count = self._hardware.write_serial(self._session.id, piece, timeout_s=step_s)
             except SerialTimeout as exc:
-                written = exc.written
-            written_bytes += written
-            if written < len(piece):
+                count = exc.written
+            written_bytes += count
+            if count < len(piece):
                 if not step_s:
                     break
-                if patience.is_over(written, time.monotonic()):
+                if patience.is_over(count, time.monotonic()):
                     raise write_timeout_error(self.port, self.write_timeout, written_bytes)
             if written_bytes < len(whole) and self._write_cancelled:
                 self._write_cancelled = False

@@ -109,10 +109,10 @@ async def run_batch(loan: LentLink, steps: Sequence[Step], limits: Limits, *, at
     check_conditions(steps)
     await check_steps(link, steps)
     odd = [not (is_query(step.sql, link.dialect) or is_change(step.sql, link.dialect)) for step in steps]
-    watched = atomic and not link.readonly and any(odd)
+    is_watched = atomic and not link.readonly and any(odd)
     if atomic:
         check_endings(link, steps)
-    if watched:
+    if is_watched:
         await link.mark()
     results: list[StepResult] = []
     changes: set[int] = set()
@@ -121,15 +121,17 @@ async def run_batch(loan: LentLink, steps: Sequence[Step], limits: Limits, *, at
             results.append(StepResult(Outcome.SKIPPED))
             continue
         try:
-            result, changed = await collect(link, step.sql, step.params, limits, within=atomic, session=loan.session)
+            result, change_count = await collect(
+                link, step.sql, step.params, limits, within=atomic, session=loan.session
+            )
             if atomic and (
-                result.tx_state is TxState.ENDED or (watched and odd[number] and not await link.is_marked())
+                result.tx_state is TxState.ENDED or (is_watched and odd[number] and not await link.is_marked())
             ):
                 raise DatabaseProgrammingError(
                     f"step {number} ended the transaction that the batch was, and what it committed stays: {_REMEDY}",
                     step=number,
                 )
-            if has_changed(step.sql, link.dialect, result, changed):
+            if has_changed(step.sql, link.dialect, result, change_count):
                 changes.add(number)
             results.append(StepResult(Outcome.OK, result if loan.within else replace(result, tx_state=TxState.NONE)))
             if not atomic:

@@ -61,7 +61,7 @@ class LentLink:
         readonly: whether the database refuses every change there.
         session: whether the link stays with the client afterwards.
         own: whether the link belongs to this call only, and goes back to the pool after it.
-        lost: returns the error to raise if the transaction ended while a statement ran.
+        loss: returns the error to raise if the transaction ended while a statement ran.
     """
 
     link: Link
@@ -69,7 +69,7 @@ class LentLink:
     readonly: bool
     session: bool = False
     own: bool = False
-    lost: Callable[[], TransactionLost | None] = _never
+    loss: Callable[[], TransactionLost | None] = _never
 
     async def clear(self) -> None:
         """End the transaction that a statement on its own has left open: its guard, or one that it began itself."""
@@ -87,7 +87,7 @@ class LentLink:
 
     def error_for(self, exc: Exception, step: int | None = None) -> Exception:
         """Translate an exception of the driver to the error of this service."""
-        loss = self.lost()
+        loss = self.loss()
         if loss is not None:
             return loss
         error = translate_error(exc, tx_state=self.state().value, step=step)
@@ -235,10 +235,10 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
             try:
                 session = bool(tx.session_idle_s)
                 loss = partial(self._transactions.loss_of, tx)
-                yield LentLink(tx.link, within=within, readonly=tx.readonly, session=session, lost=loss)
+                yield LentLink(tx.link, within=within, readonly=tx.readonly, session=session, loss=loss)
             finally:
                 link = tx.link
-                open_ = not link.broken and link.tx_state() not in (TxState.NONE, TxState.ENDED)
+                open_ = not link.is_broken and link.tx_state() not in (TxState.NONE, TxState.ENDED)
                 if not within and link.readonly and open_:
                     await finish(link.run(link.rollback()))  # It was the guard of a statement on its own.
 
@@ -258,7 +258,7 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
             try:
                 await finish(link.run(link.rollback(), timeout_s=_END_S))
             except Exception:
-                link.broken = True  # Closing it rolls back.
+                link.is_broken = True  # Closing it rolls back.
             note_end(exc)
             raise
         return result
@@ -281,7 +281,7 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
             try:
                 await link.rollback()
             except Exception:
-                link.broken = True  # Closing it rolls back.
+                link.is_broken = True  # Closing it rolls back.
             note_end(exc)
             raise
         return result

@@ -249,11 +249,11 @@ def translate_error(
         or code in _RETRYABLE_CODES
         or (code and code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")))
     )
-    lost = executed == "yes" and is_lost(exc)
-    if lost:
+    is_loss = executed == "yes" and is_lost(exc)
+    if is_loss:
         cls, executed, retryable = DatabaseOperationalError, "unknown", True
     return cls(
         _shorten(message) or type(exc).__name__,
-        executed=executed, retryable=retryable, connection_lost=lost,
+        executed=executed, retryable=retryable, connection_lost=is_loss,
         sqlstate=sqlstate, driver_code=code, step=step, tx_state=tx_state,
     )  # fmt: skip

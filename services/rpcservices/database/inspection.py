@@ -157,13 +157,13 @@ def _column(inspector: Inspector, column: Mapping[str, Any], types: Mapping[str,
             db_type = column["type"].compile(inspector.dialect)
         except CompileError:
             db_type = str(column["type"])
-    computed = column.get("computed")
+    computation = column.get("computed")
     return TableColumn(
         name=column["name"],
         db_type=db_type,
         nullable=bool(column["nullable"]),
         default=column.get("default"),
-        generated=computed["sqltext"] if computed else None,
+        generated=computation["sqltext"] if computation else None,
         autoincrement=column.get("autoincrement") is True or column.get("identity") is not None,
         comment=column.get("comment"),
     )

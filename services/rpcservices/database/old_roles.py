@@ -39,8 +39,8 @@ def read_old_roles(section: Mapping[str, Any]) -> OldRoles:
     tables: dict[str, Mapping[str, Grant]] = {}
     for name, database in databases.items():
         keys += [f"databases.{name}.{key}" for key in _OLD_KEYS if key in database]
-        unlisted = database.get("unlisted") or section.get("unlisted")
-        tables[name] = _read_table(name, database.get("roles", {}), owner_may=unlisted != "nobody")
+        others = database.get("unlisted") or section.get("unlisted")
+        tables[name] = _read_table(name, database.get("roles", {}), owner_may=others != "nobody")
     principals = dict.fromkeys(principal for table in tables.values() for principal in table)
     grants = {principal: _join(principal, tables) for principal in (*principals, EVERYBODY, UNNAMED_OWNER)}
     return OldRoles(tuple(keys), grants)
@@ -74,15 +74,15 @@ def _join(principal: str, tables: Mapping[str, Mapping[str, Grant]]) -> Grant:
     if otherwise == UNNAMED_OWNER and all(grant.of_owner for grant in grants.values()):
         return Grant(("database.*",), of_owner=True)
     visible = {database: frozenset(grant.permissions) for database, grant in grants.items() if grant.conditions}
-    joined = frozenset[str]().union(*visible.values())
-    if not joined:
+    all_rights = frozenset[str]().union(*visible.values())
+    if not all_rights:
         return Grant()
     conditions: dict[str, Any] = {"databases": [glob.escape(database) for database in visible]}
-    may = {glob.escape(database): _sort(rights) for database, rights in visible.items() if rights != joined}
+    may = {glob.escape(database): _sort(rights) for database, rights in visible.items() if rights != all_rights}
     if may:
         conditions["may"] = may
     role = next((grant.role for grant in grants.values() if grant.role), "")
-    permissions = ("database.*",) if joined == _ALL else tuple(f"database.{right}" for right in _sort(joined))
+    permissions = ("database.*",) if all_rights == _ALL else tuple(f"database.{right}" for right in _sort(all_rights))
     return Grant(permissions, conditions, role)
 
 

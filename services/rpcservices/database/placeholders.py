@@ -128,7 +128,7 @@ def check_text(sql: str, *, loc: Sequence[str | int] = ("sql",)) -> None:
 
 
 @cache_small(1024, 8192, lambda sql, *_, **__: len(sql))
-def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
+def translate(sql: str, syntax: Syntax, style: Style, has_names: bool) -> Statement:
     """Replace the placeholders of a statement.
 
     Parameters:
@@ -136,9 +136,9 @@ def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
         syntax: how the database writes strings, names and comments, which stay as they are.
         style: the driver's placeholders: ``$1``, ``%s`` (other percent signs are doubled), ``?``, or the word NULL in
             their place.
-        named: whether parameters come by name (``:name``) or by position (``?``).
+        has_names: whether parameters come by name (``:name``) or by position (``?``).
     """
-    if not named and style == "numeric_dollar":
+    if not has_names and style == "numeric_dollar":
         native = _native_count(sql, syntax)
         if native:
             return Statement(sql, None, native)
@@ -148,17 +148,17 @@ def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
     position = highest = signs = 0
     places: dict[str | int, int] = {}
     double = style == "format"
-    numbered = False
-    for match, end in scan(sql, pattern(syntax, _NAMED if named else _POSITIONAL)):
+    has_numbers = False
+    for match, end in scan(sql, pattern(syntax, _NAMED if has_names else _POSITIONAL)):
         start = match.start()
         before, text = sql[position:start], sql[start:end]
         position = end
         groups = match.groupdict()
         key: str | int | None = groups.get("name")
         if groups.get("number") is not None:
-            numbered = numbered or groups["number"] != ""
+            has_numbers = has_numbers or groups["number"] != ""
             key = _number(groups["number"]) if groups["number"] else highest + 1
-            if not 1 <= key <= _MOST and numbered:
+            if not 1 <= key <= _MOST and has_numbers:
                 raise _wrong(["sql"], f"?{groups['number'][:40] or key}: placeholders have numbers from 1 to {_MOST}")
             highest = max(highest, key)
         if key is not None:
@@ -181,9 +181,11 @@ def translate(sql: str, syntax: Syntax, style: Style, named: bool) -> Statement:
         out += [before.replace("%", "%%"), text.replace("%", "%%")] if double else [before, text]
     rest = sql[position:]
     out.append(rest.replace("%", "%%") if double else rest)
-    count = len(names) if named else highest
-    others = "" if count else _first_sign(sql, syntax, named=not named)
-    return Statement("".join(out), tuple(names) if named else None, count, others, tuple(order) if numbered else None)
+    count = len(names) if has_names else highest
+    others = "" if count else _first_sign(sql, syntax, has_names=not has_names)
+    return Statement(
+        "".join(out), tuple(names) if has_names else None, count, others, tuple(order) if has_numbers else None
+    )
 
 
 def _apart(sign: str, before: str, behind: str) -> str:
@@ -192,9 +194,9 @@ def _apart(sign: str, before: str, behind: str) -> str:
     return f"{' ' if _TOUCHING.match(before) else ''}{sign}{' ' if _TOUCHING.match(behind) else ''}"
 
 
-def _first_sign(sql: str, syntax: Syntax, *, named: bool) -> str:
+def _first_sign(sql: str, syntax: Syntax, *, has_names: bool) -> str:
     """The first placeholder of a kind, ``:id`` or ``?``; empty where there is none."""
-    for match, _ in scan(sql, pattern(syntax, _NAMED if named else _POSITIONAL)):
+    for match, _ in scan(sql, pattern(syntax, _NAMED if has_names else _POSITIONAL)):
         groups = match.groupdict()
         if groups.get("name") is not None or groups.get("number") is not None:
             return match.group()

@@ -115,7 +115,7 @@ class Pool:
                 self._lent[holder] += 1
                 now = time.monotonic()
                 if now - link.made_at > self._config.connection_max_age_s:
-                    link.broken = True  # It does not have settings that new connections have got since.
+                    link.is_broken = True  # It does not have settings that new connections have got since.
                     self.release(link)
                     continue
                 fresh = now - link.idle_since < _TRUSTED_S
@@ -180,14 +180,14 @@ class Pool:
             async with asyncio.timeout(self._config.connect_timeout_s):
                 await (link.regain() if fresh else link.ping())
         except Exception:
-            link.broken = True
+            link.is_broken = True
         except BaseException:
-            link.broken = True
+            link.is_broken = True
             self.release(link)
             raise
-        if link.broken:
+        if link.is_broken:
             await self._discard(link)
-        return not link.broken
+        return not link.is_broken
 
     async def _connect(self, holder: str) -> Link:
         connection = None
@@ -216,7 +216,7 @@ class Pool:
 
     def release(self, link: Link) -> None:
         """Take a link back. It is cleaned, or discarded if its state is unknown; both go on in the background."""
-        if link.broken or link.must_reset() or self._closed:
+        if link.is_broken or link.must_reset() or self._closed:
             self._watch(self._clean(link))
         else:
             self._put_back(link)
@@ -233,14 +233,14 @@ class Pool:
     async def _clean(self, link: Link) -> None:
         if not self._waiting and not self._closed:
             await asyncio.sleep(_ANSWER_FIRST_S)
-        if not link.broken and not self._closed:
+        if not link.is_broken and not self._closed:
             try:
                 async with asyncio.timeout(self._config.connect_timeout_s):
                     await link.reset()
             except Exception as exc:
                 log.info("a connection could not be cleaned and is discarded: %s", type(exc).__name__)
-                link.broken = True
-        if link.broken or self._closed:
+                link.is_broken = True
+        if link.is_broken or self._closed:
             await self._discard(link)
         else:
             self._put_back(link)
@@ -303,7 +303,7 @@ class Target:
         self.name = name
         self.config = config
         url = database_url(name, config, state_dir, secrets_dir)
-        self._embedded = None if config.url.get_secret_value() or config.readonly else url.database
+        self._file = None if config.url.get_secret_value() or config.readonly else url.database
         self.dialect = url.get_backend_name()
         try:
             self.driver = url.get_driver_name()
@@ -324,8 +324,8 @@ class Target:
         Raises:
             ValueError: the file cannot be made; the message says why.
         """
-        if self._embedded is not None:
-            await self._create(self._embedded)
+        if self._file is not None:
+            await self._create(self._file)
         if not self.config.readonly:
             for file in self.config.attached.values():
                 if not file.exists():

@@ -102,22 +102,22 @@ async def collect(
     try:
         chunks: list[bytes] = []
         count = size = 0
-        truncated = False
+        is_truncated = False
         limit = FIRST_ROWS
         gives_rows = cursor.gives_rows
         while gives_rows and (rows := await cursor.fetch(min(limit, max_rows - count + 1))):
             if count + len(rows) > max_rows:
-                rows, truncated = rows[: max_rows - count], True
+                rows, is_truncated = rows[: max_rows - count], True
             fresh = 0
             for data, chunk_rows in split(rows, len(cursor.columns), max(1, max_bytes - size)) if rows else ():
                 if size + len(data) > max_bytes:
                     if not count:
                         _check_size(len(data), max_bytes, "max_bytes")
-                    truncated = True
+                    is_truncated = True
                     break
                 chunks.append(data)
                 count, size, fresh = count + chunk_rows, size + len(data), fresh + len(data)
-            if truncated:
+            if is_truncated:
                 break
             limit = next_limit(len(rows), fresh, page_rows=limits.page_rows, page_bytes=1 << 20)
     finally:
@@ -128,14 +128,14 @@ async def collect(
     result = _unchecked_result(
         columns=cursor.columns,
         rows=result_rows,
-        rowcount=count if gives_rows and not truncated and rowcount < 0 else rowcount,
-        truncated=truncated,
+        rowcount=count if gives_rows and not is_truncated and rowcount < 0 else rowcount,
+        truncated=is_truncated,
         tx_state=state_after(link, within=within, session=session),
         last_insert_id=cursor.last_insert_id,
         gives_rows=gives_rows,
         notices=list(cursor.notices),
     )
-    return result, cursor.changed
+    return result, cursor.change_count
 
 
 def _unchecked_result(**attributes: Any) -> Result:
@@ -151,12 +151,12 @@ def _unchecked_result(**attributes: Any) -> Result:
     return result
 
 
-def has_changed(sql: str, dialect: str, result: Result, changed: int) -> bool:
+def has_changed(sql: str, dialect: str, result: Result, change_count: int) -> bool:
     """Whether a statement changed a row, by what :func:`collect` returned for it."""
     if not result.gives_rows:
         return result.rowcount > 0
-    if changed >= 0:
-        return changed > 0
+    if change_count >= 0:
+        return change_count > 0
     return is_change(sql, dialect) and (len(result.rows) > 0 or result.truncated)
 
 

@@ -100,9 +100,9 @@ def rights_on(role: ServiceRole, database: str) -> frozenset[Right] | None:
     if not sees(role, database):
         return None
     conditions: DatabaseRole = role.conditions
-    allowed: frozenset[Right] = frozenset(RIGHTS[name] for name in role.permissions if name in RIGHTS)
+    rights: frozenset[Right] = frozenset(RIGHTS[name] for name in role.permissions if name in RIGHTS)
     rule = find_rule(conditions, database)
-    return allowed if rule is None else frozenset(right for right in conditions.may[rule] if right in allowed)
+    return rights if rule is None else frozenset(right for right in conditions.may[rule] if right in rights)
 
 
 class Access:

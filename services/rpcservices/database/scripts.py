@@ -61,12 +61,12 @@ async def run_script(loan: LentLink, sql: str, *, atomic: bool) -> list[int]:
         DatabaseError: a statement failed, or ended the transaction; ``step`` names it where it is known.
     """
     link = loan.link
-    watched = atomic and not link.defining_commits
+    is_watched = atomic and not link.defining_commits
     if atomic:
         await read_sql(check_whole, sql, link.syntax)
-    if watched:
+    if is_watched:
         await link.mark()
     counts = await link.run_script(sql)
-    if watched and not await link.is_marked():
+    if is_watched and not await link.is_marked():
         raise DatabaseProgrammingError(f"a statement has ended the transaction that the script was: {_REMEDY}")
     return counts

@@ -42,7 +42,7 @@ class OpenTransaction:
         self.pool = pool
         self.owner = owner
         self.lock = asyncio.Lock()
-        self.ended = False
+        self.is_over = False
         self.only_reads = False
         self.idle: asyncio.TimerHandle | None = None
         self.total: asyncio.TimerHandle | None = None
@@ -184,7 +184,7 @@ class Transactions:
             try:
                 yield tx
             finally:
-                if not tx.ended:
+                if not tx.is_over:
                     await self._after_statement(tx)
 
     async def end(self, tx_id: str, owner: Connection, *, commit: bool) -> None:
@@ -207,17 +207,17 @@ class Transactions:
                     )  # fmt: skip
                 await link.run(link.commit() if commit else link.rollback())
             except Exception:
-                if not (tx.ended or link.broken) and link.tx_state() is not TxState.NONE:
+                if not (tx.is_over or link.is_broken) and link.tx_state() is not TxState.NONE:
                     await link.run(link.rollback())
                 raise
             finally:
-                if tx.ended:
+                if tx.is_over:
                     tx.pool.release(link)
 
     async def _after_statement(self, tx: OpenTransaction) -> None:
         """Find out, after a statement, whether the transaction goes on or has ended."""
         state = tx.link.tx_state()
-        if tx.link.broken or state is TxState.ENDED or (state is TxState.NONE and not tx.session_idle_s):
+        if tx.link.is_broken or state is TxState.ENDED or (state is TxState.NONE and not tx.session_idle_s):
             self._remove(tx, "the database ended it")
             tx.pool.release(tx.link)
             return
@@ -238,7 +238,7 @@ class Transactions:
 
     def loss_of(self, tx: OpenTransaction) -> TransactionLost | None:
         """The error to raise if a transaction ended while a statement ran in it; ``None`` if it did not."""
-        if not tx.ended or tx.info.id not in self._reasons:
+        if not tx.is_over or tx.info.id not in self._reasons:
             return None
         reason = self._reasons[tx.info.id]
         return TransactionLost(f"transaction: {reason}; begin anew", transaction=tx.info.id, reason=reason)
@@ -260,7 +260,7 @@ class Transactions:
         tx.idle = asyncio.get_running_loop().call_later(idle_s, self._expire, tx, f"unused for {idle_s:g} s")
 
     def _remove(self, tx: OpenTransaction, reason: str) -> None:
-        tx.ended = True
+        tx.is_over = True
         tx.stop_clocks()
         self._open.pop(tx.info.id, None)
         self._reasons[tx.info.id] = reason
@@ -268,7 +268,7 @@ class Transactions:
             self._reasons.popitem(last=False)
 
     def _expire(self, tx: OpenTransaction, reason: str) -> None:
-        if tx.ended:
+        if tx.is_over:
             return
         what = _describe_end(tx, reason)
         self._remove(tx, what)
@@ -293,7 +293,7 @@ class Transactions:
                 await tx.link.run(tx.link.rollback(), timeout_s=10.0)
             except Exception as exc:
                 log.info("a transaction could not be rolled back, its connection is closed: %s", type(exc).__name__)
-                tx.link.broken = True
+                tx.link.is_broken = True
             tx.pool.release(tx.link)
 
 

@@ -46,13 +46,13 @@ def capabilities(snapshot: Snapshot, service: HardwareCore) -> list[Capability]:
         service: the service of the machine.
     """
     answer = [_section(name, snapshot) for name in get_args(Section)]
-    denied = others_denied()
-    lacks: dict[str, str] = dict.fromkeys(_OTHERS, denied) if denied else {}
-    if hidden := why_hidden():
-        lacks["processes"] = hidden
+    denial = others_denied()
+    lacks: dict[str, str] = dict.fromkeys(_OTHERS, denial) if denial else {}
+    if why := why_hidden():
+        lacks["processes"] = why
     answer.append(Capability(section="processes", state="available", metrics=lacks))
     reason = connections("inet", 1).reasons.get("connections")
-    whose = {"pid": denied} if denied else {}
+    whose = {"pid": denial} if denial else {}
     answer.append(
         missing("connections", reason)
         if reason

@@ -43,9 +43,9 @@ class FollowingMethods(HardwareCore):
         Raises:
             InvalidParams: the interval is shorter than the server allows.
         """
-        chosen, view = all_sections(sections), self._view(ctx)
-        snapshots = self._sampler.follow(chosen, self._interval(interval_s))
-        return snapshots if view.sees_all or "gpus" not in chosen else self._limit_all(snapshots, view)
+        choice, view = all_sections(sections), self._view(ctx)
+        snapshots = self._sampler.follow(choice, self._interval(interval_s))
+        return snapshots if view.sees_all or "gpus" not in choice else self._limit_all(snapshots, view)
 
     async def _limit_all(self, snapshots: AsyncIterator[Snapshot], view: ProcessView) -> AsyncIterator[Snapshot]:
         async for snapshot in closing(snapshots):

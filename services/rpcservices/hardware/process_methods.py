@@ -140,6 +140,6 @@ class ProcessMethods(HardwareCore):
         return await self._worker.run(lambda: set_affinity(pid, create_time, cpus, only_uid=only_uid))
 
     def _query(self, ctx: Context, attributes: list[ProcessAttribute] | None, sort: ProcessSort, limit: int) -> Query:
-        chosen = DEFAULT if attributes is None else frozenset(attributes)
+        choice = DEFAULT if attributes is None else frozenset(attributes)
         most = min(limit, self.config.max_processes)
-        return Query(chosen, sort, most, self.config.reveal_command_lines, self._only_uid(ctx))
+        return Query(choice, sort, most, self.config.reveal_command_lines, self._only_uid(ctx))

@@ -68,14 +68,14 @@ def read(node: str, answer: Mapping[str, Any]) -> Smart:
     unknown."""
     head = _block(answer, "smartctl")
     messages = [_text(_mapping(each).get("string")) for each in _list(head, "messages")]
-    passed = _block(answer, "smart_status").get("passed")
+    verdict = _block(answer, "smart_status").get("passed")
     smart = Smart(
         node=node,
         model_name=_text(answer.get("model_name")) or _text(answer.get("scsi_model_name")),
         serial_number=_text(answer.get("serial_number")),
         firmware_version=_text(answer.get("firmware_version")),
         protocol=_text(_block(answer, "device").get("protocol")),
-        passed=passed if isinstance(passed, bool) else None,
+        passed=verdict if isinstance(verdict, bool) else None,
         temperature_celsius=_number(_block(answer, "temperature").get("current")),
         power_on_hours=_whole(_block(answer, "power_on_time").get("hours")),
         power_cycle_count=_whole(answer.get("power_cycle_count")),

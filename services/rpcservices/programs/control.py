@@ -82,9 +82,9 @@ class Controlling(ProgramsCore):
         self.release(program)
         if program.exit is None:
             program.controller = connection
-            self.closing[program.id] = connection.on_close(lambda: self._disconnected(program, connection))
+            self.closing[program.id] = connection.on_close(lambda: self._on_disconnect(program, connection))
 
-    def _disconnected(self, program: Program, connection: Connection) -> None:
+    def _on_disconnect(self, program: Program, connection: Connection) -> None:
         if program.controller is not connection:
             return
         self.release(program)

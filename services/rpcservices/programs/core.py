@@ -98,15 +98,15 @@ class ProgramsCore(Service[ProgramsConfig]):
             ),
             self.config.max_ended,
         )
-        self._hosted: set[int] = set()
+        self._own_pids: set[int] = set()
         self._forgetting: dict[str, asyncio.TimerHandle] = {}
         self._own_user = cache(environment.own_user)
         self.closing: dict[str, Callable[[], None]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
-        self._revoked: set[asyncio.Task[Exit]] = set()
+        self._revocations: set[asyncio.Task[Exit]] = set()
         self.cgroup_places = Places()
         self.ledger = Ledger("")
-        self.remains = Remains(self.ledger, lambda: self.launcher.pid, lambda: set(self._hosted))
+        self.remains = Remains(self.ledger, lambda: self.launcher.pid, lambda: set(self._own_pids))
 
     async def start(self) -> None:
         """Take charge of orphans, so that no descendant of a program escapes.
@@ -147,8 +147,8 @@ class ProgramsCore(Service[ProgramsConfig]):
                 self.runtime.logger.warning("%s of %s is ended: %s may run no programs any more", about.id, name, name)
                 ending = asyncio.ensure_future(program.end(REVOKED_GRACE_S))
                 self.background(ending)
-                self._revoked.add(ending)
-                ending.add_done_callback(self._revoked.discard)
+                self._revocations.add(ending)
+                ending.add_done_callback(self._revocations.discard)
 
     async def _end_leftovers(self, traces: list[Trace]) -> None:
         """End the programs of an earlier server that was killed."""
@@ -167,7 +167,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.add(program)
         await program.attach()
         if program.exit is None:
-            program.on_end(lambda _: self.ended(program))
+            program.on_end(lambda _: self.retain(program))
         else:
             self.remains.add(Trace(program.id), just_now=False)
             self.forget_in(program, max(0.0, program.ended_at + about.retain_s - time.time()))
@@ -176,9 +176,9 @@ class ProgramsCore(Service[ProgramsConfig]):
         """End all programs, except those that must outlive the server."""
         for timer in self._forgetting.values():
             timer.cancel()
-        if self._revoked:
+        if self._revocations:
             # They are not to be left to their keepers. Keepers that take longer have been told, and end them alone.
-            _, late = await asyncio.wait(self._revoked, timeout=2 * REVOKED_GRACE_S)
+            _, late = await asyncio.wait(self._revocations, timeout=2 * REVOKED_GRACE_S)
             for ending in late:
                 ending.cancel()
         programs = list(self.programs.values())
@@ -293,11 +293,11 @@ class ProgramsCore(Service[ProgramsConfig]):
         """
         program_id = launch.env[MARK]
         try:
-            begun = self._begin(launch) if launch.is_quick else None
-            if begun is not None:
-                spawned = await self._finish(launch, *begun)
-                if spawned is not None:
-                    return spawned
+            beginning = self._begin(launch) if launch.is_quick else None
+            if beginning is not None:
+                process = await self._finish(launch, *beginning)
+                if process is not None:
+                    return process
             return await self._spawn_in_thread(launch)
         except LaunchError as exc:
             self.ledger.strike(program_id)
@@ -331,15 +331,15 @@ class ProgramsCore(Service[ProgramsConfig]):
                 await self._end_stray(launch, spawning.finish(), cgroup)
             raise
         try:
-            spawned = spawning.finish()
+            process = spawning.finish()
         except LaunchError as exc:
             if cgroup is not None:
                 cgroup.remove()
             if isinstance(exc, NotMadeError) or exc.field == "cgroup":
                 return None
             raise
-        self.ledger.note(Trace(launch.env[MARK], spawned.pid, spawned.start))
-        return spawned, cgroup
+        self.ledger.note(Trace(launch.env[MARK], process.pid, process.start))
+        return process, cgroup
 
     async def _spawn_in_thread(self, launch: Launch) -> tuple[Spawned, Cgroup | None]:
         """Start a process in a thread, as some limits take milliseconds to prepare, and so does the process that starts
@@ -349,9 +349,9 @@ class ProgramsCore(Service[ProgramsConfig]):
         def start() -> tuple[Spawned, Cgroup | None]:
             self.ledger.note(Trace(program_id))
             new_group = cgroups.create(self.cgroup_places, program_id, launch.limits)
-            spawned, cgroup = spawn_in(launch, new_group, self.launcher)
-            self.ledger.note(Trace(program_id, spawned.pid, spawned.start))
-            return spawned, cgroup
+            process, cgroup = spawn_in(launch, new_group, self.launcher)
+            self.ledger.note(Trace(program_id, process.pid, process.start))
+            return process, cgroup
 
         starting = asyncio.get_running_loop().run_in_executor(None, start)
         try:
@@ -362,16 +362,16 @@ class ProgramsCore(Service[ProgramsConfig]):
                 await self._end_stray(launch, *await starting)
             raise
 
-    async def _end_stray(self, launch: Launch, spawned: Spawned, cgroup: Cgroup | None) -> None:
+    async def _end_stray(self, launch: Launch, process: Spawned, cgroup: Cgroup | None) -> None:
         """End a program that was started for a caller who has gone."""
-        about = About("", "", launch.argv, launch.cwd, time.time(), pid=spawned.pid)
+        about = About("", "", launch.argv, launch.cwd, time.time(), pid=process.pid)
         outputs = [Output(name, 0) for name in OUTPUTS]
-        await self.host(about, spawned, Supervision(launch.env[MARK]), outputs, cgroup=cgroup).end(0)
+        await self.host(about, process, Supervision(launch.env[MARK]), outputs, cgroup=cgroup).end(0)
 
     def host(
         self,
         about: About,
-        spawned: Spawned,
+        process: Spawned,
         supervision: Supervision,
         outputs: Sequence[Output],
         *,
@@ -383,24 +383,24 @@ class ProgramsCore(Service[ProgramsConfig]):
         program_id = supervision.program_id
         try:
             program = HostedProgram(
-                about, spawned, supervision, outputs, launcher=self.launcher, cgroup=cgroup, folder=folder
+                about, process, supervision, outputs, launcher=self.launcher, cgroup=cgroup, folder=folder
             )
         except BaseException:
             loop = asyncio.get_running_loop()
-            for descriptor in (spawned.pidfd, spawned.stdout, spawned.stderr):
+            for descriptor in (process.pidfd, process.stdout, process.stderr):
                 if descriptor is not None:
                     loop.remove_reader(descriptor)
-            abandon(spawned, program_id, cgroup, self.launcher)
+            abandon(process, program_id, cgroup, self.launcher)
             self.ledger.strike(program_id)
             raise
-        trace = Trace(program_id, spawned.pid, spawned.start)
-        self._hosted.add(spawned.pid)
+        trace = Trace(program_id, process.pid, process.start)
+        self._own_pids.add(process.pid)
         program.on_end(lambda _: self._leave(trace))
         return program
 
     def _leave(self, trace: Trace) -> None:
         """Note that a program has ended, and what it has left may go on."""
-        self._hosted.discard(trace.pid)
+        self._own_pids.discard(trace.pid)
         self.remains.add(trace)
 
     @staticmethod
@@ -417,7 +417,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.programs.pop(program_id, None)
         self.holdings.leave(program_id)
 
-    def ended(self, program: Program) -> None:
+    def retain(self, program: Program) -> None:
         """Keep a program that has ended for a while."""
         self.release(program)
         if isinstance(program, KeptProgram):

@@ -27,22 +27,22 @@ class _Subscription(AsyncIterator[ProgramEvent]):
         self._subscriber = subscriber
         self.matches = matches
         self._waiting: deque[tuple[ProgramEvent, int]] = deque()
-        self._overflowed = False
+        self._has_overflowed = False
         self._has_news = asyncio.Event()
 
     def put(self, event: ProgramEvent, size_bytes: int) -> None:
         """Send an event to the reader."""
         held_bytes = self._events.waiting_bytes[self._subscriber]
         if len(self._waiting) >= MOST_WAITING or (held_bytes and held_bytes + size_bytes > MOST_WAITING_BYTES):
-            self._overflowed = True
-        elif not self._overflowed:
+            self._has_overflowed = True
+        elif not self._has_overflowed:
             self._waiting.append((event, size_bytes))
             self._events.waiting_bytes[self._subscriber] += size_bytes
         self._has_news.set()
 
     async def __anext__(self) -> ProgramEvent:
         while not self._waiting:
-            if self._overflowed:
+            if self._has_overflowed:
                 raise SlowConsumer("the reader is thousands of events behind: watch again, and read faster")
             self._has_news.clear()
             await self._has_news.wait()

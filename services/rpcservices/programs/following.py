@@ -34,7 +34,7 @@ async def follow(
         while True:
             has_news.clear()
             # Check this before reading: all output is there before the end is reported.
-            over = all(output.ended for output in outputs)
+            over = all(output.is_complete for output in outputs)
             quiet = True
             for output in outputs:
                 place = places[output.name]

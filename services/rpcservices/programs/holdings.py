@@ -88,7 +88,7 @@ class Holdings:
         self.bounds = bounds
         self._most_ended = most_ended
         self._running: dict[str, Holding] = {}
-        self._ended: dict[str, Holding] = {}
+        self._endings: dict[str, Holding] = {}
         self._of_running = _Sums()
         self._of_ended = _Sums()
 
@@ -144,15 +144,15 @@ class Holdings:
         if holding is None:
             return
         self._of_running.change(holding, -1)
-        kept = Holding(holding.owner, holding.description_bytes, output_bytes)
-        self._ended[program_id] = kept
-        self._of_ended.change(kept, 1)
+        remainder = Holding(holding.owner, holding.description_bytes, output_bytes)
+        self._endings[program_id] = remainder
+        self._of_ended.change(remainder, 1)
 
     def leave(self, program_id: str) -> None:
         """Count a program no more."""
         if (holding := self._running.pop(program_id, None)) is not None:
             self._of_running.change(holding, -1)
-        if (holding := self._ended.pop(program_id, None)) is not None:
+        if (holding := self._endings.pop(program_id, None)) is not None:
             self._of_ended.change(holding, -1)
 
     def surplus(self) -> str | None:
@@ -160,14 +160,14 @@ class Holdings:
 
         The only one of its owner need not, however large it is: whoever has started it wants to see how it ended.
         """
-        bounds, ended, running = self.bounds, self._of_ended, self._of_running
-        for counter, held, most in (
-            (ended.programs, 0, self._most_ended),
-            (ended.description_bytes, running.description_bytes.total(), bounds.description_bytes),
-            (ended.output_bytes, running.output_bytes.total(), bounds.output_bytes),
+        bounds, of_ended, running = self.bounds, self._of_ended, self._of_running
+        for counter, in_use, most in (
+            (of_ended.programs, 0, self._most_ended),
+            (of_ended.description_bytes, running.description_bytes.total(), bounds.description_bytes),
+            (of_ended.output_bytes, running.output_bytes.total(), bounds.output_bytes),
         ):
-            if counter.total() + held > most:
+            if counter.total() + in_use > most:
                 owner = next((owner for owner, _ in counter.most_common(1)), None)
-                if owner is not None and (counter is ended.programs or ended.programs[owner] > 1):
-                    return next(program_id for program_id, kept in self._ended.items() if kept.owner == owner)
+                if owner is not None and (counter is of_ended.programs or of_ended.programs[owner] > 1):
+                    return next(program_id for program_id, holding in self._endings.items() if holding.owner == owner)
         return None

@@ -97,27 +97,27 @@ class RunMethods(ProgramsCore):
         )
         about = self.describe(ctx, program_id, launch, labels=labels or {}, user=user or permit.user_name)
         with self.room_for(about):
-            spawned, cgroup = await self.spawn(launch)
-            program = self.host(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup)
+            process, cgroup = await self.spawn(launch)
+            program = self.host(about.of(process), process, supervision, outputs, cgroup=cgroup)
         try:
-            ended = await self._run_to_end(program, input)
-            completed = Completed(
+            ending = await self._run_to_end(program, input)
+            result = Completed(
                 argv=argv,
-                status=ended.status,
+                status=ending.status,
                 stdout=outputs[0].all(),
                 stderr=outputs[1].all(),
                 stdout_lost_bytes=0 if stdout == "discard" else outputs[0].lost_bytes,
                 stderr_lost_bytes=0 if stderr == "discard" else outputs[1].lost_bytes,
-                duration_s=ended.duration_s,
-                usage=ended.usage,
-                pipes_still_held=ended.pipes_still_held,
-                output_cut=ended.output_cut,
-                survivors=ended.survivors,
+                duration_s=ending.duration_s,
+                usage=ending.usage,
+                pipes_still_held=ending.pipes_still_held,
+                output_cut=ending.output_cut,
+                survivors=ending.survivors,
             )
         finally:
             for output in outputs:
                 output.discard()
-        return completed
+        return result
 
     async def _run_to_end(self, program: Program, data: bytes) -> Exit:
         """Feed a program that was started, and wait for its end. If the caller is cancelled, end it.

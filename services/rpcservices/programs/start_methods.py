@@ -129,7 +129,7 @@ class StartMethods(Controlling):
             program = await (self._keep if outlives_server else self._host)(about, launch, supervision)
             self.add(program)
         self.events.publish("started", program)
-        program.on_end(lambda _: self.ended(program))
+        program.on_end(lambda _: self.retain(program))
         self.give_control(program, ctx.connection)
         return program.info
 
@@ -179,9 +179,9 @@ class StartMethods(Controlling):
             text, name = f"argv: its output cannot be kept: {exc.strerror}", errno.errorcode.get(exc.errno or 0)
             raise ProgramNotStarted(text, field="argv", errno=name) from exc
         try:
-            spawned, cgroup = await self.spawn(launch)
+            process, cgroup = await self.spawn(launch)
             outputs = self._outputs(about, folder)
-            return self.host(about.of(spawned), spawned, supervision, outputs, cgroup=cgroup, folder=folder)
+            return self.host(about.of(process), process, supervision, outputs, cgroup=cgroup, folder=folder)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

@@ -218,7 +218,7 @@ def test_a_cancelled_copy_does_not_hold_up_the_server(run_with, pg_uri, directio
             # What a cancelled task leaves behind when the answer to its COPY has come.
             await link.driver.wait(Chunks(link.driver).send_between((b"SELECT 1",), copy, None, 8, ()))
             await link._settle_or_break()
-            assert link.broken
+            assert link.is_broken
         assert (await bench.db.execute("pg", "SELECT 1")).scalar() == 1
 
     run_with(work, pg={"url": pg_uri, "pool_size": 1})

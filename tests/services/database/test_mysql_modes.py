@@ -396,7 +396,7 @@ def test_a_large_blob_takes_one_message(run_my):
 
 def test_many_rows_of_one_insert():
     def made(sql: str, rows: list[list[Any]]) -> list[str]:
-        return list(join_rows(translate(sql, "mysql", "format", named=False).sql, rows, "mysql"))
+        return list(join_rows(translate(sql, "mysql", "format", has_names=False).sql, rows, "mysql"))
 
     assert made("INSERT INTO t VALUES (?, '%')", [[1], [2]]) == ["INSERT INTO t VALUES (1, '%')", "INSERT INTO t VALUES (2, '%')"]  # fmt: skip
     assert made("INSERT INTO `50%` VALUES (?) ON DUPLICATE KEY UPDATE a = '5%'", [["a"], ["b%s"]]) == [

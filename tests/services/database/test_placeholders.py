@@ -36,7 +36,7 @@ from rpcservices.database.placeholders import translate
     ],
 )  # fmt: skip
 def test_names(dialect, style, sql, expected, names):
-    found = translate(sql, dialect, style, named=True)
+    found = translate(sql, dialect, style, has_names=True)
     assert found.sql == (sql if expected is None else expected)
     assert found.names == names
 
@@ -51,7 +51,7 @@ def test_names(dialect, style, sql, expected, names):
     ],
 )
 def test_marks(dialect, style, sql, expected, count):
-    found = translate(sql, dialect, style, named=False)
+    found = translate(sql, dialect, style, has_names=False)
     assert (found.sql, found.count, found.names) == (expected, count, None)
 
 
@@ -71,7 +71,7 @@ def test_marks(dialect, style, sql, expected, count):
     ],
 )
 def test_what_is_quoted_follows_the_syntax(syntax, sql, expected):
-    assert translate(sql, syntax, "qmark", named=False).count == expected
+    assert translate(sql, syntax, "qmark", has_names=False).count == expected
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_values_that_do_not_fit_the_statement(sql: str, params: Any, said: str) 
     ],
 )
 def test_numbered_placeholders(syntax, style, sql, expected, numbers):
-    found = translate(sql, syntax, style, named=False)
+    found = translate(sql, syntax, style, has_names=False)
     assert (found.sql, found.numbers, found.count) == (expected, numbers, max(numbers))
     values = [f"v{number}" for number in range(1, found.count + 1)]
     assert found.arguments(values) == [f"v{number}" for number in numbers]
@@ -116,15 +116,15 @@ def test_numbered_placeholders(syntax, style, sql, expected, numbers):
 @pytest.mark.parametrize("number", [0, 65536, 10**20])
 def test_numbers_that_no_placeholder_has(number):
     with pytest.raises(InvalidParams, match=rf"^sql: \?{number}: placeholders have numbers from 1 to 65535$"):
-        translate(f"SELECT ?{number}", "mysql", "format", named=False)
+        translate(f"SELECT ?{number}", "mysql", "format", has_names=False)
 
 
 @pytest.mark.parametrize(("sign", "style"), [("?", "format"), ("$", "numeric_dollar")])
 def test_numbers_with_more_digits_than_python_converts(sign, style):
     with pytest.raises(InvalidParams) as caught:
-        translate(f"SELECT {sign}{'9' * 5000}", "postgresql", style, named=False).arguments([])
+        translate(f"SELECT {sign}{'9' * 5000}", "postgresql", style, has_names=False).arguments([])
     assert len(str(caught.value)) < 200
-    assert translate(f"SELECT ?{'0' * 5000}7", "postgresql", "format", named=False).count == 7
+    assert translate(f"SELECT ?{'0' * 5000}7", "postgresql", "format", has_names=False).count == 7
 
 
 @pytest.mark.parametrize("sql", ["SELECT ?1, ?2, ?1", "SELECT ?1, ?, ?1"])
@@ -194,10 +194,10 @@ def test_no_number_is_made_of_several_parts(run_with, my_uri, sql, params):
 def test_more_placeholders_than_any_database_takes(style):
     """They are not even counted to their end: that would hold up everybody."""
     dialect = {"qmark": "sqlite", "format": "mysql", "numeric_dollar": "postgresql"}[style]
-    assert translate("SELECT " + "?," * 65_535, dialect, style, named=False).count == 65_535
+    assert translate("SELECT " + "?," * 65_535, dialect, style, has_names=False).count == 65_535
     for sign, named in (("?,", False), (":a,", True)):
         with pytest.raises(InvalidParams, match="sql: more than 65535 placeholders: give fewer values"):
-            translate("SELECT " + sign * 65_536, dialect, style, named=named)
+            translate("SELECT " + sign * 65_536, dialect, style, has_names=named)
 
 
 def test_forgotten_placeholders_are_looked_for_in_short_statements(monkeypatch):

@@ -174,7 +174,7 @@ def test_every_type_survives(run_with, name, request):
     )
 
     async def work(bench):
-        contract = Contract(type(bench.service).executemany, injected=type(bench.db.ctx()))
+        contract = Contract(type(bench.service).executemany, context_type=type(bench.db.ctx()))
         for db_type, (strategy, special) in TYPES[name].items():
             await bench.db.execute("main", "DROP TABLE IF EXISTS v")
             await bench.db.execute("main", f"CREATE TABLE v (id INTEGER PRIMARY KEY, value {db_type})")
@@ -209,7 +209,7 @@ def test_what_sqlite_has_no_type_for_survives_as_text(run_with, kind):
     strategy, parse, declared = AS_TEXT_IN_SQLITE[kind]
 
     async def work(bench):
-        contract = Contract(type(bench.service).executemany, injected=type(bench.db.ctx()))
+        contract = Contract(type(bench.service).executemany, context_type=type(bench.db.ctx()))
         await bench.db.execute("main", f"CREATE TABLE v (id INTEGER PRIMARY KEY, value {declared})")
         values = examples_of(strategy)
         for codec in FORMS:

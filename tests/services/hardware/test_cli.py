@@ -250,10 +250,12 @@ def test_columns_leave_room_for_names(sort: ProcessSort) -> None:
 
 @pytest.mark.parametrize("width", [40, 80, 120, 200])
 def test_names_and_memory_are_seen_at_every_width(width: int) -> None:
-    state = TopState(listed=processes())
+    state = TopState(process_list=processes())
     state.add_sample(machine_of(10_000))
     first = state.place(1)[0]
-    state.listed = state.listed.model_copy(update={"processes": [first.model_copy(update={"rss_bytes": 1234})]})
+    state.process_list = state.process_list.model_copy(
+        update={"processes": [first.model_copy(update={"rss_bytes": 1234})]}
+    )
     (row,) = [line.plain for line in draw(state, width, 24) if re.match(r" +1 ", line.plain)]
     assert row[width_of(columns(width, state.sort)) :].rstrip() == "p1"
     assert " 12.3 " in row
@@ -280,9 +282,9 @@ def test_swap_is_shown(bytes_: int, said: str) -> None:
 
 def test_command_lines_are_moved() -> None:
     words = ["program", *(f"--option-{n}" for n in range(30))]
-    state = TopState(listed=processes(), command_lines=True)
-    state.listed = state.listed.model_copy(
-        update={"processes": [state.listed.processes[0].model_copy(update={"cmdline": words})]}
+    state = TopState(process_list=processes(), command_lines=True)
+    state.process_list = state.process_list.model_copy(
+        update={"processes": [state.process_list.processes[0].model_copy(update={"cmdline": words})]}
     )
 
     def row() -> str:
@@ -309,14 +311,14 @@ def test_the_tree() -> None:
         process.model_copy(update={"pid": pid, "ppid": ppid, "name": f"p{pid}"})
         for (pid, ppid), process in zip(FAMILY, processes().processes, strict=False)
     ]
-    state = TopState(listed=processes().model_copy(update={"processes": made}))
+    state = TopState(process_list=processes().model_copy(update={"processes": made}))
     state.key("t")
     rows = [line.plain for line in draw(state, 80, 30) if re.match(r" +\d+ ", line.plain)]
     assert [row[width_of(columns(80, state.sort)) :].rstrip() for row in rows] == [
         "p1", "├─ p3", "└─ p2", "   ├─ p4", "   └─ p5", "p9", "p7",
     ]  # fmt: skip
     state.key("f5")
-    assert [process.pid for process in state.shown] == [pid for pid, _ in FAMILY]
+    assert [process.pid for process in state.processes_to_show] == [pid for pid, _ in FAMILY]
 
 
 @given(
@@ -372,7 +374,7 @@ def test_letters_are_those_of_the_locale(encoding: str) -> None:
 
 @given(st.binary(max_size=30))
 def test_any_keys(data: bytes) -> None:
-    state = TopState(listed=processes())
+    state = TopState(process_list=processes())
     for key in decode(data):
         state.key(key)
     draw(state, 80, 24)
@@ -390,7 +392,7 @@ def processes() -> ProcessList:
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 60), (40, 10), (10, 4), (1, 1)])
 def test_every_screen_fits(width: int, height: int) -> None:
-    state = TopState(listed=processes(), command_lines=True)
+    state = TopState(process_list=processes(), command_lines=True)
     state.add_sample(Snapshot(t_mono_s=0.0, t_wall_s=0.0, dt_s=None))
     for key in ("end", "h", "h", "/", "p", "enter", "k", "n"):
         state.key(key)
@@ -429,11 +431,11 @@ def test_disks_count_once() -> None:
     state = TopState()
     all_of = [io("sda", "disk"), io("sda1", "partition"), io("dm-0", "virtual"), io("sdb", "disk")]
     state.add_sample(Snapshot(t_mono_s=0.0, t_wall_s=0.0, dt_s=1.0, disks=Disks(filesystems=[], io=all_of)))
-    assert (list(state.read), list(state.written)) == ([2e6], [4e6])
+    assert (list(state.read_rates), list(state.write_rates)) == ([2e6], [4e6])
 
 
 def test_the_selection_stays_with_its_process() -> None:
-    state = TopState(listed=processes())
+    state = TopState(process_list=processes())
     state.place(10)
     state.key("down")
     chosen = state.under
@@ -446,19 +448,19 @@ def test_the_selection_stays_with_its_process() -> None:
     assert state.asking.pid == 2
     state.key("n")
     assert any(p.pid == 2 for p in state.place(10))
-    assert (state.selected, state.under) == (40, chosen)
+    assert (state.selected_row, state.under) == (40, chosen)
     state.add_list(listed.model_copy(update={"processes": others}))
     state.key("f8")
     assert (state.requests, state.message) == ([], "the selected process has ended")
-    assert state.place(10)[state.selected - state.offset].pid == 42
+    assert state.place(10)[state.selected_row - state.offset].pid == 42
     state.key("home")
     state.add_list(listed.model_copy(update={"processes": others[::-1]}))
     state.place(10)
-    assert (state.selected, state.under) == (0, (59, 1059.0))
+    assert (state.selected_row, state.under) == (0, (59, 1059.0))
 
 
 def test_priorities_that_were_asked_for_are_forgotten_in_time() -> None:
-    state = TopState(listed=processes())
+    state = TopState(process_list=processes())
     state.place(10)
     state.key("f8")
     for _ in range(4):
@@ -470,19 +472,19 @@ def test_priorities_that_were_asked_for_are_forgotten_in_time() -> None:
 def test_only_one_users_processes() -> None:
     listed = processes()
     some = [p.model_copy(update={"username": "ada" if p.pid % 2 else "bob"}) for p in listed.processes]
-    state = TopState(listed=listed.model_copy(update={"processes": some}))
+    state = TopState(process_list=listed.model_copy(update={"processes": some}))
     for key in "uad":
         state.key(key)
     state.key("enter")
-    assert {p.username for p in state.shown} == {"ada"}
+    assert {p.username for p in state.processes_to_show} == {"ada"}
     state.key("escape")
-    assert len(state.shown) == 59
+    assert len(state.processes_to_show) == 59
 
 
 @pytest.mark.parametrize("height", [4, 6, 8, 24])
 def test_a_low_screen_shows_processes(environment: dict[str, str], height: int) -> None:
     with Client(environment["RPC_URL"], token_file=environment["RPC_TOKEN_FILE"]) as client:
-        state = TopState(listed=processes(), snapshot=client.hardware.snapshot())
+        state = TopState(process_list=processes(), snapshot=client.hardware.snapshot())
     rows = [line.plain for line in draw(state, 80, height) if re.match(r" +\d+ ", line.plain)]
     assert len(rows) >= min(height - 2, 4)
 
@@ -494,7 +496,7 @@ def test_figures_of_meters_are_whole(environment: dict[str, str], width: int) ->
     assert found.cpu is not None
     assert found.memory is not None
     loud = found.cpu.model_copy(update={"load_1m": 123.45, "load_5m": 67.89, "load_15m": 26.3})
-    state = TopState(listed=processes())
+    state = TopState(process_list=processes())
     for _ in range(300):
         state.add_sample(found.model_copy(update={"cpu": loud}))
     lines = [line.plain for line in draw(state, width, 30)]
@@ -503,12 +505,12 @@ def test_figures_of_meters_are_whole(environment: dict[str, str], width: int) ->
 
 
 def test_selection_filter_and_order() -> None:
-    state = TopState(listed=processes())
+    state = TopState(process_list=processes())
     state.place(10)
     for key in ("down", "down", "pagedown", "up"):
         state.key(key)
-    assert (state.selected, len(state.place(10))) == (11, 10)
-    assert state.shown[state.selected] in state.place(10)
+    assert (state.selected_row, len(state.place(10))) == (11, 10)
+    assert state.processes_to_show[state.selected_row] in state.place(10)
     state.key("f8")
     state.key("f9")
     state.key("y")
@@ -522,10 +524,10 @@ def test_selection_filter_and_order() -> None:
     for key in "/p59":
         state.key(key)
     state.key("enter")
-    assert [p.pid for p in state.shown] == [59]
+    assert [p.pid for p in state.processes_to_show] == [59]
     assert state.place(10)[0].pid == 59
     state.key("escape")
-    assert len(state.shown) == 59
+    assert len(state.processes_to_show) == 59
     for key in (">", ">", "<"):
         state.key(key)
     assert state.sort == "memory_percent"

@@ -36,7 +36,7 @@ def test_hidden_processes_are_told(missing: Missing, value: str) -> None:
     assert found["capabilities"]["processes"][2]["exe"].startswith("denied")
     # It runs, and its number must not be taken for a free one.
     assert found["first_process"].startswith("ProcessDenied: process 1: the system hides it")
-    state = TopState(listed=ProcessList.model_validate(found["processes"]))
+    state = TopState(process_list=ProcessList.model_validate(found["processes"]))
     state.add_sample(Snapshot.model_validate(found["first"]))
     assert "others are hidden" in draw(state, 100, 20)[0].plain
 

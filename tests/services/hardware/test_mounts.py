@@ -222,7 +222,7 @@ def test_subvolumes_are_no_bind_mounts() -> None:
     assert {m: (each.bind, each.same_as) for m, each in found.items()} == {
         "/": (False, ""), "/home": (False, "/"), "/srv": (True, "/"),
     }  # fmt: skip
-    assert not any(each.served for each in found.values())
+    assert not any(each.is_served for each in found.values())
 
 
 def test_what_may_not_answer_is_asked_apart() -> None:
@@ -243,7 +243,7 @@ def test_what_may_not_answer_is_asked_apart() -> None:
 38 37 0:40 / /auto/disk rw - nfs nas:/disk rw
 """)
     served = {"/nfs", "/nfs/below", "/smb", "/nine", "/vio", "/sshfs", "/ntfs", "/new", "/auto/disk"}
-    assert {place for place, mount in found.items() if mount.served} == served
+    assert {place for place, mount in found.items() if mount.is_served} == served
     assert set(found) == served | {"/", "/nfsx", "/pool", "/snap"}  # To ask autofs would have it mount something.
 
 

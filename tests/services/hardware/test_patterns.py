@@ -52,7 +52,7 @@ def test_a_filter_remembers_a_bounded_number(monkeypatch: pytest.MonkeyPatch) ->
     for number in range(100):
         assert asked.fits(f"a{number}")
         assert not asked.fits(f"b{number}")
-    assert len(asked._remembered) <= 10
+    assert len(asked._decisions) <= 10
 
 
 def test_each_name_counts_once() -> None:

@@ -130,7 +130,7 @@ def test_another_process_reads_while_one_writes(tmp_path: Path) -> None:
     whole, offset, lost = content(200_000), 0, 0
     for at in range(0, 200_000, 1000):
         writing.write(whole[at : at + 1000])
-        reading.news(writing.start, writing.total_bytes, ended=False)
+        reading.news(writing.start, writing.total_bytes, is_complete=False)
         if at % 7000 == 0:
             begin, found = read_all(reading, offset, 512)
             assert found == whole[begin : at + 1000]
@@ -139,7 +139,7 @@ def test_another_process_reads_while_one_writes(tmp_path: Path) -> None:
     writing.end()
     # Far behind: the files that it last knew of are gone.
     behind = KeptOutput(str(tmp_path), "stdout")
-    behind.news(0, 1000, ended=False)
+    behind.news(0, 1000, is_complete=False)
     assert behind.read(0, 10) is not None
     begin, found = read_all(reading, 0, 4096)
     assert begin == writing.start

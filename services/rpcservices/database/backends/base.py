@@ -37,7 +37,7 @@ class Cursor(ABC):
 
     Attributes:
         columns: the columns of its rows; empty where it gives no rows.
-        changed: how many rows a statement changed that also gives rows; -1 where the driver does not say.
+        change_count: how many rows a statement changed that also gives rows; -1 where the driver does not say.
         rowcount: how many rows it changed or gave; -1 where that is not known.
         last_insert_id: the key of the row that an INSERT added, where the driver says so.
         whole: whether closing it early reads the rest, so that all its changes are made. That takes time.
@@ -47,7 +47,7 @@ class Cursor(ABC):
 
     columns: tuple[Column, ...] = ()
     rowcount: int = -1
-    changed: int = -1
+    change_count: int = -1
     last_insert_id: int | None = None
     whole: bool = False
     without_columns: bool = False
@@ -100,7 +100,7 @@ class Link(ABC):
 
     Attributes:
         readonly: whether the database refuses every change on this link.
-        broken: whether the state of the connection is unknown, so that it must be discarded.
+        is_broken: whether the state of the connection is unknown, so that it must be discarded.
         connect_arguments: what the driver needs to make another such connection.
         made_at: when it was made, on the clock of :func:`time.monotonic`.
         idle_since: when it was last given back, on the same clock.
@@ -122,7 +122,7 @@ class Link(ABC):
         self.connection = connection
         self.config = config
         self.readonly = readonly
-        self.broken = False
+        self.is_broken = False
         self.connect_arguments: dict[str, Any] = {}
         self.made_at = time.monotonic()
         self.idle_since = 0.0
@@ -292,7 +292,7 @@ class Link(ABC):
             Exception: the connection does not work.
         """
         if self.has_ended():
-            self.broken = True
+            self.is_broken = True
 
     @property
     def syntax(self) -> Syntax:
@@ -330,7 +330,7 @@ class Link(ABC):
             DatabaseOperationalError: the time was over (SQLSTATE 57014), or the connection is lost. If it was lost
                 before the work began, the database has not seen the work.
         """
-        ended = not (goes_on or self.just_lent) and self.has_ended()
+        has_ended = not (goes_on or self.just_lent) and self.has_ended()
         self.just_lent = False
         limit = self.config.statement_timeout_s if timeout_s is None else timeout_s
         self._over = False
@@ -347,9 +347,9 @@ class Link(ABC):
         except Exception as exc:
             if self._over:
                 raise self._too_long(limit) from None
-            if ended or self.has_lost(exc):
-                self.broken = True
-                raise lost_error(self.why_lost(exc), "no" if ended else "unknown") from None
+            if has_ended or self.has_lost(exc):
+                self.is_broken = True
+                raise lost_error(self.why_lost(exc), "no" if has_ended else "unknown") from None
             raise
         finally:
             timer.cancel()
@@ -395,7 +395,7 @@ class Link(ABC):
                 await self.settle()
         except Exception as exc:
             log.info("a connection is discarded after a cancelled statement: %s", type(exc).__name__)
-            self.broken = True
+            self.is_broken = True
 
     async def _stop(self, task: asyncio.Future[Any]) -> None:
         for wait_s in STOP_WAITS_S:
@@ -404,7 +404,7 @@ class Link(ABC):
             await self._interrupt_at_last()
             await asyncio.wait([task], timeout=wait_s)
         if not task.done():
-            self.broken = True
+            self.is_broken = True
             task.cancel()
             await asyncio.wait([task], timeout=_STOP_WAIT_S)
         elif not task.cancelled():
@@ -437,18 +437,18 @@ class Link(ABC):
 async def finish(work: Coroutine[Any, Any, _T] | asyncio.Future[_T]) -> _T:
     """Do work to its end even if the caller is cancelled meanwhile; the cancellation is raised after it."""
     task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
+    cancellation: asyncio.CancelledError | None = None
     while not task.done():
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError as exc:
             if task.cancelled():
                 raise
-            cancelled = exc
+            cancellation = exc
         except Exception:
             break
-    if cancelled is not None:
-        raise cancelled
+    if cancellation is not None:
+        raise cancellation
     return task.result()
 
 

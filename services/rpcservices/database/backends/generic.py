@@ -104,8 +104,8 @@ class GenericLink(Link):
         style = self.paramstyle
         if style not in {"numeric_dollar", "format", "pyformat", "qmark"}:
             raise DatabaseNotSupportedError(f"params: the driver's placeholders are of the style {style!r}")
-        shown = cast("Style", "format" if style == "pyformat" else style)
-        statement = await read_sql(translate, sql, self.dialect, shown, isinstance(params, Mapping))
+        driver_style = cast("Style", "format" if style == "pyformat" else style)
+        statement = await read_sql(translate, sql, self.dialect, driver_style, isinstance(params, Mapping))
         return statement.sql, tuple(statement.arguments(params))
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
@@ -153,11 +153,11 @@ class GenericLink(Link):
         return TxState.ACTIVE if self._open else TxState.NONE
 
     async def interrupt(self) -> None:
-        if not self.broken and self._work is not None:
-            self.broken = True
+        if not self.is_broken and self._work is not None:
+            self.is_broken = True
             self._work.cancel()
             return
-        self.broken = True  # The driver did not heed it.
+        self.is_broken = True  # The driver did not heed it.
         driver: Any = self.connection.driver_connection
         for name in ("terminate", "close"):
             if hasattr(driver, name):

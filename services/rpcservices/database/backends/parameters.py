@@ -65,11 +65,11 @@ def _refuse(value: Any) -> NoReturn:
 def parameters_of(sql: str, syntax: Syntax, style: Style) -> tuple[Statement, list[ParameterInfo]]:
     """Translate the placeholders of a statement. Returns the statement and its parameters: by name where it has a
     ``:name``, else by position."""
-    by_name = translate(sql, syntax, style, named=True)
+    by_name = translate(sql, syntax, style, has_names=True)
     if by_name.count:
         names = list(dict.fromkeys(by_name.names or ()))
         return by_name, [ParameterInfo(place, name) for place, name in enumerate(names, 1)]
-    marks = translate(sql, syntax, style, named=False)
+    marks = translate(sql, syntax, style, has_names=False)
     return marks, [ParameterInfo(place) for place in range(1, marks.count + 1)]
 
 

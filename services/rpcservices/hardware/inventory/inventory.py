@@ -36,10 +36,10 @@ class Inventory:
         Parameters:
             subsystems: which; all where not given.
         """
-        chosen = get_args(Subsystem) if subsystems is None else subsystems
+        choice = get_args(Subsystem) if subsystems is None else subsystems
         devices: list[Device] = []
         for subsystem in get_args(Subsystem):
-            if subsystem not in chosen:
+            if subsystem not in choice:
                 continue
             if subsystem == "memory":
                 devices += self._memory()

@@ -122,8 +122,8 @@ def _size(each: Structure) -> int | None:
     if size is None or size == 0xFFFF:
         return None
     if size == 0x7FFF:
-        extended = each.number(0x1C, 4)
-        return None if extended is None else (extended & 0x7FFF_FFFF) * 1024 * 1024
+        extension = each.number(0x1C, 4)
+        return None if extension is None else (extension & 0x7FFF_FFFF) * 1024 * 1024
     return (size & 0x7FFF) * 1024 if size & 0x8000 else size * 1024 * 1024
 
 

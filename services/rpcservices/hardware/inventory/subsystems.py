@@ -205,12 +205,12 @@ def _drm(places: Places, folder: Path, _: Record) -> Fields | None:
     above = _pci(places, pci, Record()) if pci is not None else {}
     of_card = {name: above.get(name) for name in ("vendor", "vendor_id", "model", "model_id")}
     connectors = [e.name.partition("-")[2] for e in entries(folder) if e.name.startswith(f"{folder.name}-")]
-    plugged = [e.name.partition("-")[2] for e in entries(folder) if text(e / "status") == "connected"]
+    screens = [e.name.partition("-")[2] for e in entries(folder) if text(e / "status") == "connected"]
     return of_card | {
         "properties": {
             "pci_slot": None if pci is None else pci.name,
             "connectors": " ".join(connectors) or None,
-            "connected": " ".join(plugged) or None,
+            "connected": " ".join(screens) or None,
         }
     }
 

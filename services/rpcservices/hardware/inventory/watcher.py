@@ -33,12 +33,12 @@ class _Follower:
     def __init__(self, most: int) -> None:
         self.most = most
         self.events: deque[DeviceEvent] = deque()
-        self.lost = ""
+        self.loss = ""
         self.error: SectionUnavailable | None = None
         self.has_news = asyncio.Event()
 
     def put(self, event: DeviceEvent) -> None:
-        if self.lost:
+        if self.loss:
             return
         if len(self.events) >= self.most:
             self.lose(_LOST_THERE)
@@ -52,7 +52,7 @@ class _Follower:
 
     def lose(self, reason: str) -> None:
         self.events.clear()
-        self.lost = reason
+        self.loss = reason
         self.has_news.set()
 
 
@@ -72,7 +72,7 @@ class DeviceWatcher:
         self._worker = Worker("rpc-hardware-devices")
         self._followers: set[_Follower] = set()
         self._devices: dict[str, Device] = {}
-        self._listed = False
+        self._has_list = False
         self._task: asyncio.Task[None] | None = None
 
     async def follow(self, subsystems: frozenset[Subsystem] | None) -> AsyncIterator[DeviceEvent]:
@@ -99,20 +99,20 @@ class DeviceWatcher:
             if self._task is None:
                 source = self._open_source()
                 self._task = asyncio.get_running_loop().create_task(self._run(source))
-            while not (self._listed or follower.error):
+            while not (self._has_list or follower.error):
                 follower.has_news.clear()
                 await follower.has_news.wait()
             if follower.error is not None:
                 raise follower.error
             follower.events.clear()
-            follower.lost = ""
+            follower.loss = ""
             yield everything("snapshot")
             while True:
-                while not (follower.events or follower.lost or follower.error):
+                while not (follower.events or follower.loss or follower.error):
                     follower.has_news.clear()
                     await follower.has_news.wait()
-                if follower.lost:
-                    reason, follower.lost = follower.lost, ""
+                if follower.loss:
+                    reason, follower.loss = follower.loss, ""
                     yield everything("resync", reason)
                 elif not follower.events:
                     assert follower.error is not None, "why else did it wake"
@@ -130,7 +130,7 @@ class DeviceWatcher:
         task, self._task = self._task, None
         if task is not None and task is not asyncio.current_task():
             task.cancel()
-        self._listed = False
+        self._has_list = False
         self._devices = {}
 
     async def close(self) -> None:
@@ -173,26 +173,26 @@ class DeviceWatcher:
     async def _list(self) -> None:
         devices = await self._worker.run(self._inventory.list)
         self._devices = {device.id: device for device in devices}
-        self._listed = True
+        self._has_list = True
         for follower in self._followers:
             follower.has_news.set()
 
     async def _receive(self, source: Source) -> None:
-        lost = False
+        has_loss = False
         while True:
             try:
                 event = source.receive()
             except OSError as exc:
                 if exc.errno != errno.ENOBUFS:
                     raise
-                lost = True
+                has_loss = True
                 continue
             if event is None:
                 break
             # Events from before the loss are in the list that follows.
-            if not lost and event.subsystem in READERS:
+            if not has_loss and event.subsystem in READERS:
                 await self._handle(event)
-        if lost:
+        if has_loss:
             logger.warning("device events were lost: listing all devices anew")
             await self._list()
             for follower in self._followers:

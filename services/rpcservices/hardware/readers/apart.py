@@ -20,7 +20,7 @@ class _Run(Generic[_KeyT, _T]):
     Attributes:
         answers: the answers so far.
         current: the item that is being read.
-        abandoned: whether nobody waits for the rest any more.
+        is_abandoned: whether nobody waits for the rest any more.
         done: set at the end.
     """
 
@@ -28,7 +28,7 @@ class _Run(Generic[_KeyT, _T]):
         self.keys = keys
         self.answers: dict[_KeyT, _T] = {}
         self.current: _KeyT | None = None
-        self.abandoned = False
+        self.is_abandoned = False
         self.done = threading.Event()
 
 
@@ -81,7 +81,7 @@ class Apart(Generic[_KeyT, _T]):
         """Wait for a run. Returns the items that it has not reached because one hangs."""
         if run.done.wait(max(until - time.monotonic(), 0.0)):
             return []
-        run.abandoned = True
+        run.is_abandoned = True
         hanging = run.current
         if hanging is not None and hanging not in run.answers:
             self._hanging.add(hanging)
@@ -91,7 +91,7 @@ class Apart(Generic[_KeyT, _T]):
 
     def _work(self, run: _Run[_KeyT, _T], jobs: Mapping[_KeyT, Callable[[], _T]]) -> None:
         for key in run.keys:
-            if run.abandoned:
+            if run.is_abandoned:
                 break
             run.current = key
             begin = time.monotonic()

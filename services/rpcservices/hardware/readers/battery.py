@@ -31,24 +31,24 @@ def battery(places: Places = HERE) -> Battery:
         )
     reasons = Reasons()
     states = {unit.status for unit in units}
-    plugged: bool | None = None
+    is_plugged: bool | None = None
     if any(online is not None for online in mains):
-        plugged = any(mains)
+        is_plugged = any(mains)
     elif states & {"Charging", "Full"}:
-        plugged = True
+        is_plugged = True
     elif "Discharging" in states:
-        plugged = False
-    reasons.note(plugged, "power_plugged", "unknown: neither the mains nor the battery tell")
+        is_plugged = False
+    reasons.note(is_plugged, "power_plugged", "unknown: neither the mains nor the battery tell")
     percent = _together(units)
     reasons.note(percent, "percent", "unknown: the battery does not tell")
     minutes_left: int | None = None
-    if plugged:
+    if is_plugged:
         reasons["secsleft"] = "on mains"
     else:
         minutes_left = _time_left(units, supplies)
         reasons.note(minutes_left, "secsleft", "unknown: the battery does not tell")
     return Battery(
-        present=True, percent=percent, power_plugged=plugged, secsleft=minutes_left, batteries=units, reasons=reasons
+        present=True, percent=percent, power_plugged=is_plugged, secsleft=minutes_left, batteries=units, reasons=reasons
     )
 
 

@@ -119,7 +119,7 @@ def read(places: Places = HERE) -> CgroupReading:
         oom_kills=kills,
         cpu_limit=cpu.tightest(_quota) if cpu is not None else None,
         cpu_usage_s=_cpu_usage(cpuacct),
-        throttled_s=_throttled(cpu),
+        throttled_s=_read_throttled_s(cpu),
         cpuset=_cpuset(cpuset),
         pids_limit=_whole(pids.tightest(lambda folder: number(folder / "pids.max"))) if pids is not None else None,
         pids_current=number(pids.own / "pids.current") if pids is not None else None,
@@ -198,7 +198,7 @@ def _cpu_usage(where: _Hierarchy | None) -> float | None:
     return None if nanoseconds is None else nanoseconds / 1e9
 
 
-def _throttled(where: _Hierarchy | None) -> float | None:
+def _read_throttled_s(where: _Hierarchy | None) -> float | None:
     if where is None:
         return None
     stat = _fields(where.own / "cpu.stat")
@@ -245,8 +245,8 @@ def derive(before: CgroupReading | None, now: CgroupReading, dt_s: float | None)
         reasons.note(value, field, _NO_CONTROLLER)
     busy = rate(before.cpu_usage_s if before is not None else None, now.cpu_usage_s, dt_s)
     reasons.note(busy, "cpu_percent", NO_BASELINE if now.cpu_usage_s is not None else reasons.get("cpu_usage_s", ""))
-    limit, usage, cached = now.memory_limit, now.memory_usage, now.memory_inactive_file
-    needed = None if usage is None or cached is None else max(usage - cached, 0)
+    limit, usage, cache = now.memory_limit, now.memory_usage, now.memory_inactive_file
+    needed = None if usage is None or cache is None else max(usage - cache, 0)
     reasons.note(needed, "memory_working_set_bytes", _NO_CONTROLLER)
     percent, needed_percent = _share(usage, limit), _share(needed, limit)
     reasons.note(percent, "memory_percent", reasons.get("memory_usage_bytes", _ZERO))

@@ -31,22 +31,22 @@ def show(words: Sequence[str], most_characters: int, *, reveal: bool) -> list[st
     Returns:
         Its words. If there are more, the last one is :data:`REST`.
     """
-    kept, is_cut = _first(words, most_characters + _MARGIN_CHARACTERS)
+    beginning, is_cut = _first(words, most_characters + _MARGIN_CHARACTERS)
     if not reveal:
-        kept = redact(kept)
-        if is_cut and kept:
-            kept[-1] = kept[-1][:-_MARGIN_CHARACTERS]  # It may end within a secret.
-    kept, is_cut_again = _first(kept, most_characters)
-    return [*kept, REST] if is_cut or is_cut_again else kept
+        beginning = redact(beginning)
+        if is_cut and beginning:
+            beginning[-1] = beginning[-1][:-_MARGIN_CHARACTERS]  # It may end within a secret.
+    beginning, is_cut_again = _first(beginning, most_characters)
+    return [*beginning, REST] if is_cut or is_cut_again else beginning
 
 
 def _first(words: Sequence[str], most_characters: int) -> tuple[list[str], bool]:
     """Return the first words, the last of them perhaps not whole, and whether there are more."""
-    kept: list[str] = []
+    beginning: list[str] = []
     left = most_characters
     for word in words:
         if len(word) >= left:
-            return [*kept, word[: max(left, 0)]] if left > 0 else kept, True
-        kept.append(word)
+            return [*beginning, word[: max(left, 0)]] if left > 0 else beginning, True
+        beginning.append(word)
         left -= len(word) + 1
-    return kept, False
+    return beginning, False

@@ -96,8 +96,8 @@ def paths(names: tuple[str, ...], sys: Path = HERE.sys) -> Mapping[str, str]:
         sys: the folder of sysfs (Documentation/ABI/stable/sysfs-block, ``hidden``).
     """
     folder = sys / "class" / "block"
-    hidden = [name for name in names if number(folder / name.replace("/", "!") / "hidden") == 1]
-    return {name: _PATH.sub(r"\1\2", name) for name in hidden}
+    hidden_names = [name for name in names if number(folder / name.replace("/", "!") / "hidden") == 1]
+    return {name: _PATH.sub(r"\1\2", name) for name in hidden_names}
 
 
 def without_paths(io: dict[str, Any], ways: Mapping[str, str]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def without_paths(io: dict[str, Any], ways: Mapping[str, str]) -> dict[str, Any]
 
 def all_local() -> bool:
     """Whether the kernel knows the figures of all mounted file systems without asking another program or machine."""
-    return not any(mount.served for mount in mounts())
+    return not any(mount.is_served for mount in mounts())
 
 
 def _filesystems(mount_list: Sequence[Mount], apart: Mounts | None) -> list[Filesystem]:
@@ -128,14 +128,14 @@ def _filesystems(mount_list: Sequence[Mount], apart: Mounts | None) -> list[File
     jobs: dict[str, Callable[[], Filesystem | None]] = {
         mount.mountpoint: partial(_filesystem, mount)
         for mount in mount_list
-        if mount.served and mount.fstype not in WITHOUT_ROOM
+        if mount.is_served and mount.fstype not in WITHOUT_ROOM
     }
     answers = apart.read(jobs) if apart is not None and jobs else None
     filesystems = []
     for mount in mount_list:
         if mount.fstype in WITHOUT_ROOM:
             continue
-        if answers is None or apart is None or not mount.served:
+        if answers is None or apart is None or not mount.is_served:
             filesystems.append(_filesystem(mount))
         elif mount.mountpoint in answers:
             filesystems.append(answers[mount.mountpoint])
@@ -154,14 +154,14 @@ def _filesystem(mount: Mount) -> Filesystem | None:
         return _unread(mount, reasons["total_bytes"])
     if not stat.f_blocks:
         # FUSE gives zeros and no error to a user whom it does not let in.
-        if mount.served and reasons.attempt("total_bytes", Path(mount.mountpoint).stat) is None:
+        if mount.is_served and reasons.attempt("total_bytes", Path(mount.mountpoint).stat) is None:
             return _unread(mount, reasons["total_bytes"])
         return None
-    return _filled(mount, stat)
+    return _describe_filesystem(mount, stat)
 
 
 @lru_cache(maxsize=256)
-def _filled(mount: Mount, stat: os.statvfs_result) -> Filesystem:
+def _describe_filesystem(mount: Mount, stat: os.statvfs_result) -> Filesystem:
     """The answer for a file system, cached while its figures stay the same: most of them change rarely."""
     used = (stat.f_blocks - stat.f_bfree) * stat.f_frsize
     free = stat.f_bavail * stat.f_frsize

@@ -19,7 +19,7 @@ def host(places: Places = HERE) -> Host:
     """The machine and its system."""
     reasons = Reasons()
     names = platform.uname()
-    booted = psutil.boot_time()
+    booted_at = psutil.boot_time()
     distribution = reasons.attempt("distribution", lambda: platform.freedesktop_os_release().get("PRETTY_NAME"))
     reasons.note(distribution, "distribution", "absent: the system does not say")
     vendor, model = maker(places)
@@ -35,8 +35,8 @@ def host(places: Places = HERE) -> Host:
         machine=names.machine,
         distribution=distribution,
         python=platform.python_version(),
-        boot_time=booted,
-        uptime_s=max(time.time() - booted, 0.0),
+        boot_time=booted_at,
+        uptime_s=max(time.time() - booted_at, 0.0),
         virtualization=around,
         hardware_vendor=vendor,
         hardware_model=model,

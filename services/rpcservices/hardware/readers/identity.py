@@ -62,13 +62,13 @@ def all_processes() -> Iterator[psutil.Process]:
     :func:`psutil.process_iter` keeps its objects, and what they have read. If another process has an object's number by
     now, we make a new object. If the server may not look into a process, we know only its number.
     """
-    for cached in psutil.process_iter():
+    for candidate in psutil.process_iter():
         try:
-            with cached.oneshot():
-                if not _is_another(cached):
-                    yield cached
+            with candidate.oneshot():
+                if not _is_another(candidate):
+                    yield candidate
                     continue
-            process = psutil.Process(cached.pid)
+            process = psutil.Process(candidate.pid)
             with process.oneshot():
                 yield process
         except psutil.NoSuchProcess:

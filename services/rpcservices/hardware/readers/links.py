@@ -82,14 +82,14 @@ class Role(NamedTuple):
         lies_on: the names of the interfaces that carry its traffic.
         outer: whether it leads out of the system, and lies on no other one.
         inner: whether it leads to a container or a virtual machine, and lies on no other one.
-        bridged: whether bridges carry its traffic to an outer one.
+        is_bridged: whether bridges carry its traffic to an outer one.
     """
 
     kind: InterfaceKind
     lies_on: tuple[str, ...]
     outer: bool
     inner: bool
-    bridged: bool
+    is_bridged: bool
 
 
 class Graph:
@@ -159,15 +159,15 @@ class Graph:
 
     def _is_bridged(self, link: Link, outer: Iterable[int]) -> bool:
         """Whether bridges carry its traffic to one of ``outer``, directly or through other interfaces."""
-        targets, waiting, visited = set(outer), [*self._beyond(link)], {link.index}
+        targets, waiting, trail = set(outer), [*self._beyond(link)], {link.index}
         while waiting:
             index = waiting.pop()
             link_there = self.links.get(index)
-            if link_there is None or index in visited:
+            if link_there is None or index in trail:
                 continue
             if index in targets:
                 return True
-            visited.add(index)
+            trail.add(index)
             waiting += [below.index for below in self._on[index]]
             waiting += self._beyond(link_there) if link_there.kind == "veth" else ()
         return False

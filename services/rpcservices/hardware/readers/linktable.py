@@ -207,15 +207,15 @@ class LinkTable:
                 news.bind((0, _GROUPS))
                 self._news = news.detach()
             return True
-        changed = False
+        has_news = False
         while True:
             try:
                 os.read(self._news, 1 << 16)
             except BlockingIOError:
-                return changed
+                return has_news
             except OSError:  # Reports were lost, because there were too many.
                 pass
-            changed = True
+            has_news = True
 
 
 def forwards(places: Places = HERE) -> bool:

@@ -51,7 +51,7 @@ class Mount:
         root: the folder of the file system that is mounted.
         mountpoint: the folder where it is mounted.
         device, fstype, opts: as mount(8) shows them.
-        served: whether a program or another machine gives its figures, or those of a mount on the way to it, so that
+        is_served: whether a program or another machine gives its figures, or those of a mount on the way to it, so that
             asking may hang.
         bind: whether it is a part of a file system, or one that is also mounted elsewhere.
         same_as: the mount that stands for all mounts of the same file system; empty for that one itself.
@@ -65,7 +65,7 @@ class Mount:
     device: str
     fstype: str
     opts: str
-    served: bool = False
+    is_served: bool = False
     bind: bool = False
     same_as: str = ""
 
@@ -78,8 +78,8 @@ def parse(table: bytes, on_devices: frozenset[str] = frozenset()) -> tuple[Mount
         on_devices: the kinds of file system that need a block device, from ``/proc/filesystems``.
     """
     reachable = _reachable([mount for line in table.splitlines() if (mount := _mount(line)) is not None])
-    shown = [mount for mount in _with_served(reachable, on_devices) if mount.fstype not in DUMMIES]
-    return _with_repeated(shown)
+    mounts = [mount for mount in _with_served(reachable, on_devices) if mount.fstype not in DUMMIES]
+    return _with_repeated(mounts)
 
 
 def _mount(line: bytes) -> Mount | None:
@@ -172,7 +172,7 @@ def _with_served(mount_list: Sequence[Mount], on_devices: frozenset[str]) -> lis
     if not places:
         return list(mount_list)
     return [
-        replace(mount, served=True)
+        replace(mount, is_served=True)
         if mount.mountpoint in places or any(folder in places for folder in _way_to(mount.mountpoint))
         else mount
         for mount in mount_list

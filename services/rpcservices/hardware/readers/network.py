@@ -137,7 +137,7 @@ def _counted_in(name: str, now: NetworkReading) -> Counted:
     if role is None:
         return "no" if name == "lo" else "total"
     if role.inner:
-        return "inside" if role.bridged or now.forwards else "total"
+        return "inside" if role.is_bridged or now.forwards else "total"
     return "total" if role.outer else "no"
 
 

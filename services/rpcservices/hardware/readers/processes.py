@@ -208,7 +208,7 @@ def details(
     """
     reasons = Reasons()
     used: dict[Key, float] = {}
-    shown = _read(process, {*_READERS, "cpu_percent"}, before, t_mono_s, used, reveal)
+    row = _read(process, {*_READERS, "cpu_percent"}, before, t_mono_s, used, reveal)
     uids, gids = reasons.attempt("uids", process.uids), reasons.attempt("gids", process.gids)
     children = reasons.attempt("children", process.children)
     files = reasons.attempt("open_files", process.open_files)
@@ -216,7 +216,7 @@ def details(
     memory = reasons.attempt("uss_bytes", process.memory_full_info)
     group = reasons.attempt("cgroup", lambda: _cgroup(process.pid))
     answer = ProcessDetails(
-        process=shown,
+        process=row,
         uids=None if uids is None else list(uids),
         gids=None if gids is None else list(gids),
         children=None if children is None else list(_refs(children)),

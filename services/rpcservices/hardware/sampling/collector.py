@@ -53,14 +53,14 @@ class _Round:
         names: the sections.
         readings: the readings so far.
         current: the section that is being read; ``None`` before the first.
-        abandoned: whether nobody waits for the rest any more.
+        is_abandoned: whether nobody waits for the rest any more.
     """
 
     def __init__(self, names: Sequence[Section]) -> None:
         self.names = names
         self.readings: dict[Section, SectionReading] = {}
         self.current: Section | None = None
-        self.abandoned = False
+        self.is_abandoned = False
 
 
 class Collector:
@@ -153,7 +153,7 @@ class Collector:
             future = worker.run(partial(self._read_round, one))
             # wait(), not wait_for(): a task for the time limit would cost as much as a reading.
             if not (await asyncio.wait((future,), timeout=self._timeout_s))[0]:
-                one.abandoned = True
+                one.is_abandoned = True
                 if worker is self._worker:
                     worker.close()
                     self._worker = Worker("rpc-hardware")
@@ -167,7 +167,7 @@ class Collector:
 
     def _read_round(self, one: _Round) -> None:
         for name in one.names:
-            if one.abandoned:
+            if one.is_abandoned:
                 return
             one.current = name
             one.readings[name] = self._take(name)

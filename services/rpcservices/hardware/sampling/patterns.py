@@ -59,15 +59,15 @@ class Filter:
         self._patterns: list[Callable[[str], object]] = [
             re.compile(translate(_closed(name))).match for name in self.names if has_wildcard(name)
         ]
-        self._remembered: dict[str, bool] = {}
+        self._decisions: dict[str, bool] = {}
 
     def fits(self, metric: str) -> bool:
         """Whether a metric is chosen."""
-        fits = self._remembered.get(metric)
+        fits = self._decisions.get(metric)
         if fits is None:
-            if len(self._remembered) >= _MOST_REMEMBERED:
-                self._remembered.clear()
-            fits = self._remembered[metric] = self._decide(metric)
+            if len(self._decisions) >= _MOST_REMEMBERED:
+                self._decisions.clear()
+            fits = self._decisions[metric] = self._decide(metric)
         return fits
 
     def _decide(self, metric: str) -> bool:

@@ -145,7 +145,7 @@ class Processes:
                 total=total,
                 running=running,
                 processes=listing,
-                reasons={"processes": hidden} if (hidden := why_hidden()) else {},
+                reasons={"processes": why} if (why := why_hidden()) else {},
             )
             return answer, use
 

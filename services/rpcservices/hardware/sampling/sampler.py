@@ -52,10 +52,10 @@ class SharedReadings:
 class SectionsBeat(Beat[frozenset[Section], Snapshot]):
     """Reads all sections that are followed at one interval."""
 
-    def __init__(self, shared: SharedReadings, interval_s: float, on_end: Callable[[], None]) -> None:
+    def __init__(self, readings: SharedReadings, interval_s: float, on_end: Callable[[], None]) -> None:
         super().__init__(interval_s, on_end)
-        self._shared = shared
-        self._collector = shared.collector
+        self._readings = readings
+        self._collector = readings.collector
         self._fast = interval_s < 10 * _GRID_S
         self._with_rates = self._collector.with_rates
         self._last: dict[Section, SectionReading] = {}
@@ -63,7 +63,7 @@ class SectionsBeat(Beat[frozenset[Section], Snapshot]):
 
     def align(self, moment_s: float) -> float:
         """A moment on the common grid; a fast beat does not use the grid."""
-        return moment_s if self._fast else self._shared.align(moment_s)
+        return moment_s if self._fast else self._readings.align(moment_s)
 
     async def on_join(self, key: frozenset[Section]) -> None:
         """Read at once the sections that nobody has followed so far, to have something to compare with."""
@@ -87,7 +87,7 @@ class SectionsBeat(Beat[frozenset[Section], Snapshot]):
         # before the reading, during which somebody may join.
         self._started_sections &= sections
         self._last = {name: reading for name, reading in self._last.items() if name in sections}
-        now = await (self._collector if self._fast else self._shared).collect(sections)
+        now = await (self._collector if self._fast else self._readings).collect(sections)
         before = dict(self._last)
         self._last.update({name: reading for name, reading in now.items() if name in self._with_rates})
         answers = self._collector.derive_all(before, now)
@@ -105,7 +105,7 @@ class Sampler:
 
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
-        self._shared = SharedReadings(collector)
+        self._readings = SharedReadings(collector)
         self._beats: dict[float, SectionsBeat] = {}
 
     async def prime(self) -> None:
@@ -123,7 +123,7 @@ class Sampler:
         """Yield snapshots of some sections, the first after about one interval, each with rates over one interval."""
         beat = self._beats.get(interval_s)
         if beat is None:
-            beat = SectionsBeat(self._shared, interval_s, lambda: self._end(interval_s))
+            beat = SectionsBeat(self._readings, interval_s, lambda: self._end(interval_s))
             self._beats[interval_s] = beat
         async for snapshot in closing(beat.follow(sections)):
             yield snapshot

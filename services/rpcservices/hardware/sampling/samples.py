@@ -26,13 +26,13 @@ class SampleMaker:
         for of_snapshot, of_patterns, sample in self._samples:
             if of_snapshot is snapshot and of_patterns == patterns:
                 return sample
-        chosen = [each for each in self._all(snapshot) if chosen_by is None or chosen_by.fits(each.name)]
+        choice = [each for each in self._all(snapshot) if chosen_by is None or chosen_by.fits(each.name)]
         sample = Sample(
             t_mono_s=snapshot.t_mono_s,
             t_wall_s=snapshot.t_wall_s,
             dt_s=snapshot.dt_s,
-            values={each.name: each.value for each in chosen},
-            reasons={each.name: each.reason for each in chosen if each.reason},
+            values={each.name: each.value for each in choice},
+            reasons={each.name: each.reason for each in choice if each.reason},
         )
         self._samples.append((snapshot, patterns, sample))
         return sample

@@ -47,15 +47,15 @@ class KeptOutput:
         self.name: StreamName = name
         self.total_bytes = 0
         self.start = 0
-        self.ended = False
+        self.is_complete = False
         self.cut = False
         self._segments = Segments(folder, name, 0)
         self._watchers: set[Callable[[], object]] = set()
 
-    def news(self, start: int, total_bytes: int, *, ended: bool, cut: bool = False) -> None:
+    def news(self, start: int, total_bytes: int, *, is_complete: bool, cut: bool = False) -> None:
         """Take over the state that the keeper has reported."""
         self.cut = cut
-        self.start, self.total_bytes, self.ended = start, max(total_bytes, self.total_bytes), ended
+        self.start, self.total_bytes, self.is_complete = start, max(total_bytes, self.total_bytes), is_complete
         for watcher in tuple(self._watchers):
             watcher()
 
@@ -70,7 +70,7 @@ class KeptOutput:
             self._segments.refresh()
         total_bytes = max(self._segments.end, total_bytes)
         start = self._segments.start if self._segments.starts else total_bytes
-        self.news(start, total_bytes, ended=True, cut=cut)
+        self.news(start, total_bytes, is_complete=True, cut=cut)
 
     def read(self, offset: int, most: int, /) -> tuple[int, bytes] | None:
         """Return the piece at ``offset``, or at the first kept byte after it; ``None`` where there is nothing yet."""
@@ -78,11 +78,11 @@ class KeptOutput:
             return None
         with contextlib.suppress(OSError):
             piece = self._segments.read(offset, most)
-            if piece is None or (piece[0] > offset and not self.ended):
+            if piece is None or (piece[0] > offset and not self.is_complete):
                 self._segments.refresh()
                 piece = self._segments.read(offset, most)
             if piece is not None:
-                return piece[0], piece[1][: self.total_bytes - piece[0]] if not self.ended else piece[1]
+                return piece[0], piece[1][: self.total_bytes - piece[0]] if not self.is_complete else piece[1]
         return None
 
     def watch(self, callback: Callable[[], object], /) -> Callable[[], None]:
@@ -162,7 +162,7 @@ class KeptProgram(Program):
         self._reported_offsets: dict[StreamName, int] = {}
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._task: asyncio.Task[None] | None = None
-        self._detached = False
+        self._is_detached = False
 
     # --- its keeper ---------------------------------------------------------------------------------------------
 
@@ -208,7 +208,7 @@ class KeptProgram(Program):
         for name, output in self._kept_outputs.items():
             total_bytes, cut = _output_in_record(record, name)
             output.look(total_bytes, cut=cut)
-        self.ended(ending)
+        self.note_end(ending)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         try:
@@ -225,7 +225,7 @@ class KeptProgram(Program):
                 self._writer.close()
                 self._writer = None
         try:
-            if not self._detached:
+            if not self._is_detached:
                 await self._learn_end()
         finally:
             for answer in self._answers.values():
@@ -244,8 +244,8 @@ class KeptProgram(Program):
         if "ending" in message:
             self._finish(records.ending_from(message["ending"]), message)
         elif "output" in message:
-            for name, (start, total_bytes, ended, *cut) in message["output"].items():
-                self._kept_outputs[name].news(start, total_bytes, ended=ended, cut=any(cut))
+            for name, (start, total_bytes, is_complete, *cut) in message["output"].items():
+                self._kept_outputs[name].news(start, total_bytes, is_complete=is_complete, cut=any(cut))
             self._tell({"op": "seen"})
         else:
             answer = self._answers.get(message.get("n", 0))
@@ -270,7 +270,7 @@ class KeptProgram(Program):
 
     async def detach(self) -> None:
         """Leave the program to its keeper."""
-        self._detached = True
+        self._is_detached = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -327,8 +327,8 @@ class KeptProgram(Program):
         if self.exit is not None:
             return self.exit.model_copy(update={"survivors": await self._end_rest(grace_s)})
         answer = await self._ask({"op": "end", "grace_s": grace_s})
-        ended = await self.wait()
-        return ended.model_copy(update={"survivors": answer["survivors"]}) if "survivors" in answer else ended
+        ending = await self.wait()
+        return ending.model_copy(update={"survivors": answer["survivors"]}) if "survivors" in answer else ending
 
     def discard(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -190,14 +190,14 @@ class Keeper:
         self._outputs = [Output(name, order.about.retain_bytes, memory_bytes=0, folder=folder) for name in names]
         self._listener = _listen(folder)
         new_group = cgroups.create(order.cgroups, order.about.id, order.supervision.limits)
-        spawned, cgroup = spawn_in(order.launch, new_group, by_fork)
+        process, cgroup = spawn_in(order.launch, new_group, by_fork)
         try:
-            self.about = replace(order.about.of(spawned), boot_id=records.boot_id())
+            self.about = replace(order.about.of(process), boot_id=records.boot_id())
             records.write(folder, records.ABOUT, asdict(self.about))
             supervision = replace(order.supervision, alone=True)
-            self.running = Running(self.loop, spawned, supervision, self._outputs, self._ended, cgroup=cgroup)
+            self.running = Running(self.loop, process, supervision, self._outputs, self._on_end, cgroup=cgroup)
         except BaseException:
-            abandon(spawned, order.about.id, cgroup, by_fork)
+            abandon(process, order.about.id, cgroup, by_fork)
             raise
         for output in self._outputs:
             output.watch(self._output_changed)
@@ -215,7 +215,7 @@ class Keeper:
 
     def output_news(self) -> dict[str, Any]:
         """The state of each output."""
-        return {"output": {o.name: [o.start, o.total_bytes, o.ended, o.cut] for o in self._outputs}}
+        return {"output": {o.name: [o.start, o.total_bytes, o.is_complete, o.cut] for o in self._outputs}}
 
     def resize(self, rows: int, columns: int) -> bool:
         """Change the size of the program's terminal, and record it; ``False`` where it has none."""
@@ -236,7 +236,7 @@ class Keeper:
         self._reaping = False
         self._reap()
 
-    def _ended(self, ending: Ending) -> None:
+    def _on_end(self, ending: Ending) -> None:
         self._reap()
         record = {"ending": asdict(ending), "ended_at": time.time(), **self.output_news()}
         with contextlib.suppress(OSError):

@@ -28,13 +28,13 @@ class Trace:
     Attributes:
         id: its name in calls, which is also its mark.
         pid, pid_start: its process, and the start of that in clock ticks since boot; 0 where they are not known.
-        ended: when that process ended, in clock ticks since boot; 0 while it runs, or where that is not known.
+        end_ticks: when that process ended, in clock ticks since boot; 0 while it runs, or where that is not known.
     """
 
     id: str
     pid: int = 0
     pid_start: int = 0
-    ended: int = 0
+    end_ticks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Leftovers:
         """Map each session whose leader, a program, has ended to the time of that end. A session keeps its id from
         others as long as a process is in it; after that another process may get the id."""
         in_use = {p.pid for p in snapshot if p.alive}
-        return {trace.pid: trace.ended for trace in self.traces if trace.ended and trace.pid not in in_use}
+        return {trace.pid: trace.end_ticks for trace in self.traces if trace.end_ticks and trace.pid not in in_use}
 
     def find_names(self) -> set[str]:
         """Find the names of those programs of which a process is left."""
@@ -109,23 +109,23 @@ class Leftovers:
         """
         deadline = time.monotonic() + grace_s
         living = self.find()
-        ended = set(living)
+        targets = set(living)
         if grace_s > 0:
             tree.send(living, signal.SIGTERM)
             tree.send(living, signal.SIGCONT)  # A stopped process could not react to TERM.
             while living and time.monotonic() < deadline:
                 time.sleep(POLL_S)
                 living = self.find()
-                ended.update(living)
+                targets.update(living)
         deadline = time.monotonic() + KILL_WAIT_S
         while True:
             for cgroup in self._cgroups():
                 cgroup.kill()
             living = self.find()
             if not living or time.monotonic() >= deadline:
-                _collect(ended)
+                _collect(targets)
                 return [process.pid for process in living]
-            ended.update(living)
+            targets.update(living)
             tree.send(living, signal.SIGKILL)
             time.sleep(POLL_S)
 
@@ -147,10 +147,10 @@ class Leftovers:
         return [pid for cgroup in self._cgroups() for folder in cgroup.folders for pid in tree.in_cgroup(folder)]
 
 
-def _collect(ended: Iterable[Process]) -> None:
+def _collect(targets: Iterable[Process]) -> None:
     """Collect those that have become children of this process, because their parent was killed."""
     own = os.getpid()
-    for pid, start in {(process.pid, process.start) for process in ended}:
+    for pid, start in {(process.pid, process.start) for process in targets}:
         now = processes.read(pid)
         if now is not None and now.start == start and now.parent == own and not now.alive:
             with contextlib.suppress(ChildProcessError):
@@ -163,22 +163,22 @@ def _folder(parent: str, program_id: str) -> str:
     return folder if parent and os.path.isdir(folder) else ""
 
 
-def abandon(spawned: Spawned, program_id: str, cgroup: Cgroup | None, start: Start) -> None:
+def abandon(process: Spawned, program_id: str, cgroup: Cgroup | None, start: Start) -> None:
     """End a program that has just been started, and that nobody can look after.
 
     Parameters:
-        spawned: its process, and our ends of its pipes, which this closes.
+        process: the process, and our ends of its pipes, which this closes.
         program_id: its name in calls.
         cgroup: its control group, if it has one.
         start: the maker of its process.
     """
-    for descriptor in (spawned.pidfd, spawned.stdin, spawned.stdout, spawned.stderr):
+    for descriptor in (process.pidfd, process.stdin, process.stdout, process.stderr):
         if descriptor is not None:
             with contextlib.suppress(OSError):  # Some may be closed already.
                 os.close(descriptor)
     if cgroup is not None:
         cgroup.kill()
-    Leftovers([Trace(program_id, spawned.pid, spawned.start)]).end(0)
-    start.let_go(spawned.ticket, spawned.pid)
+    Leftovers([Trace(program_id, process.pid, process.start)]).end(0)
+    start.let_go(process.ticket, process.pid)
     if cgroup is not None:
         cgroup.remove()

@@ -28,13 +28,13 @@ class Orphans:
     was never seen alive and is in no control group of a program."""
 
     def __init__(self) -> None:
-        self._ended: OrderedDict[_Key, None] = OrderedDict()
+        self._ended_keys: OrderedDict[_Key, None] = OrderedDict()
         self._orphans_seen: set[_Key] = set()
         self._groups: list[Cgroup] = []
         self._session = os.getsid(0)
         self._timer: asyncio.TimerHandle | None = None
         self._inherits = False
-        self._stopped = False
+        self._is_stopped = False
 
     def left_by(self, pid: int, pid_start: int, cgroup: Cgroup | None) -> None:
         """Look for the orphans of a program that has ended, and remove its control group when they have gone.
@@ -45,9 +45,9 @@ class Orphans:
         """
         if cgroup is not None and not cgroup.remove():
             self._groups.append(cgroup)
-        self._ended[pid, pid_start] = None
-        if len(self._ended) > REMEMBERED:
-            self._ended.popitem(last=False)
+        self._ended_keys[pid, pid_start] = None
+        if len(self._ended_keys) > REMEMBERED:
+            self._ended_keys.popitem(last=False)
         self._later(SOON_S)
 
     def on_inherit(self) -> None:
@@ -57,13 +57,13 @@ class Orphans:
 
     async def stop(self) -> None:
         """Look once more, and then stop."""
-        self._stopped = True
+        self._is_stopped = True
         if self._timer is not None:
             self._timer.cancel()
         self._sweep(await asyncio.get_running_loop().run_in_executor(None, _children, os.getpid()))
 
     def _later(self, delay_s: float) -> None:
-        if self._timer is None and not self._stopped:
+        if self._timer is None and not self._is_stopped:
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._begin)
 
     def _begin(self) -> None:
@@ -74,12 +74,12 @@ class Orphans:
     def _sweep(self, children: list[tuple[Process, bool]]) -> None:
         self._timer = None
         still: set[_Key] = set()
-        for process, marked in children:
+        for process, is_marked in children:
             key = process.pid, process.start
             if process.alive:
-                if marked or key in self._orphans_seen:
+                if is_marked or key in self._orphans_seen:
                     still.add(key)
-            elif key in self._orphans_seen or key in self._ended or self._is_no_child(process):
+            elif key in self._orphans_seen or key in self._ended_keys or self._is_no_child(process):
                 _collect(process.pid)
         self._orphans_seen = still
         self._groups = [cgroup for cgroup in self._groups if not cgroup.remove()]

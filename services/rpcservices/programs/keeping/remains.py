@@ -55,7 +55,7 @@ class Remains:
             trace: its trace.
             just_now: whether it has ended in this moment, so that no other process can have its id yet.
         """
-        self._traces[trace.id] = replace(trace, ended=processes.ticks()) if just_now else trace
+        self._traces[trace.id] = replace(trace, end_ticks=processes.ticks()) if just_now else trace
         self._pause_s = SOON_S
         self._later()
 
@@ -86,14 +86,14 @@ class Remains:
 
     def _strike_gone(self, traces: Sequence[Trace], running: set[int], reaper: int) -> list[Trace]:
         """Strike the notes on programs of which nothing is left, and return their traces. This runs in a thread."""
-        gone = list(traces)
+        gone_traces = list(traces)
         leftovers = Leftovers(traces, self._places)
         if has_orphans(reaper, running) or leftovers.in_cgroups():
             left = leftovers.find_names()
-            gone = [trace for trace in traces if trace.id not in left]
-        for trace in gone:
+            gone_traces = [trace for trace in traces if trace.id not in left]
+        for trace in gone_traces:
             self._ledger.strike(trace.id)
-        return gone
+        return gone_traces
 
     async def end(self, grace_s: float) -> list[int]:
         """End everything that is left, and look no more.

@@ -66,7 +66,7 @@ def _options(rule: ProgramRule, words: deque[_Word]) -> list[str]:
         name, equals, value = word.text.partition("=")
         value_rule = rule.options.get(name)
         if value_rule is None:
-            raise Refusal("options", word.place, f"{_shown(name)} is not an allowed option")
+            raise Refusal("options", word.place, f"{_quote(name)} is not an allowed option")
         where = f"options.{name}"
         if value_rule.kind == "flag":
             if equals:
@@ -210,5 +210,5 @@ def is_under(path: str, folder: str) -> bool:
     return folder in (path, "/") or path.startswith(folder + "/")
 
 
-def _shown(text: str) -> str:
+def _quote(text: str) -> str:
     return repr(text[:40])

@@ -53,12 +53,12 @@ def compile_pattern(expression: str) -> Pattern:
     options.log_errors = False
     options.max_mem = MOST_BYTES
     try:
-        compiled: Pattern = re2.compile(expression, options)
+        pattern: Pattern = re2.compile(expression, options)
     except re2.error as exc:
         raise ValueError(_describe(exc)) from exc
     except UnicodeEncodeError as exc:
         raise ValueError(f"this is not a regular expression: {exc}") from exc
-    return compiled
+    return pattern
 
 
 def _describe(exc: Exception) -> str:

@@ -214,16 +214,16 @@ class Policy:
         )
 
     def _check_user(self, name: str, role: RoleRule, user_name: str | None) -> pwd.struct_passwd | None:
-        allowed = (*role.users, role.user) if role.user else role.users
+        choices = (*role.users, role.user) if role.user else role.users
         user_name = user_name or role.user
         if not user_name:
             return None
         user = _find_user(user_name)
         if user is not None and user.pw_uid == self._owner_uid:
-            if role.user and user_name not in allowed:
+            if role.user and user_name not in choices:
                 raise _refusal("user", f"{name}.user", f"the role runs programs as {role.user}")
             return None
-        if user_name not in allowed:
+        if user_name not in choices:
             raise _refusal("user", f"{name}.users", f"the role does not list {user_name[:40]!r}")
         if user is None:
             raise ProgramNotStarted(f"user: there is no user {user_name[:40]!r} on this machine", field="user")

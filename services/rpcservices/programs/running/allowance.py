@@ -23,8 +23,8 @@ class Allowance:
     def __init__(self, cgroup: Cgroup, most: int) -> None:
         self._cgroup = cgroup
         self._most = most
-        self._ended: deque[int] = deque([0] * LOOKS, LOOKS)
-        self._granted = 0
+        self._end_counts: deque[int] = deque([0] * LOOKS, LOOKS)
+        self._grant = 0
 
     def look(self) -> bool:
         """Count the processes, and adapt the limit.
@@ -33,9 +33,9 @@ class Allowance:
             Whether more processes run than may.
         """
         running = self._cgroup.running()
-        self._ended.append(max(self._cgroup.charged() - running, 0))
-        granted = min(self._ended)
-        if granted != self._granted:
-            self._granted = granted
-            self._cgroup.bound_processes(self._most + granted)
+        self._end_counts.append(max(self._cgroup.count_tasks() - running, 0))
+        grant = min(self._end_counts)
+        if grant != self._grant:
+            self._grant = grant
+            self._cgroup.bound_processes(self._most + grant)
         return running > self._most

@@ -160,7 +160,7 @@ class Cgroup:
     def _pids_folder(self) -> str:
         return self.legacy.get("pids", self.unified)
 
-    def charged(self) -> int:
+    def count_tasks(self) -> int:
         """The number of processes and threads that the kernel counts in the group, with those that have ended and were
         not collected. 0 where it does not count."""
         text = _read(f"{self._pids_folder}/pids.current")
@@ -201,13 +201,13 @@ class Cgroup:
         Returns:
             Whether all were removed.
         """
-        removed = True
+        is_removed = True
         for folder in self.folders:
             try:
                 os.rmdir(folder)
             except OSError:
-                removed = removed and not os.path.exists(folder)
-        return removed
+                is_removed = is_removed and not os.path.exists(folder)
+        return is_removed
 
 
 _Values = Mapping[str, str]

@@ -51,11 +51,11 @@ def watch_child(loop: Loop, pid: int, pidfd: int) -> Watch:
     """
 
     def watch(then: Callable[[ProcessEnd], object]) -> None:
-        def ended() -> None:
+        def on_end() -> None:
             loop.remove_reader(pidfd)
             then(collect_child(pid))
 
-        loop.add_reader(pidfd, ended)
+        loop.add_reader(pidfd, on_end)
 
     return watch
 

@@ -30,7 +30,7 @@ class Mortal(Protocol):
     pid: int
 
     @property
-    def exited(self) -> bool:
+    def has_exited(self) -> bool:
         """Whether the program itself has ended; others of its tree may live."""
         ...
 
@@ -73,7 +73,7 @@ class Kill:
             self._kill_now()
 
     def _terminate(self, members: list[Process]) -> None:
-        if self._running.exited and not any(process.alive for process in members):
+        if self._running.has_exited and not any(process.alive for process in members):
             self._check(members)
             return
         tree.send(members, signal.SIGTERM)
@@ -87,7 +87,7 @@ class Kill:
             self._running.look(self._check)
 
     def _check(self, members: list[Process]) -> None:
-        if self._running.exited and not any(process.alive for process in members):
+        if self._running.has_exited and not any(process.alive for process in members):
             self._on_end([])
         else:
             self._running.loop.call_later(GRACE_POLL_S, self._poll)
@@ -104,7 +104,7 @@ class Kill:
         """Wait until the group is empty before looking at its processes: while hundreds end, looking at each takes
         longer than their end."""
         late = self._running.loop.time() >= self._deadline
-        if late or (self._running.exited and self._running.group_is_empty):
+        if late or (self._running.has_exited and self._running.group_is_empty):
             self._running.look(self._kill)
         else:
             self._running.loop.call_later(KILL_POLL_S, self._await_group)
@@ -117,7 +117,7 @@ class Kill:
             self._deadline = min(now + KILL_WAIT_S, self._give_up_at)
         self._alive = set(alive)
         late = now >= self._deadline
-        if (self._running.exited and not alive) or late:
+        if (self._running.has_exited and not alive) or late:
             self._on_end(alive)
         else:
             self._running.loop.call_later(KILL_POLL_S, lambda: self._running.look(self._kill))

@@ -227,15 +227,15 @@ class _Child:
 
     Attributes:
         ticket: the server's name for it.
-        told: whether the server knows of its end.
+        is_told: whether the server knows of its end.
         free: whether the server no longer needs its id. Until then it is not collected, so no other process gets that.
     """
 
-    __slots__ = ("free", "ticket", "told")
+    __slots__ = ("free", "is_told", "ticket")
 
     def __init__(self, ticket: int) -> None:
         self.ticket = ticket
-        self.told = False
+        self.is_told = False
         self.free = False
 
 
@@ -260,8 +260,8 @@ class Parent:
         self._pids: dict[int, int] = {}
         self._unsent: list[bytes] = []
         self._sending = False
-        self._told = 0  # Ended programs that are not free yet.
-        self._hidden = False
+        self._told_count = 0  # Ended programs that are not free yet.
+        self._is_hidden = False
         self._look_at = 0.0
         self._signals = _receive_sigchld()
         self._poll = select.poll()
@@ -270,20 +270,20 @@ class Parent:
 
     def serve(self) -> None:
         """Work until the other end is closed."""
-        ended = False
+        has_ends = False
         while True:
-            for each, _ in self._poll.poll(self._patience_ms() if ended else None):
+            for each, _ in self._poll.poll(self._patience_ms() if has_ends else None):
                 if each == self._signals:
                     os.read(self._signals, 4096)
-                    ended = True
+                    has_ends = True
                     self._look_at_programs()
                     continue
                 if self._sending:
                     self._send()
                 if not self._take():
                     return
-            if ended and (not self._look_at or time.monotonic() >= self._look_at):
-                ended = self._collect()
+            if has_ends and (not self._look_at or time.monotonic() >= self._look_at):
+                has_ends = self._collect()
 
     def _patience_ms(self) -> float:
         return max(0.0, (self._look_at - time.monotonic()) * 1000) if self._look_at else 0.0
@@ -352,7 +352,7 @@ class Parent:
         Returns:
             Whether there may be more.
         """
-        if self._told:
+        if self._told_count:
             return self._await_free()
         for _ in range(COLLECTED_AT_A_TIME):
             try:
@@ -362,16 +362,16 @@ class Parent:
             if end is None:
                 return False
             self._on_end(self._children.get(end[0]), *end)
-            if self._told:
+            if self._told_count:
                 return self._await_free()
         return True
 
     def _await_free(self) -> bool:
         """Wait a moment for an ended program that is not free yet, and then look for the ends that it hides: while it
         is there, waitid(2) reports no other."""
-        if self._hidden:
+        if self._is_hidden:
             return self._look_behind()
-        self._hidden = True
+        self._is_hidden = True
         self._look_at = time.monotonic() + HIDDEN_S
         return True
 
@@ -379,7 +379,7 @@ class Parent:
         """Look at each program, as far as there are only some: nobody shall wait for the end of one because another has
         ended a moment before."""
         if len(self._children) <= PROGRAMS_AT_A_TIME:
-            self._look_at_each([pid for pid, child in self._children.items() if not child.told])
+            self._look_at_each([pid for pid, child in self._children.items() if not child.is_told])
 
     def _look_at_each(self, pids: list[int]) -> None:
         for pid in pids:
@@ -400,7 +400,7 @@ class Parent:
         except OSError:  # A kernel that does not list them (CONFIG_PROC_CHILDREN).
             self._look_at = begin + HIDDEN_S
             return True
-        self._look_at_each([pid for pid in pids if pid not in self._children or not self._children[pid].told])
+        self._look_at_each([pid for pid in pids if pid not in self._children or not self._children[pid].is_told])
         now = time.monotonic()
         self._look_at = now + 10 * (now - begin)
         return False
@@ -414,8 +414,8 @@ class Parent:
             rusage = os.wait4(pid, os.WNOHANG)[2]
             usage = int(rusage.ru_utime * 1e6), int(rusage.ru_stime * 1e6), rusage.ru_maxrss
             child.free = True
-        child.told = True
-        self._told += 1
+        child.is_told = True
+        self._told_count += 1
         self._unsent.append(b"%d %d %d %d %d" % (child.ticket, status, *usage))
         self._send()
         if child.free:
@@ -424,10 +424,10 @@ class Parent:
     def _settle(self, pid: int) -> None:
         """Collect a program, once the server knows of its end and no longer needs its id."""
         child = self._children[pid]
-        if child.told and child.free:
+        if child.is_told and child.free:
             del self._children[pid], self._pids[child.ticket]
-            self._told -= 1
-            self._hidden, self._look_at = False, 0.0
+            self._told_count -= 1
+            self._is_hidden, self._look_at = False, 0.0
             try:
                 os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:
@@ -492,8 +492,8 @@ def peek(kind: int, number: int) -> tuple[int, int, tuple[int, int, int] | None]
         if ctypes.get_errno() == _ECHILD:
             raise ChildProcessError(_ECHILD, "no child")
         call.works = False  # A sandbox forbids it.
-    ended = os.waitid(kind, number, _PEEK)
-    return None if ended is None else (ended.si_pid, _status(ended.si_code, ended.si_status), None)
+    child = os.waitid(kind, number, _PEEK)
+    return None if child is None else (child.si_pid, _status(child.si_code, child.si_status), None)
 
 
 def _status(code: int, status: int) -> int:

@@ -131,7 +131,7 @@ class Launcher:
         self._first = 1  # Lower tickets belong to a small process that has ended.
         self._waiters: dict[int, _Waiter] = {}
         self._early: dict[int, ProcessEnd] = {}  # Ends that came before anybody watched.
-        self._unwatched: dict[int, int] = {}  # Processes that nobody will watch.
+        self._unwatched_pids: dict[int, int] = {}  # Processes that nobody will watch.
         self._unsent: list[bytes] = []
         self._to_free: list[int] = []
         self._frees_soon = False
@@ -279,7 +279,7 @@ class Launcher:
         with self._lock:
             self._waiters.pop(ticket, None)
             if self._early.pop(ticket, None) is None and ticket >= self._first:
-                self._unwatched[ticket] = pid
+                self._unwatched_pids[ticket] = pid
             self._free(ticket, pid)
             self._send_free()
 
@@ -308,7 +308,7 @@ class Launcher:
         ticket, status, user_us, system_us, max_rss_kib = map(int, message.split())
         end = ProcessEnd(status, user_us / 1e6, system_us / 1e6, max_rss_kib)
         with self._lock:
-            if self._unwatched.pop(ticket, None) is not None:
+            if self._unwatched_pids.pop(ticket, None) is not None:
                 return
             waiter = self._waiters.pop(ticket, None)
             if waiter is None:
@@ -393,8 +393,8 @@ class Launcher:
         with self._lock:
             tickets = [ticket for ticket in self._waiters if ticket < self._first]
             waiters = [self._waiters.pop(ticket) for ticket in tickets]
-            unwatched = [self._unwatched.pop(ticket) for ticket in tuple(self._unwatched) if ticket < self._first]
-        for pid in unwatched:
+            pids = [self._unwatched_pids.pop(ticket) for ticket in tuple(self._unwatched_pids) if ticket < self._first]
+        for pid in pids:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
         for each in waiters:

@@ -52,19 +52,19 @@ def _threads_of(uid: int) -> int:
     return count
 
 
-def processors(limits: LimitSet, allowed: Sequence[int], *, in_group: bool = False) -> list[int]:
+def processors(limits: LimitSet, choice: Sequence[int], *, in_group: bool = False) -> list[int]:
     """The processors to which a program is bound; empty for all.
 
     Parameters:
         limits: the limits of the program.
-        allowed: the processors that programs may use; empty for all that this process may use.
+        choice: the processors that programs may use; empty for all that this process may use.
         in_group: whether a control group limits its share. Otherwise it is bound to so many processors.
     """
     if limits.cpus is None or in_group:
-        return list(allowed)
-    mine = sorted(allowed or os.sched_getaffinity(0))
+        return list(choice)
+    mine = sorted(choice or os.sched_getaffinity(0))
     count = max(1, int(limits.cpus + 0.999))
-    return mine[:count] if count < len(mine) else list(allowed)
+    return mine[:count] if count < len(mine) else list(choice)
 
 
 def by_signal(signum: int, cpu_used_s: float, limits: LimitSet) -> LimitName | None:

@@ -67,7 +67,7 @@ class SmallLoop:
         self._writers: dict[int, Callable[[], object]] = {}
         self._timers: list[tuple[float, int, _SmallTimer]] = []
         self._numbers = itertools.count()
-        self._stopped = False
+        self._is_stopped = False
 
     def on_child(self, callback: Callable[[], object]) -> None:
         """Call a function whenever a child has ended (SIGCHLD)."""
@@ -120,11 +120,11 @@ class SmallLoop:
 
     def stop(self) -> None:
         """Return from :meth:`run` after this turn."""
-        self._stopped = True
+        self._is_stopped = True
 
     def run(self) -> None:
         """Run until :meth:`stop` is called."""
-        while not self._stopped:
+        while not self._is_stopped:
             for fd, events in self._epoll.poll(self._patience()):
                 # An earlier callback of this turn may have removed this one.
                 if events & ~select.EPOLLOUT and (callback := self._readers.get(fd)) is not None:
@@ -140,6 +140,6 @@ class SmallLoop:
     def _patience(self) -> float | None:
         while self._timers and self._timers[0][2].callback is None:
             heapq.heappop(self._timers)
-        if self._stopped:
+        if self._is_stopped:
             return 0
         return min(max(0.0, self._timers[0][0] - self.time()), PATIENCE_S) if self._timers else None

@@ -109,7 +109,7 @@ class Output:
     Attributes:
         total_bytes: bytes written so far.
         dropped_bytes: bytes beyond the program's limit, which are not part of its output.
-        ended: whether the output is complete.
+        is_complete: whether the output is complete.
         cut: whether it ends here although the program wrote more.
         read_offset: the offset up to which the controlling reader has read.
     """
@@ -127,7 +127,7 @@ class Output:
         self.name: StreamName = name
         self.total_bytes = 0
         self.dropped_bytes = 0
-        self.ended = False
+        self.is_complete = False
         self.cut = False
         self.read_offset = 0
         self.retain_bytes = retain_bytes
@@ -203,13 +203,13 @@ class Output:
         most = self.retain_bytes if segments is not None and self._spare.has_room else self._memory_bytes
         if segments is not None and self._spare.is_full():
             most = 0
-        freed = 0
-        while freed < at_once and len(blocks) > least_blocks and self._in_memory - len(blocks[0]) >= most:
+        freed_bytes = 0
+        while freed_bytes < at_once and len(blocks) > least_blocks and self._in_memory - len(blocks[0]) >= most:
             block = blocks.popleft()
             self._starts.popleft()
             self._in_memory -= len(block)
             self._spare.count(-len(block))
-            freed += len(block)
+            freed_bytes += len(block)
             if segments is None:
                 continue
             if self._in_memory >= self.retain_bytes:
@@ -243,7 +243,7 @@ class Output:
 
     def end(self) -> None:
         """Mark the output as complete."""
-        self.ended = True
+        self.is_complete = True
         if self._segments is not None:
             if self._spare.is_full():
                 # Nothing comes any more that would move it out of the memory that others need.

@@ -44,7 +44,7 @@ class Readable(Protocol):
         ...
 
     @property
-    def ended(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether the output is complete."""
         ...
 
@@ -115,7 +115,7 @@ class Program(ABC):
         """Its name in calls."""
         return self.about.id
 
-    def ended(self, ending: Ending) -> None:
+    def note_end(self, ending: Ending) -> None:
         """Take over the end of the program, when all of its output is there."""
         if self.exit is None:
             self.exit = exit_from(self.id, ending)
@@ -220,7 +220,7 @@ class HostedProgram(Program):
 
     Parameters:
         about: the description of the program.
-        spawned: its process.
+        process: its process.
         supervision: how to look after it.
         outputs: its outputs.
         cgroup: its control group, if it has one.
@@ -231,7 +231,7 @@ class HostedProgram(Program):
     def __init__(
         self,
         about: About,
-        spawned: Spawned,
+        process: Spawned,
         supervision: Supervision,
         outputs: Sequence[Output],
         *,
@@ -245,20 +245,20 @@ class HostedProgram(Program):
         self.cgroup = cgroup
         self._running = Running(
             self._loop,
-            spawned,
+            process,
             supervision,
             outputs,
-            self.ended,
+            self.note_end,
             offload=self._in_thread,
             cgroup=cgroup,
-            watch=launcher.watch(spawned.ticket, spawned.pid, spawned.pidfd),
+            watch=launcher.watch(process.ticket, process.pid, process.pidfd),
             reaper=launcher.pid,
         )
 
-    def ended(self, ending: Ending) -> None:
+    def note_end(self, ending: Ending) -> None:
         if not self._running.has_left_cgroup:
             self.cgroup = None
-        super().ended(ending)
+        super().note_end(ending)
 
     def _in_thread(self, function: Callable[[], list[Process]], then: Callable[[list[Process]], object], /) -> None:
         looking = self._loop.run_in_executor(None, function)
@@ -304,8 +304,8 @@ class HostedProgram(Program):
 
         self._running.end(grace_s, done=done)
         survivors = await outcome
-        ended = await self.wait()
-        return ended.model_copy(update={"survivors": survivors})
+        ending = await self.wait()
+        return ending.model_copy(update={"survivors": survivors})
 
     def discard(self) -> None:
         super().discard()

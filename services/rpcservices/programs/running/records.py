@@ -57,9 +57,9 @@ class About:
     pid_start: int = 0
     boot_id: str = ""
 
-    def of(self, spawned: Spawned) -> About:
+    def of(self, process: Spawned) -> About:
         """A copy with the process that was started."""
-        return replace(self, pid=spawned.pid, pid_start=spawned.start)
+        return replace(self, pid=process.pid, pid_start=process.start)
 
     def with_terminal_size(self, rows: int, columns: int) -> About:
         """A copy with another size of the terminal."""

@@ -65,10 +65,10 @@ class Running:
 
     Parameters:
         loop: the event loop.
-        spawned: the process and our ends of its pipes, which belong to this object from now on.
+        process: the process and our ends of its pipes, which belong to this object from now on.
         supervision: how to look after it.
         outputs: standard output, and standard error where that is a stream of its own.
-        ended: called once, after the end of all outputs.
+        on_end: called once, after the end of all outputs.
         offload: runs the functions that look at all processes of the system.
         cgroup: its own control group, if it has one.
         watch: reports its end; if ``None``, it is watched as a child of this process.
@@ -82,10 +82,10 @@ class Running:
     def __init__(
         self,
         loop: Loop,
-        spawned: Spawned,
+        process: Spawned,
         supervision: Supervision,
         outputs: Sequence[Output],
-        ended: Callable[[Ending], object],
+        on_end: Callable[[Ending], object],
         *,
         offload: Offload = at_once,
         cgroup: Cgroup | None = None,
@@ -93,13 +93,13 @@ class Running:
         reaper: int = 0,
     ) -> None:
         self.loop = loop
-        self.pid = spawned.pid
+        self.pid = process.pid
         self.supervision = supervision
         self.ending: Ending | None = None
         self.has_left_cgroup = cgroup is not None
         self._root = tree.Root(
-            spawned.pid,
-            spawned.start,
+            process.pid,
+            process.start,
             supervision.program_id,
             supervision.alone,
             "" if cgroup is None else cgroup.members_folder,
@@ -107,40 +107,40 @@ class Running:
         )
         self._cgroup = cgroup
         self._allowance: Allowance | None = None
-        self._spawned = spawned
-        self._ended = ended
+        self._process = process
+        self._on_end = on_end
         self._offload = offload
         self._linger: Linger | None = None
         self._late: set[Output] = set()
-        self._killed = False
+        self._is_killed = False
         self._began = loop.time()
-        self._started = time.monotonic()  # Not the loop's clock, which may stand still while a short program runs.
+        self._started_at = time.monotonic()  # Not the loop's clock, which may stand still while a short program runs.
         self._outputs = tuple(outputs)
         self._limit: LimitName | None = None
         self._result = Ending()
-        self._exited = False
+        self._has_exited = False
         self._killing = 0
         self._peak = 0
         self._others = 0
-        self._held = False
+        self._is_held = False
         self._overran = False
         self._survivors: list[int] = []
-        self._terminal = spawned.stdin is not None and spawned.stderr is None and os.isatty(spawned.stdin)
+        self._terminal = process.stdin is not None and process.stderr is None and os.isatty(process.stdin)
         self._reading: dict[int, Output] = {}
-        self._paused: dict[int, Output] = {}
+        self._paused_outputs: dict[int, Output] = {}
         self._rooms: dict[int, tuple[float, float]] = {}
-        self.stdin = Stdin(loop, spawned.stdin, terminal=self._terminal, wrote=self._stir)
+        self.stdin = Stdin(loop, process.stdin, terminal=self._terminal, wrote=self._stir)
         self._timers: dict[str, Timer] = {}
         self._active = self._began
         self._most = max((piece_bytes(o.retain_bytes, hold=supervision.hold) for o in outputs), default=CHUNK_BYTES)
         self._chunk = min(CHUNK_BYTES, self._most)
-        for descriptor, output in zip((spawned.stdout, spawned.stderr), outputs, strict=False):
+        for descriptor, output in zip((process.stdout, process.stderr), outputs, strict=False):
             if descriptor is None:
                 output.end()
                 continue
             self._reading[descriptor] = output
             self._listen(descriptor)
-        (watch or watch_child(loop, spawned.pid, spawned.pidfd))(self._on_exit)
+        (watch or watch_child(loop, process.pid, process.pidfd))(self._on_exit)
         self._guard()
 
     def _stir(self) -> None:
@@ -183,7 +183,7 @@ class Running:
         if most is not None and output.total_bytes + size > most:
             data = data[: most - output.total_bytes]
             output.drop(size - len(data))
-            if not self._overran and (self._linger is not None or not self._exited):
+            if not self._overran and (self._linger is not None or not self._has_exited):
                 self._overran = True
                 self.end(0, limit="output")
             self._overran = True
@@ -200,7 +200,7 @@ class Running:
     def _is_paced(self) -> bool:
         """Whether what is written may have to wait. What was written before its end does not, once that has come, and
         nothing does after the end of all."""
-        return not self._exited or (self._linger is not None and not self._killed)
+        return not self._has_exited or (self._linger is not None and not self._is_killed)
 
     @property
     def _holds(self) -> bool:
@@ -235,18 +235,18 @@ class Running:
         return room
 
     def _pause(self, descriptor: int, output: Output) -> None:
-        self._paused[descriptor] = output
+        self._paused_outputs[descriptor] = output
         self.loop.remove_reader(descriptor)
         self._count_waiting()
 
     def _resume(self, descriptor: int) -> None:
-        if self._paused.pop(descriptor, None) is not None and descriptor in self._reading:
+        if self._paused_outputs.pop(descriptor, None) is not None and descriptor in self._reading:
             self._listen(descriptor)
             self._count_waiting()
 
     def _count_waiting(self) -> None:
         if self._linger is not None:
-            self._linger.makes_wait(self.loop.time(), waits=bool(self._paused))
+            self._linger.makes_wait(self.loop.time(), waits=bool(self._paused_outputs))
 
     def acknowledge(self, name: str, offset: int) -> None:
         """Note that the controlling reader has read an output up to an offset."""
@@ -254,13 +254,13 @@ class Running:
             if output.name == name:
                 output.read_offset = offset
                 is_behind = self.supervision.hold and output.behind >= output.retain_bytes // 2
-                if descriptor in self._paused and not is_behind and f"pace{descriptor}" not in self._timers:
+                if descriptor in self._paused_outputs and not is_behind and f"pace{descriptor}" not in self._timers:
                     self._resume(descriptor)
                 return
 
     def _end_reading(self, descriptor: int) -> None:
         output = self._reading.pop(descriptor)
-        if self._paused.pop(descriptor, None) is None:
+        if self._paused_outputs.pop(descriptor, None) is None:
             self.loop.remove_reader(descriptor)
         os.close(descriptor)
         output.end()
@@ -299,7 +299,7 @@ class Running:
             self._after("count", COUNT_S, self._count)
 
     def _time_is_over(self) -> None:
-        if self._exited:
+        if self._has_exited:
             self._cut_off()
         else:
             self.end(self.supervision.grace_s, limit="time")
@@ -309,7 +309,7 @@ class Running:
         assert patience is not None
         left_s = self._active + patience - self.loop.time()
         # A program that waits for its reader is not idle.
-        if self._paused or left_s > 0:
+        if self._paused_outputs or left_s > 0:
             self._after("idle", max(left_s, patience / 4, 0.01), self._check_idle)
         else:
             self.end(self.supervision.grace_s, limit="idle")
@@ -334,13 +334,13 @@ class Running:
         """Stop the program while we look at it: a fork bomb doubles before one look ends."""
         now = processes.read(self.pid)
         if now is not None and now.state not in processes.STOPPED:
-            self._held = self.send_signal(signal.SIGSTOP)
+            self._is_held = self.send_signal(signal.SIGSTOP)
 
     def _look(self) -> None:
         self._offload(lambda: tree.members(self._root), self._after_look)
 
     def _after_look(self, members: list[Process]) -> None:
-        if self._exited or self._killing:
+        if self._has_exited or self._killing:
             return
         limits = self.supervision.limits
         footprint = tree.footprint(members)
@@ -352,8 +352,8 @@ class Running:
         elif limits.memory_bytes is not None and footprint.memory_bytes > limits.memory_bytes:
             self.end(0, limit="memory")
         else:
-            if self._held:
-                self._held = False
+            if self._is_held:
+                self._is_held = False
                 self.send_signal(signal.SIGCONT)
             self._after("watch", WATCH_S, self._look)
 
@@ -366,7 +366,7 @@ class Running:
 
     def send_signal(self, signum: int) -> bool:
         """Send a signal to its process group; ``False`` where it has ended."""
-        if self._exited:
+        if self._has_exited:
             return False
         # It was not collected, so no other process can have its id.
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -385,13 +385,13 @@ class Running:
         self._offload(lambda: tree.members(self._root), signal_members)
 
     def _on_exit(self, end: ProcessEnd) -> None:
-        os.close(self._spawned.pidfd)
-        self._exited = True
-        self._root.ended = processes.ticks()
+        os.close(self._process.pidfd)
+        self._has_exited = True
+        self._root.end_ticks = processes.ticks()
         result = self._result
-        result.duration_s = time.monotonic() - self._started
+        result.duration_s = time.monotonic() - self._started_at
         result.user_s, result.system_s = end.user_s, end.system_s
-        if end.max_rss_kib > self._spawned.own_maxrss + EXEC_KIB:
+        if end.max_rss_kib > self._process.own_maxrss + EXEC_KIB:
             result.max_rss_bytes = end.max_rss_kib * 1024
         code = None if end.status is None else os.waitstatus_to_exitcode(end.status)
         if end.status is None or code is None:
@@ -418,8 +418,8 @@ class Running:
             limit_by_signal = rules.by_signal(result.signal, result.user_s + result.system_s, limits)
             if limit_by_signal is not None:
                 return limit_by_signal
-        failed = result.signal is not None or result.code != 0
-        return "memory" if failed and rules.by_memory(max(result.max_rss_bytes or 0, self._peak), limits) else None
+        has_failed = result.signal is not None or result.code != 0
+        return "memory" if has_failed and rules.by_memory(max(result.max_rss_bytes or 0, self._peak), limits) else None
 
     def _drain(self) -> None:
         """Read at once what it has written before its end, however far behind a reader is."""
@@ -474,7 +474,7 @@ class Running:
     def _cut_off(self) -> None:
         """End the output, although more may still come."""
         for descriptor, output in self._reading.items():
-            output.cut = output.retain_bytes > 0 and (output in self._late or descriptor in self._paused)
+            output.cut = output.retain_bytes > 0 and (output in self._late or descriptor in self._paused_outputs)
         self._stop_reading()
 
     def _stop_reading(self) -> None:
@@ -484,7 +484,7 @@ class Running:
         self._check_end()
 
     def _check_end(self) -> None:
-        if not self._exited or self._reading or self._killing or self.ending is not None:
+        if not self._has_exited or self._reading or self._killing or self.ending is not None:
             return
         for name in list(self._timers):
             self._cancel(name)
@@ -495,7 +495,7 @@ class Running:
         self.ending = self._result
         if self._cgroup is not None:
             self.has_left_cgroup = not self._cgroup.remove()
-        self._ended(self._result)
+        self._on_end(self._result)
 
     def end(
         self, grace_s: float, *, limit: LimitName | None = None, done: Callable[[list[int]], object] | None = None
@@ -507,11 +507,11 @@ class Running:
             limit: the limit that is the reason, if any.
             done: called with the ids of processes that could not be ended.
         """
-        if self._limit is None and not self._exited:
+        if self._limit is None and not self._has_exited:
             self._limit = limit
         self._killing += 1
-        self._killed = True
-        for descriptor, output in tuple(self._paused.items()) if self._exited else ():
+        self._is_killed = True
+        for descriptor, output in tuple(self._paused_outputs.items()) if self._has_exited else ():
             self._go_on(descriptor, output)  # The processes that it has left no longer wait for the reader.
 
         def on_finish(survivors: list[int]) -> None:
@@ -526,13 +526,13 @@ class Running:
     # The methods of :class:`.killing.Mortal`.
 
     @property
-    def exited(self) -> bool:
+    def has_exited(self) -> bool:
         """Whether the program itself has ended; others of its tree may live."""
-        return self._exited
+        return self._has_exited
 
     def look(self, then: Callable[[list[Process]], object]) -> None:
         """Find everything of its tree."""
-        if self._cgroup is not None and (self._limit in IN_GROUP or (self._exited and self.group_is_empty)):
+        if self._cgroup is not None and (self._limit in IN_GROUP or (self._has_exited and self.group_is_empty)):
             then(tree.read_group(self._root))
         else:
             self._offload(lambda: tree.members(self._root), then)

@@ -54,7 +54,7 @@ class Root:
         program_id: the value of :data:`MARK` in its environment.
         alone: whether this process has no other children, so that every orphan it gets belongs to this tree.
         cgroup: a control group of its own; empty where it has none.
-        ended: when the program's process ended, in clock ticks since boot; 0 while it runs.
+        end_ticks: when the program's process ended, in clock ticks since boot; 0 while it runs.
         reaper: the process that gets the orphans of the tree, if that is not this one.
     """
 
@@ -63,7 +63,7 @@ class Root:
     program_id: str
     alone: bool = False
     cgroup: str = ""
-    ended: int = 0
+    end_ticks: int = 0
     reaper: int = 0
 
 
@@ -74,16 +74,16 @@ def members(root: Root) -> list[Process]:
     reapers = {own, root.reaper, 1}
     mark = f"{MARK}={root.program_id}".encode()
     leader = next((p for p in snapshot if p.pid == root.pid), None)
-    reused = leader is not None and leader.start != root.start
+    is_reused = leader is not None and leader.start != root.start
     roots: set[int] = set(in_cgroup(root.cgroup))
-    if leader is not None and not reused:
+    if leader is not None and not is_reused:
         roots.add(root.pid)
     for process in snapshot:
-        if process.pid in roots or process.start < root.start or (reused and process.pid == root.pid):
+        if process.pid in roots or process.start < root.start or (is_reused and process.pid == root.pid):
             continue
         if process.session == root.pid:
             # After the program was collected, another process may have got its id, which is also the session's.
-            theirs = (leader is not None and not reused) or process.start <= root.ended
+            theirs = (leader is not None and not is_reused) or process.start <= root.end_ticks
             if theirs or processes.has_mark(process.pid, mark):
                 roots.add(process.pid)
         elif (process.parent == own and root.alone) or (
@@ -148,12 +148,12 @@ def collect(leader: int) -> bool:
     """
     with contextlib.suppress(ChildProcessError):
         for _ in range(COLLECTED_AT_A_TIME):
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if ended is None:
+            child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if child is None:
                 return False
-            if ended.si_pid == leader:
+            if child.si_pid == leader:
                 return True
-            os.waitpid(ended.si_pid, os.WNOHANG)
+            os.waitpid(child.si_pid, os.WNOHANG)
         return True
     return False
 

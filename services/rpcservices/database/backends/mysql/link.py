@@ -135,26 +135,26 @@ class MysqlCursor(Cursor):
             self._link.note_new_settings()
 
     async def close(self) -> None:
-        killed = self.more and not self.whole
+        must_kill = self.more and not self.whole
         self.more = False
-        if self._link.broken:
+        if self._link.is_broken:
             return  # The connection will be closed, which ends the statement.
-        if killed:
+        if must_kill:
             # asyncmy would read all remaining rows, so the server must stop first.
             try:
                 await self._link.interrupt()
             except my_errors.Error:
-                self._link.broken = True
+                self._link.is_broken = True
                 return
         self._link.flow(on=True)
         try:
             await self._cursor.close()
         except my_errors.Error as exc:
-            if not killed:
+            if not must_kill:
                 await self._link.after_error()
                 raise
             if exc.args[:1] != (_INTERRUPTED,):
-                self._link.broken = True
+                self._link.is_broken = True
         self._learn()
 
 
@@ -172,10 +172,10 @@ class MysqlLink(Link):
         self._thread_id: int = driver.thread_id()
         self._xid: str | None = None
         self._used = False
-        self._interrupted = False
-        self._touched = False
-        self._moved = False
-        self._strayed = False
+        self._is_interrupted = False
+        self._is_touched = False
+        self._has_moved = False
+        self._has_strayed = False
         self._syntax: Syntax | None = None
         self._greeting: list[str] = []
         self._database: str | None = None
@@ -258,13 +258,13 @@ class MysqlLink(Link):
         """Undo USE and SET ROLE; resetting the connection does not. Even a query may set the role, by a function."""
         if self._role is not None:
             await self._rows(f"SET ROLE {self._role}")
-        if not self._moved:
+        if not self._has_moved:
             return
-        self._moved = False
+        self._has_moved = False
         if self._database is not None:
             await self._rows(f"USE {_quote(self._database)}")
         elif await self._rows("SELECT DATABASE()") != [(None,)]:
-            self.broken = True  # No statement leaves a database without choosing another.
+            self.is_broken = True  # No statement leaves a database without choosing another.
 
     async def _configure(self) -> None:
         await self._multi_statements(_MULTI_STATEMENTS_OFF)
@@ -300,14 +300,14 @@ class MysqlLink(Link):
 
     def note_new_settings(self) -> None:
         """Note that a statement has changed settings of the connection, or may have done so."""
-        self._strayed = True
+        self._has_strayed = True
         self._syntax = None
 
     async def _settle_settings(self) -> None:
         """Make the server read the client's next statement in the character set that we send it in."""
-        if self._strayed:
+        if self._has_strayed:
             await self._rows(_SPEAK_UTF8MB4)
-            self._strayed = False
+            self._has_strayed = False
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
         return await self._start(sql, params, first, kills=self.readonly)
@@ -339,8 +339,8 @@ class MysqlLink(Link):
         return result
 
     def _about_to_run(self, sql: str) -> None:
-        self._used = self._touched = True
-        self._moved = self._moved or not is_query(sql, self.dialect)
+        self._used = self._is_touched = True
+        self._has_moved = self._has_moved or not is_query(sql, self.dialect)
         if may_set(sql, self.dialect):
             self.note_new_settings()
 
@@ -387,7 +387,7 @@ class MysqlLink(Link):
     async def run_script(self, sql: str) -> list[int]:
         await self._settle_settings()
         await read_sql(refuse_other_charsets, sql, await self.learn_syntax(sql))
-        self._used = self._touched = self._moved = True
+        self._used = self._is_touched = self._has_moved = True
         self.note_new_settings()
         await self._multi_statements(_MULTI_STATEMENTS_ON)
         cursor = self._driver.cursor()
@@ -459,9 +459,9 @@ class MysqlLink(Link):
             await self._rows("DO 0")
         except my_errors.Error as exc:
             if exc.args[:1] != (_INTERRUPTED,):
-                self.broken = True
+                self.is_broken = True
         except Exception:
-            self.broken = True  # An answer that could not be read is still on the connection.
+            self.is_broken = True  # An answer that could not be read is still on the connection.
 
     async def guard(self, *, once: bool = False) -> None:
         if self.readonly:
@@ -472,9 +472,9 @@ class MysqlLink(Link):
         if isolation is not None:
             await self._rows(f"SET TRANSACTION ISOLATION LEVEL {isolation.value.upper()}")
         if readonly or self.readonly:
-            if self._touched:
+            if self._is_touched:
                 await self._forget_profiles()
-            if self._touched or not self.readonly:
+            if self._is_touched or not self.readonly:
                 await self._rows("SET TRANSACTION READ ONLY")
             self._xid = secrets.token_hex(16)
             await self._rows(f"{_CURTAIN} XA START '{self._xid}'")
@@ -514,14 +514,14 @@ class MysqlLink(Link):
         return socket < 0 or has_ended(socket)
 
     def tx_state(self) -> TxState:
-        if self.broken or not self._driver.connected:
+        if self.is_broken or not self._driver.connected:
             return TxState.ENDED
         if self.readonly and self._xid is None:
             return TxState.NONE  # With autocommit = 0 the server reports an open transaction as soon as one has ended.
         return TxState.ACTIVE if self._driver.get_transaction_status() else TxState.NONE
 
     async def interrupt(self) -> None:
-        self._interrupted = True
+        self._is_interrupted = True
         side = await asyncmy.connect(**self.connect_arguments)
         try:
             cursor = side.cursor()
@@ -534,7 +534,7 @@ class MysqlLink(Link):
         return self._used
 
     async def reset(self) -> None:
-        if self._interrupted:
+        if self._is_interrupted:
             try:
                 await self._rows("DO 0")  # A KILL QUERY that came too late stops this statement instead.
             except my_errors.Error as exc:
@@ -544,10 +544,10 @@ class MysqlLink(Link):
             await self.rollback()
         await self._driver._execute_command(_RESET_CONNECTION, b"")  # noqa: SLF001 - it has no method
         await self._driver._read_ok_packet()  # noqa: SLF001 - it learns whether autocommit is on now
-        self._strayed, self._syntax = False, None
+        self._has_strayed, self._syntax = False, None
         await self._greet()
         await self._configure()
         await self._come_back()
         self._used = False
-        self._touched = False
-        self._interrupted = False
+        self._is_touched = False
+        self._is_interrupted = False

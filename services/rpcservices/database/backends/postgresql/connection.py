@@ -82,7 +82,7 @@ class StoppingConnection(psycopg.AsyncConnection[Any]):
     behind = 0
     take_behind: Callable[[], bool] | None = None
     _waiting: asyncio.Future[int] | None = None
-    _watched: tuple[asyncio.AbstractEventLoop, int] | None = None
+    _watch: tuple[asyncio.AbstractEventLoop, int] | None = None
 
     @property
     def speaks_utf8(self) -> bool:
@@ -136,11 +136,11 @@ class StoppingConnection(psycopg.AsyncConnection[Any]):
         waiting: asyncio.Future[int] = loop.create_future()
         socket = self.pgconn.socket
         self._waiting = waiting
-        if self._watched is not None and has_failed(socket):
+        if self._watch is not None and has_failed(socket):
             self.unwatch()  # uvloop reports an error once, and nothing after it.
-        if self._watched is None:
+        if self._watch is None:
             loop.add_reader(socket, self._on_readable)
-            self._watched = loop, socket
+            self._watch = loop, socket
         if state & Wait.W:
             loop.add_writer(socket, self._on_writable)
         try:
@@ -164,9 +164,9 @@ class StoppingConnection(psycopg.AsyncConnection[Any]):
     def unwatch(self) -> None:
         """Stop watching the socket; what the server sends waits until somebody reads it. If the connection is lost this
         must happen at once: libpq has closed the socket, and the next socket of this process may get its number."""
-        watched, self._watched = self._watched, None
-        if watched is not None:
-            loop, socket = watched
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            loop, socket = watch
             loop.remove_reader(socket)
 
     async def close(self) -> None:

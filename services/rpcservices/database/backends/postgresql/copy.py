@@ -72,22 +72,22 @@ class _Reader:
     """Reads what a COPY writes.
 
     Attributes:
-        ended: whether all of it has arrived. It is set at once, even if the task that reads is cancelled.
+        is_over: whether all of it has arrived. It is set at once, even if the task that reads is cancelled.
     """
 
     def __init__(self, driver: StoppingConnection) -> None:
         self._driver = driver
-        self.ended = False
+        self.is_over = False
 
     def _gather(self) -> PQGen[bytes]:
         """Wait until something arrives, and return all that has arrived."""
         connection = self._driver.pgconn
         parts: list[bytes] = []
         size = 0
-        while size < _PIECE_BYTES and not self.ended:
+        while size < _PIECE_BYTES and not self.is_over:
             count, data = connection.get_copy_data(1)
             if count < 0:
-                self.ended = True
+                self.is_over = True
             elif count > 0:
                 parts.append(bytes(data))
                 size += count
@@ -104,7 +104,7 @@ class _Reader:
 
     async def rest(self) -> PGresult | None:
         """Read and drop the rest. Returns the last result."""
-        while not self.ended:
+        while not self.is_over:
             await self.read()
         return await self._driver.wait(rest_of(self._driver))
 
@@ -166,7 +166,7 @@ class PostgresCopyOut(CopyOut):
         if not self._open:
             return b""
         data = await self._reader.read()
-        if self._reader.ended:
+        if self._reader.is_over:
             self._open = False
             last = await self._reader.rest()
             if last is not None and last.status == ExecStatus.FATAL_ERROR:

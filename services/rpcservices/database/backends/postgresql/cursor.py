@@ -119,7 +119,7 @@ class Chunks(Converting):
 class Learning(Protocol):
     """The link to which a cursor belongs."""
 
-    broken: bool
+    is_broken: bool
     types: Types
     known_columns: KnownColumns
 
@@ -162,7 +162,7 @@ class PostgresCursor(Cursor):
         self._result: PGresult | None = None
         self._at = 0
         self._width = ROOM_BYTES // FIRST_ROWS
-        self._ended = False
+        self._is_over = False
         self._done = False
 
     async def start(
@@ -238,8 +238,8 @@ class PostgresCursor(Cursor):
             held_bytes += sum(map(_size_of, fresh))
         if last.status != _CHUNK:
             await self._connection.wait(rest_of(self._connection))
-            self._ended = True
-        await self._link.learn(unknown, free=self._ended and last.status != ExecStatus.FATAL_ERROR)
+            self._is_over = True
+        await self._link.learn(unknown, free=self._is_over and last.status != ExecStatus.FATAL_ERROR)
 
     def _load(self) -> list[tuple[Any, ...]]:
         """Convert rows of the current result, as many as their width allows."""
@@ -260,7 +260,7 @@ class PostgresCursor(Cursor):
     async def _drain(self) -> PGresult | None:
         result = self._results.pop() if self._results else None
         self._results.clear()
-        last = None if self._ended else await self._connection.wait(rest_of(self._connection))
+        last = None if self._is_over else await self._connection.wait(rest_of(self._connection))
         self._done = True
         return last or result
 
@@ -287,7 +287,7 @@ class PostgresCursor(Cursor):
             try:
                 await self._cancel()
             except psycopg.OperationalError:
-                self._link.broken = True  # The connection is lost, and the statement with it.
+                self._link.is_broken = True  # The connection is lost, and the statement with it.
             return
         last = await self._drain()
         if last is not None and last.status == ExecStatus.FATAL_ERROR:

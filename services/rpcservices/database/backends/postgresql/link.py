@@ -73,8 +73,8 @@ class PostgresLink(Link):
         self._used = False
         self._once = False
         self._taking: PQGen[PGresult | None] | None = None
-        self._interrupted = False
-        self._guarded = False
+        self._is_interrupted = False
+        self._is_guarded = False
         self._reads = readonly
         self._portal: PortalCursor | None = None
         self._copy: CopyIn | CopyOut | None = None
@@ -136,13 +136,13 @@ class PostgresLink(Link):
             statement = await read_sql(translate, sql, self.syntax, "numeric_dollar", isinstance(params, Mapping))
             return statement.sql, Arguments(statement, params)
         except Exception:
-            self._guarded = self._once = False  # This guard was for this statement only.
+            self._is_guarded = self._once = False  # This guard was for this statement only.
             raise
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
         text, arguments = await self._translate(sql, params)
         # A guarded statement has a transaction of its own, which may be lost: it may be cancelled.
-        return await self._start(text, arguments, first, cancels=self._guarded)
+        return await self._start(text, arguments, first, cancels=self._is_guarded)
 
     async def _start(self, sql: str, arguments: Arguments | None, first: int, *, cancels: bool) -> Cursor:
         await self._speak_utf8()
@@ -155,7 +155,7 @@ class PostgresLink(Link):
         try:
             await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)), before=before, behind=behind)
         except DatabaseNotSupportedError:
-            self.broken = True  # The connection is in the midst of a COPY.
+            self.is_broken = True  # The connection is in the midst of a COPY.
             raise
         return cursor
 
@@ -167,8 +167,8 @@ class PostgresLink(Link):
         """The commands before the next statement that let it only read. They end with a query, which fixes the mode of
         the transaction: before a query the server would obey SET TRANSACTION READ WRITE. The transaction may also be
         one that COMMIT AND CHAIN or ABORT AND CHAIN has just begun; the second forgets the mode of a failed one."""
-        if self._guarded:
-            self._guarded = False
+        if self._is_guarded:
+            self._is_guarded = False
             return (_BEGIN_READING, _FIRST_QUERY)
         status = self.driver.info.transaction_status
         if status == TransactionStatus.IDLE:
@@ -186,7 +186,7 @@ class PostgresLink(Link):
             self._portal = PortalCursor(self.driver, self.types)
             if await self._portal.start(text.encode(), arguments, max(2, min(first, CHUNK_ROWS))):
                 return self._portal
-        return await self._start(text, arguments, first, cancels=self._guarded or (query and self._alone()))
+        return await self._start(text, arguments, first, cancels=self._is_guarded or (query and self._alone()))
 
     def _alone(self) -> bool:
         return self.driver.info.transaction_status == TransactionStatus.IDLE
@@ -224,13 +224,13 @@ class PostgresLink(Link):
         reads."""
         await self._speak_utf8()
         self._used = True
-        guarded, self._guarded, self._once = self._guarded, False, False
-        if guarded:
+        is_guarded, self._is_guarded, self._once = self._is_guarded, False, False
+        if is_guarded:
             await self.begin(None, readonly=True)
         else:
             for command in self._before():
                 await self.driver.execute(command)
-        alone = guarded or self._alone()
+        alone = is_guarded or self._alone()
         await begin(self.driver, sql, way)
         return alone
 
@@ -247,7 +247,7 @@ class PostgresLink(Link):
                 step = await read_sql(step_at, sql, self.syntax, int(place))
             raise translate_error(error, step=step)
         if last.status in COPYING:
-            self.broken = True  # The connection is in the midst of it.
+            self.is_broken = True  # The connection is in the midst of it.
             raise no_copy(step=len(results) - 1)
         return [-1 if result.command_tuples is None else result.command_tuples for result in results]
 
@@ -269,8 +269,8 @@ class PostgresLink(Link):
     async def describe(self, sql: str) -> Description:
         await self._speak_utf8()
         self._used = True
-        if self._guarded:
-            self._guarded = False
+        if self._is_guarded:
+            self._is_guarded = False
             await self.begin(None, readonly=True)
         statement, parameters = await read_sql(parameters_of, sql, self.syntax, "numeric_dollar")
         async with undo_afterwards(self.driver):
@@ -280,7 +280,7 @@ class PostgresLink(Link):
         nullable: list[bool | None] = [None] * answer.nfields
         async with undo_afterwards(self.driver):
             if readonly is not False:
-                nullable = await nullability(self.driver, answer, query, planned=readonly is True)
+                nullable = await nullability(self.driver, answer, query, is_plannable=readonly is True)
         takes = [answer.param_type(index) for index in range(answer.nparams)]
         types = self.types
         if unknown := types.unknown([*takes, *oids_of(answer)]):
@@ -322,7 +322,7 @@ class PostgresLink(Link):
 
     async def guard(self, *, once: bool = False) -> None:
         # The session's default is not enough: DO $$ ... COMMIT; INSERT ... $$ could change it midway.
-        self._guarded = self.readonly  # The guard travels with the statement.
+        self._is_guarded = self.readonly  # The guard travels with the statement.
         self._once = once and self.readonly
 
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
@@ -350,16 +350,16 @@ class PostgresLink(Link):
         return TxState.ENDED if status == TransactionStatus.UNKNOWN else TxState.ACTIVE
 
     async def interrupt(self) -> None:
-        self._interrupted = True
+        self._is_interrupted = True
         if self._portal is not None:
-            self._portal.stopped = True
+            self._portal.is_stopped = True
         await self.driver.cancel_safe(timeout=CANCEL_WAIT_S)
 
     def was_cancelled(self) -> None:
-        self._interrupted = True  # psycopg has asked the server to stop.
+        self._is_interrupted = True  # psycopg has asked the server to stop.
 
     def must_reset(self) -> bool:
-        return self._used or self._interrupted or self.driver.closed or self._is_working()
+        return self._used or self._is_interrupted or self.driver.closed or self._is_working()
 
     def is_ready(self) -> bool:
         return self._take_cleaning() and not self._used and not self.has_ended()
@@ -369,11 +369,11 @@ class PostgresLink(Link):
         driver = self.driver
         if not driver.parts:
             return True
-        begun = self._taking is not None
+        has_begun = self._taking is not None
         self._taking = taking = self._taking or take_rest(driver)
         try:
             driver.pgconn.consume_input()
-            taking.send(Ready.R) if begun else next(taking)
+            taking.send(Ready.R) if has_begun else next(taking)
         except StopIteration as done:
             self._used = self._used or done.value is not None
         except psycopg.Error:
@@ -394,7 +394,7 @@ class PostgresLink(Link):
     async def regain(self) -> None:
         await self._finish_pipeline()
         if self.has_ended():
-            self.broken = True
+            self.is_broken = True
         elif self._used:
             await self.reset()
 
@@ -440,14 +440,14 @@ class PostgresLink(Link):
             if not driver.parts:
                 await driver.wait(rest_of(driver))
         await self._finish_pipeline()
-        if self._interrupted:
+        if self._is_interrupted:
             await self._absorb_cancel()
-            self._interrupted = False
+            self._is_interrupted = False
 
     async def reset(self) -> None:
         await self.settle()
         await self.driver.wait(clean(self.driver, self._cleaning))
-        self._guarded = self._once = False
+        self._is_guarded = self._once = False
         self._reads = self.readonly
         self._used = False
 

@@ -23,7 +23,7 @@ _FILLING_NODES = frozenset({"Append", "Merge Append", "SetOp", "Recursive Union"
 
 
 async def nullability(
-    driver: psycopg.AsyncConnection[Any], answer: PGresult, query: bytes, *, planned: bool
+    driver: psycopg.AsyncConnection[Any], answer: PGresult, query: bytes, *, is_plannable: bool
 ) -> list[bool | None]:
     """For each column whether it may hold NULL: ``False`` for a table's column that is NOT NULL, if nothing in the plan
     could leave it out of a row; ``True`` for a table's column that is not NOT NULL; ``None`` otherwise.
@@ -32,7 +32,7 @@ async def nullability(
         driver: the connection.
         answer: what PostgreSQL says of the statement.
         query: the statement.
-        planned: whether the database can plan it without the parameters' values.
+        is_plannable: whether the database can plan it without the parameters' values.
     """
     origins = [(answer.ftable(index), answer.ftablecol(index)) for index in range(answer.nfields)]
     tables = sorted({table for table, _ in origins if table})
@@ -40,7 +40,7 @@ async def nullability(
         return [None] * len(origins)
     cursor = await driver.execute(_DECLARED, [tables])
     not_null = {(table, column): bool(is_not_null) for table, column, is_not_null in await cursor.fetchall()}
-    sure = planned and any(not_null.get(origin) for origin in origins) and await _keeps_rows(driver, query)
+    sure = is_plannable and any(not_null.get(origin) for origin in origins) and await _keeps_rows(driver, query)
 
     def nullable(origin: tuple[int, int]) -> bool | None:
         is_not_null = not_null.get(origin)

@@ -70,6 +70,6 @@ def _adapt(value: Any) -> Any:
 
 def _explain(exc: Exception) -> str:
     text = str(exc)
-    if refused := _NO_TYPE.match(text):
-        return f"PostgreSQL takes no {refused[1]}: give a number, text, bytes or a list"
+    if refusal := _NO_TYPE.match(text):
+        return f"PostgreSQL takes no {refusal[1]}: give a number, text, bytes or a list"
     return text + next((remedy for sign, remedy in _REMEDIES if sign in text), "")

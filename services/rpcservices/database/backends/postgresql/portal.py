@@ -86,7 +86,7 @@ class PortalCursor(Cursor):
         self._pending: list[tuple[Any, ...]] | None = None
         self._row_count = 0
         self.open = False
-        self.stopped = False
+        self.is_stopped = False
         """Whether it was interrupted: it fetches no more."""
 
     async def start(self, sql: bytes, params: Sequence[Any] | None, size: int) -> bool:
@@ -131,7 +131,7 @@ class PortalCursor(Cursor):
             return rows
         if not self.open:
             return []
-        if self.stopped:
+        if self.is_stopped:
             raise DatabaseOperationalError("the statement was stopped", sqlstate="57014")
         return await self._take(await self._connection.wait(self._statement.command(_fetch_command(limit))), limit)
 

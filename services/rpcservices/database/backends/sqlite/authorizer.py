@@ -81,12 +81,12 @@ def authorize_reading_session(
     return authorize_reading(action, first, second, database, trigger)
 
 
-def ignoring_pragmas(authorizer: Authorizer, refused: list[RefusedPragma]) -> Authorizer:
+def ignoring_pragmas(authorizer: Authorizer, refusals: list[RefusedPragma]) -> Authorizer:
     """Make an authorizer for a PRAGMA. One that may not run does nothing if it needs no error.
 
     Parameters:
         authorizer: decides what is allowed.
-        refused: gets each PRAGMA that is not allowed.
+        refusals: gets each PRAGMA that is not allowed.
     """
 
     def authorize(action: int, first: str | None, second: str | None, database: str | None, trigger: str | None) -> int:
@@ -94,7 +94,7 @@ def ignoring_pragmas(authorizer: Authorizer, refused: list[RefusedPragma]) -> Au
         if action != sqlite3.SQLITE_PRAGMA or verdict != _DENY:
             return verdict
         pragma = RefusedPragma((first or "").lower(), second, database)
-        refused.append(pragma)
+        refusals.append(pragma)
         return sqlite3.SQLITE_IGNORE if pragma.is_ignored else _DENY
 
     return authorize

@@ -96,13 +96,13 @@ _PREPARED_STATEMENTS = 128
 class _Stop:
     """Tells SQLite, which asks every few steps, whether one statement must stop. Each statement has its own."""
 
-    __slots__ = ("wanted",)
+    __slots__ = ("is_wanted",)
 
     def __init__(self) -> None:
-        self.wanted = False
+        self.is_wanted = False
 
     def __call__(self) -> bool:
-        return self.wanted
+        return self.is_wanted
 
 
 class SqliteCursor(Cursor):
@@ -126,7 +126,7 @@ class SqliteCursor(Cursor):
 
     def _count(self) -> None:
         """Count the changes of a statement that has ended."""
-        self.changed = self._cursor.connection.total_changes - self._changes
+        self.change_count = self._cursor.connection.total_changes - self._changes
 
     async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
         if self._first is not None:
@@ -226,7 +226,7 @@ class SqliteLink(Link):
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
-            self._stop_now.wanted = True
+            self._stop_now.is_wanted = True
             while not work.done():
                 try:
                     await asyncio.wait([work])
@@ -255,13 +255,13 @@ class SqliteLink(Link):
                 return await self.in_thread(action)
             except sqlite3.OperationalError as exc:
                 busy = exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY if hasattr(exc, "sqlite_errorcode") else False
-                if not busy or stop.wanted or loop.time() > end:
+                if not busy or stop.is_wanted or loop.time() > end:
                     raise
                 if within and exc.sqlite_errorname == "SQLITE_BUSY_SNAPSHOT":
                     # Waiting cannot help: the transaction reads a state of the file that is no longer the latest.
                     raise
             await asyncio.sleep(pause)
-            if stop.wanted:
+            if stop.is_wanted:
                 raise sqlite3.OperationalError("interrupted")
             pause = min(pause * 2, 0.1)
 
@@ -282,7 +282,7 @@ class SqliteLink(Link):
         finally:
             self._look()
             self._forget_large(sql)
-        if cursor.description is None and result.changed:
+        if cursor.description is None and result.change_count:
             result.last_insert_id = cursor.lastrowid
         return result
 
@@ -320,20 +320,20 @@ class SqliteLink(Link):
             DatabaseProgrammingError: nobody may set it, or it asks for another value of a setting that cannot change.
         """
         usual = self._authorizer()
-        refused: list[RefusedPragma] = []
-        authorizer = ignoring_pragmas(usual, refused)
+        refusals: list[RefusedPragma] = []
+        authorizer = ignoring_pragmas(usual, refusals)
         self._sqlite.set_authorizer(authorizer)  # SQLite now asks again about statements that it has already prepared.
         try:
             cursor = self._with_virtual_tables(partial(self._sqlite.execute, sql, values), authorizer)
         except sqlite3.DatabaseError as exc:
-            if refused and _is_denied(exc) and refused[-1].is_refused_everywhere:
-                raise _not_authorized(f"no one can set PRAGMA {refused[-1].name} through the server") from None
+            if refusals and _is_denied(exc) and refusals[-1].is_refused_everywhere:
+                raise _not_authorized(f"no one can set PRAGMA {refusals[-1].name} through the server") from None
             raise
         finally:
             self._sqlite.set_authorizer(usual)
-        if not refused:
+        if not refusals:
             return cursor, ()
-        pragma = refused[-1]
+        pragma = refusals[-1]
         rows = self._sqlite.execute(pragma.question).fetchall() if pragma.tells else []
         current = rows[0][0] if rows else None
         if pragma.must_be(current):
@@ -483,7 +483,7 @@ class SqliteLink(Link):
         """The columns of a query with their declared types, taken from a temporary view of it."""
         connection = self._sqlite
         # The statement may use in our view what it may use by itself.
-        trusted = self._trust("ON")
+        trust = self._trust("ON")
         connection.set_authorizer(authorize_writing)
         try:
             connection.execute(f"CREATE TEMP VIEW rpc_described AS {sql}")
@@ -492,7 +492,7 @@ class SqliteLink(Link):
         except sqlite3.DatabaseError:
             return []  # A view cannot hold this: it has no rows, as SAVEPOINT, or is a PRAGMA.
         finally:
-            self._trust(trusted)
+            self._trust(trust)
         names = as_written([name for _, name, *_ in rows])
         return [declared_column(name, db_type) for name, (_, _, db_type, *_) in zip(names, rows, strict=True)]
 
@@ -530,7 +530,7 @@ class SqliteLink(Link):
         return TxState.ACTIVE if self._in_transaction else TxState.NONE
 
     async def interrupt(self) -> None:
-        self._stop_now.wanted = True
+        self._stop_now.is_wanted = True
 
     async def keep(self) -> None:
         self._is_session = True
@@ -551,4 +551,4 @@ class SqliteLink(Link):
             self._is_session = False
             self._sqlite.set_authorizer(self._authorizer())
         if self._sqlite.execute("SELECT 1 FROM temp.sqlite_master LIMIT 1").fetchone():
-            self.broken = True  # Temporary tables live as long as the connection.
+            self.is_broken = True  # Temporary tables live as long as the connection.
