@@ -188,6 +188,15 @@ class Server:
         )
         return Door(entrance)
 
+    def check(self) -> None:
+        """Check what :meth:`start` would need of files and addresses. Nothing is bound, made or changed.
+
+        Raises:
+            ConfigError: something cannot be used; the message says what.
+        """
+        self.door.check()
+        TokenFile(self.config.state_path).read()
+
     async def start(self, *, listen: bool = True) -> None:
         """Lock the state folder, start the services, then listen.
 

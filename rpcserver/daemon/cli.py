@@ -14,8 +14,9 @@ from typing import Any
 
 import click
 
-from rpcserver.config import ConfigError, PluginsConfig, ServerConfig, load_config
+from rpcserver.config import ConfigError, PluginsConfig, ServerConfig
 from rpcserver.hardening import protect_memory
+from rpcserver.layers.loading import load
 from rpcserver.plugins.finding import create_services, find_installed, find_services
 from rpcserver.security.tokens import load_token
 from rpcserver.security.ways import make_ways
@@ -24,6 +25,7 @@ from rpcwire.secret import secrets_in
 
 from . import limits
 from .audit import audit
+from .config import config
 from .logs import REPORT_S, LimitedHandler, set_up
 from .options import config_option, plugin_option
 from .permissions import permissions
@@ -47,6 +49,7 @@ def main() -> None:
 main.add_command(permissions)
 main.add_command(token)
 main.add_command(audit)
+main.add_command(config)
 
 
 @main.command()
@@ -78,12 +81,14 @@ def serve(
         "log": {"level": log_level} if log_level is not None else {},
         "plugins": {"files": files} if files else {},
     }
+    loaded = None
     try:
-        config = load_config(config_file, {key: value for key, value in overrides.items() if value})
-        log = set_up(config.log.level)
+        loaded = load(config_file, {key: value for key, value in overrides.items() if value})
+        log = set_up(loaded.config.log.level)
         protect_memory()
-        sys.exit(run(config, log))
+        sys.exit(run(loaded.config, log))
     except ConfigError as exc:
+        exc = exc if loaded is None else loaded.explain(exc)
         click.echo(f"rpcserver: {exc}", err=True)
         sys.exit(2)
 
@@ -247,16 +252,3 @@ def stubs(service: str, output: Path | None, files: tuple[str, ...]) -> None:
         click.echo(text, nl=False)
     else:
         output.write_text(text, encoding="utf-8")
-
-
-@main.command(short_help="Print a configuration file with every key.")
-@plugin_option
-def config(files: tuple[str, ...]) -> None:
-    """Print a configuration file with every key, its default and its meaning."""
-    from rpcserver.plugins.settings_file import render
-
-    try:
-        click.echo(render(find_services(PluginsConfig(files=files))), nl=False)
-    except ConfigError as exc:
-        click.echo(f"rpcserver: {exc}", err=True)
-        sys.exit(2)

@@ -16,7 +16,12 @@ from .accepting import Listener
 from .certificate_files import CertificateFiles
 from .entrance import STOPPING, Entrance
 from .link import ServerLink
+from .tls import tls_context
 from .waiting import GIVE_WAY_TOGETHER
+
+
+def _no_listener() -> ConfigError:
+    return ConfigError("listen: neither TCP nor a Unix socket is on: set listen.tcp or listen.unix")
 
 
 class Door:
@@ -44,6 +49,23 @@ class Door:
             stall_s=config.limits.stall_s,
         )
 
+    def check(self) -> None:
+        """Check the settings of the listeners as far as it can be done without binding an address.
+
+        Raises:
+            ConfigError: one of them cannot be used.
+        """
+        config = self._config
+        listeners.check_proxies(config.listen)
+        if config.listen.tcp:
+            has_tls = tls_context(config.tls) is not None
+            endpoint = listeners.resolve(config.listen.host, config.listen.port)
+            listeners.check_exposure(config.listen.host, endpoint, has_tls=has_tls)
+        if config.unix_path is not None:
+            listeners.group_id(config.listen.unix_group)
+        if not config.listen.tcp and config.unix_path is None and not config.listen.also:
+            raise _no_listener()
+
     def open(self) -> None:
         """Listen on all addresses.
 
@@ -66,7 +88,7 @@ class Door:
             sock, identifies_peers = listeners.bind_by_plugin(url)
             self._accept_from(sock, url=url, identifies_peers=identifies_peers)
         if not self.listeners:
-            raise ConfigError("listen: neither TCP nor a Unix socket is on: set listen.tcp or listen.unix")
+            raise _no_listener()
 
     def _accept_from(
         self, sock: socket.socket, tls: CertificateFiles | None = None, url: str = "", *, identifies_peers: bool = True

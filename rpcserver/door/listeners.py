@@ -122,7 +122,7 @@ def bind_unix(path: Path, mode: int = 0o600, group: str = "") -> socket.socket:
     Raises:
         ConfigError: the path cannot be used, another server listens there, or others who may connect could not.
     """
-    gid = _group_id(group)
+    gid = group_id(group)
     try:
         is_new = not path.parent.exists()
         make_folder(path.parent)
@@ -180,8 +180,12 @@ def bind_by_plugin(url: str) -> tuple[socket.socket, bool]:
     raise ConfigError(f"listen.also: {url}: no transport {scheme!r} is installed; there are: {names}")
 
 
-def _group_id(name: str) -> int:
-    """Return the id of a group; -1 for the one that a new file has anyway."""
+def group_id(name: str) -> int:
+    """Return the id of a group; -1 for the one that a new file has anyway.
+
+    Raises:
+        ConfigError: the system knows no such group.
+    """
     if not name:
         return -1
     try:

@@ -505,9 +505,9 @@ def test_stubs(tmp_path: Path) -> None:
 
 def test_asyncio_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without uvloop the server runs on asyncio's own loop, here in this process."""
-    from rpcserver.config import load_config
     from rpcserver.daemon import cli
     from rpcserver.daemon.logs import LimitedHandler
+    from rpcserver.layers.loading import load_config
 
     monkeypatch.setitem(sys.modules, "uvloop", None)
     used: list[str] = []
@@ -573,8 +573,8 @@ def test_nobody_can_read_its_memory_and_a_crash_leaves_none(start: Start, tmp_pa
 
 def test_a_stop_that_fails_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The exit status shows it, and the log says what went wrong."""
-    from rpcserver.config import load_config
     from rpcserver.daemon import cli
+    from rpcserver.layers.loading import load_config
     from rpcserver.server import Server
 
     async def main() -> int:
