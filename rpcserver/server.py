@@ -7,13 +7,14 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from itertools import count
 from typing import Any
 
 from rpcserver.audit.metrics import show_metrics
 from rpcserver.audit.trail import Trail
+from rpcserver.door.activation import ActivatedSocket
 from rpcserver.door.door import Door
 from rpcserver.door.entrance import Entrance
 from rpcserver.door.pages import Pages, pages_of
@@ -197,12 +198,13 @@ class Server:
         self.door.check()
         TokenFile(self.config.state_path).read()
 
-    async def start(self, *, listen: bool = True) -> None:
+    async def start(self, *, listen: bool = True, activated: Sequence[ActivatedSocket] = ()) -> None:
         """Lock the state folder, start the services, then listen.
 
         Parameters:
             listen: whether to listen on the addresses in the configuration; if not, only :meth:`connect_memory` reaches
                 the server.
+            activated: listening sockets that systemd has opened.
 
         Raises:
             ConfigError: another server uses the state folder, or an address cannot be used; the message says why and
@@ -232,7 +234,7 @@ class Server:
                 self._begin_audit()
             await self._caller_news.tell(is_start=True)
             if listen:
-                self.door.open()
+                self.door.open(activated)
         except BaseException:
             await self.stop(grace_s=0)
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from rpcwire.limits import LinkLimits
 
 from . import listeners
 from .accepting import Listener
+from .activation import ActivatedSocket
 from .certificate_files import CertificateFiles
 from .entrance import STOPPING, Entrance
 from .link import ServerLink
@@ -66,22 +68,36 @@ class Door:
         if not config.listen.tcp and config.unix_path is None and not config.listen.also:
             raise _no_listener()
 
-    def open(self) -> None:
+    def open(self, activated: Sequence[ActivatedSocket] = ()) -> None:
         """Listen on all addresses.
+
+        Parameters:
+            activated: sockets that systemd has opened. One of TCP takes the place of the configured address of TCP, and
+                one of Unix that of the Unix socket.
 
         Raises:
             ConfigError: an address cannot be used; the message says why and what to do.
         """
         config = self._config
         listeners.check_proxies(config.listen)
-        if config.listen.tcp:
+        by_unix = [one for one in activated if one.sock.family == socket.AF_UNIX]
+        by_tcp = [one for one in activated if one.sock.family != socket.AF_UNIX]
+        if by_tcp or config.listen.tcp:
             files = CertificateFiles(config.tls, self.entrance.recheck_certificates)
-            endpoint = listeners.resolve(config.listen.host, config.listen.port)
-            listeners.check_exposure(config.listen.host, endpoint, has_tls=files.context is not None)
-            self._accept_from(listeners.bind_tcp(endpoint), files if files.context is not None else None)
-            files.start()
             self._certificate_files = files
-        if (path := config.unix_path) is not None:
+            has_tls = files.context is not None
+            for one in by_tcp:
+                endpoint = listeners.endpoint_of(one.sock)
+                listeners.check_exposure(f"{one.name} of the socket unit", endpoint, has_tls=has_tls)
+                self._accept_from(one.sock, files if has_tls else None)
+            if not by_tcp:
+                endpoint = listeners.resolve(config.listen.host, config.listen.port)
+                listeners.check_exposure(config.listen.host, endpoint, has_tls=has_tls)
+                self._accept_from(listeners.bind_tcp(endpoint), files if has_tls else None)
+            files.start()
+        for one in by_unix:
+            self._accept_from(one.sock)
+        if not by_unix and (path := config.unix_path) is not None:
             self._accept_from(listeners.bind_unix(path, int(config.listen.unix_mode, 8), config.listen.unix_group))
             self._unix_path = path
         for url in config.listen.also:

@@ -51,6 +51,11 @@ def resolve(host: str, port: int) -> Endpoint:
     return Endpoint(family, address)
 
 
+def endpoint_of(sock: socket.socket) -> Endpoint:
+    """The address of a bound socket of TCP."""
+    return Endpoint(sock.family, sock.getsockname())
+
+
 def check_exposure(host: str, endpoint: Endpoint, *, has_tls: bool) -> None:
     """Refuse to use an address without TLS that other machines can reach.
 
