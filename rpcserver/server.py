@@ -52,6 +52,10 @@ connections_logger = logging.getLogger("rpcserver.connection")
 _POOLS = count(1)
 """Numbers the pools of threads, so that each server in a process knows its own threads."""
 
+ARRIVAL_S = 0.5
+"""How long those who have just connected may take to be admitted when the server stops, in seconds. Most need some
+milliseconds; without them they would see a broken connection instead of an answer."""
+
 STOP_TIMEOUT_S = 5.0
 """How long a service may take to stop before the server goes on, in seconds."""
 
@@ -114,6 +118,7 @@ class Server:
         self.config = config
         self.services = list(services)
         self.is_stopping = False
+        self._refuses_all = False
         self._ways: list[Way[Any]] = list(ways)
         self.version = version("remote-services")
         self._threads = f"rpc-handler-{next(_POOLS)}_"
@@ -182,7 +187,7 @@ class Server:
             config,
             self.authentication,
             pages,
-            lambda: self.is_stopping,
+            lambda: self._refuses_all,
             self.connections.adopt,
             self.connections.refuse,
             self.connections.end,
@@ -297,8 +302,11 @@ class Server:
             patience_s: the time for cancelled calls, for connections and for each service to end, in seconds.
         """
         self.is_stopping = True
-        self.door.close()
         grace_s = self.config.grace_s if grace_s is None else grace_s
+        self.door.stop_accepting()
+        await self.door.empty(min(grace_s, ARRIVAL_S))
+        self._refuses_all = True
+        self.door.close()
         await self.connections.close("the server is stopping", grace_s, patience_s)
         await self._caller_news.close(patience_s)
         for service in reversed(self._running_services):

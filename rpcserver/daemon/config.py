@@ -24,6 +24,7 @@ from .options import config_option, plugin_option
 
 _P = ParamSpec("_P")
 
+
 def _tells_errors(command: Callable[_P, None]) -> Callable[_P, None]:
     """Print a ConfigError, and exit with status 2."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -19,7 +20,10 @@ from .certificate_files import CertificateFiles
 from .entrance import STOPPING, Entrance
 from .link import ServerLink
 from .tls import tls_context
-from .waiting import GIVE_WAY_TOGETHER
+from .waiting import GIVE_WAY_TOGETHER, Arrival
+
+LOOK_S = 0.01
+"""How often to look whether everybody who has connected is admitted, in seconds."""
 
 
 def _no_listener() -> ConfigError:
@@ -120,20 +124,38 @@ class Door:
         make_room = partial(self.entrance.waiting.make_room, GIVE_WAY_TOGETHER)
         self.listeners.append(Listener(sock, on_accept, make_room, url, has_tls=tls is not None))
 
-    def close(self) -> None:
-        """Stop listening, and dismiss the connections that are not admitted yet."""
+    def stop_accepting(self) -> None:
+        """Stop listening. Sockets that systemd has opened go on listening there, for the next server."""
         for listener in self.listeners:
             listener.close()
         self.listeners.clear()
+
+    async def empty(self, timeout_s: float) -> None:
+        """Wait until everybody who has connected is admitted, or gone.
+
+        Parameters:
+            timeout_s: the longest wait, in seconds: some may only be silent.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout_s
+        while self._arrivals() and loop.time() < end:  # noqa: ASYNC110 - once, at the end, for a moment
+            await asyncio.sleep(LOOK_S)
+
+    def _arrivals(self) -> list[Arrival]:
+        """Those who have connected and are not admitted yet."""
+        admitted: AbstractSet[object] = self.entrance.links
+        return [arrival for arrival in self.entrance.waiting if arrival not in admitted]
+
+    def close(self) -> None:
+        """Stop listening, and dismiss the connections that are not admitted yet."""
+        self.stop_accepting()
         if self._certificate_files is not None:
             self._certificate_files.close()
         if self._unix_path is not None:
             self._unix_path.unlink(missing_ok=True)
             self._unix_path = None
-        admitted: AbstractSet[object] = self.entrance.links
-        for arrival in self.entrance.waiting:
-            if arrival not in admitted:
-                arrival.dismiss(STOPPING)
+        for arrival in self._arrivals():
+            arrival.dismiss(STOPPING)
 
     @property
     def addresses(self) -> list[str]:
