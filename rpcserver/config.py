@@ -1,36 +1,24 @@
-"""The server's configuration: typed, immutable, every key with a default. Layers, the later one wins: the defaults, a
-TOML file, the credentials of systemd, the environment (``RPCSERVER_LISTEN__PORT=9000``), the command line.
+"""The server's configuration: typed, immutable, every key with a default. Where the values come from is the matter of
+``layers/``.
 
 A setting is secret if its type is ``SecretStr``, and only then. Such a setting shows itself nowhere."""
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import ipaddress
-import json
 import os
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import quote
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from rpcserver.credentials import read_credentials
 from rpcwire import locations
-from rpcwire.errors import describe_fields, field_errors
 from rpcwire.limits import MESSAGE_NODES
-from rpcwire.trusted_files import UntrustedFile, read_file
 
 _MIB = 1024 * 1024
 
@@ -602,68 +590,13 @@ def _fields_at(annotation: Any, place: Sequence[str | int]) -> Sequence[str]:
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; the message names the key and the remedy."""
-
-
-def load_config(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> ServerConfig:
-    """Read the configuration.
+    """The configuration cannot be used; the message names the key and the remedy.
 
     Parameters:
-        file: a TOML file; ``None`` for the defaults only.
-        overrides: the settings of the command line, nested as in the file.
-
-    Raises:
-        ConfigError: the file cannot be read, others may change it, or a value is not allowed.
+        message: what is wrong.
+        errors: the field errors that the message tells, if there are some.
     """
-    content: dict[str, Any] = {}
-    if file is not None:
-        try:
-            content = tomllib.loads(read_file(file).decode())
-        except UntrustedFile as exc:
-            raise ConfigError(f"the configuration: {exc}") from None
-        except OSError as exc:
-            raise ConfigError(f"{file}: {exc.strerror}: give the path of a TOML file") from exc
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-            raise ConfigError(f"{file}: not TOML: {exc}") from exc
-    try:
-        credentials = read_credentials(ServerConfig, os.environ)
-    except ValueError as exc:
-        raise ConfigError(str(exc)) from exc
 
-    class Layered(ServerConfig):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - an override
-            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - an override
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            environment = InitSettingsSource(settings_cls, _with_lists(env_settings()))
-            by_systemd = InitSettingsSource(settings_cls, credentials)
-            return init_settings, environment, by_systemd, InitSettingsSource(settings_cls, content)
-
-    try:
-        return Layered(**(overrides or {}))
-    except ValidationError as exc:
-        errors = field_errors(exc)
-        name_keys(errors, ServerConfig)
-        raise ConfigError(f"{file or 'configuration'}: {describe_fields(errors, 5)}") from exc
-    except SettingsError as exc:
-        raise ConfigError(f"environment: {exc}") from exc
-
-
-def _with_lists(environment: dict[str, Any]) -> dict[str, Any]:
-    """What the environment says, with lists and tables for services read from JSON, as those of the server itself are
-    already: of a service's settings it is not known here which they are."""
-    return {key: _read_json(value) if key == "services" else value for key, value in environment.items()}
-
-
-def _read_json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _read_json(inner) for key, inner in value.items()}
-    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        with contextlib.suppress(ValueError):
-            return json.loads(value)
-    return value
+    def __init__(self, message: str, errors: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.errors = errors

@@ -7,13 +7,14 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from itertools import count
 from typing import Any
 
 from rpcserver.audit.metrics import show_metrics
 from rpcserver.audit.trail import Trail
+from rpcserver.door.activation import ActivatedSocket
 from rpcserver.door.door import Door
 from rpcserver.door.entrance import Entrance
 from rpcserver.door.pages import Pages, pages_of
@@ -50,6 +51,10 @@ connections_logger = logging.getLogger("rpcserver.connection")
 
 _POOLS = count(1)
 """Numbers the pools of threads, so that each server in a process knows its own threads."""
+
+ARRIVAL_S = 0.5
+"""How long those who have just connected may take to be admitted when the server stops, in seconds. Most need some
+milliseconds; without them they would see a broken connection instead of an answer."""
 
 STOP_TIMEOUT_S = 5.0
 """How long a service may take to stop before the server goes on, in seconds."""
@@ -113,6 +118,7 @@ class Server:
         self.config = config
         self.services = list(services)
         self.is_stopping = False
+        self._refuses_all = False
         self._ways: list[Way[Any]] = list(ways)
         self.version = version("remote-services")
         self._threads = f"rpc-handler-{next(_POOLS)}_"
@@ -181,19 +187,29 @@ class Server:
             config,
             self.authentication,
             pages,
-            lambda: self.is_stopping,
+            lambda: self._refuses_all,
             self.connections.adopt,
             self.connections.refuse,
             self.connections.end,
         )
         return Door(entrance)
 
-    async def start(self, *, listen: bool = True) -> None:
+    def check(self) -> None:
+        """Check what :meth:`start` would need of files and addresses. Nothing is bound, made or changed.
+
+        Raises:
+            ConfigError: something cannot be used; the message says what.
+        """
+        self.door.check()
+        TokenFile(self.config.state_path).read()
+
+    async def start(self, *, listen: bool = True, activated: Sequence[ActivatedSocket] = ()) -> None:
         """Lock the state folder, start the services, then listen.
 
         Parameters:
             listen: whether to listen on the addresses in the configuration; if not, only :meth:`connect_memory` reaches
                 the server.
+            activated: listening sockets that systemd has opened.
 
         Raises:
             ConfigError: another server uses the state folder, or an address cannot be used; the message says why and
@@ -223,7 +239,7 @@ class Server:
                 self._begin_audit()
             await self._caller_news.tell(is_start=True)
             if listen:
-                self.door.open()
+                self.door.open(activated)
         except BaseException:
             await self.stop(grace_s=0)
             raise
@@ -286,8 +302,11 @@ class Server:
             patience_s: the time for cancelled calls, for connections and for each service to end, in seconds.
         """
         self.is_stopping = True
-        self.door.close()
         grace_s = self.config.grace_s if grace_s is None else grace_s
+        self.door.stop_accepting()
+        await self.door.empty(min(grace_s, ARRIVAL_S))
+        self._refuses_all = True
+        self.door.close()
         await self.connections.close("the server is stopping", grace_s, patience_s)
         await self._caller_news.close(patience_s)
         for service in reversed(self._running_services):

@@ -285,6 +285,18 @@ class Service(Generic[_ConfigT]):
         """Return whether the service can work now; ``/readyz`` reports it."""
         return Health()
 
+    async def check_connections(self, state_dir: Path) -> Mapping[str, str]:  # noqa: ARG002 - for services that connect
+        """Try what the service connects to, such as databases. ``rpcserver config check --connect`` calls it on a
+        service that is not started; it changes nothing.
+
+        Parameters:
+            state_dir: the folder that the service would have.
+
+        Returns:
+            Why a connection fails, by the name under which the configuration has it; empty if all can be used.
+        """
+        return {}
+
     def check_role(self, role: ServiceRole) -> None:
         """Check what no model can check of a role's conditions: whether they fit the service's configuration. Called
         for each role, before the start.

@@ -371,7 +371,8 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "": frozenset({"security/way"}),  # The package itself, which plugins import.
     "__main__": frozenset({"daemon/cli"}),
     "credentials": frozenset(),
-    "config": frozenset({"credentials"}),
+    "config": frozenset(),
+    "layers": frozenset({"config", "credentials", "plugins/toml"}),
     "stalls": frozenset(),
     "state": frozenset({"config"}),
     "hardening": frozenset(),
@@ -397,6 +398,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
             "audit",
             "config",
             "hardening",
+            "layers",
             "plugins",
             "security/explanation",
             "security/named_tokens",

@@ -19,7 +19,8 @@ from rpcserver.audit.reading import Criteria, Follower, Record, last, select
 from rpcserver.audit.reading import search as search_log
 from rpcserver.audit.verifying import iterate
 from rpcserver.audit.verifying import verify as verify_log
-from rpcserver.config import ConfigError, ServerConfig, load_config
+from rpcserver.config import ConfigError, ServerConfig
+from rpcserver.layers.loading import load_config
 from rpcwire.logs import printable
 from rpcwire.trusted_files import read_file
 

@@ -9,30 +9,39 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rpcserver.config import ConfigError, PluginsConfig, ServerConfig, load_config
+from rpcserver.config import ConfigError, PluginsConfig, ServerConfig
+from rpcserver.door.activation import ActivatedSocket, take_sockets
 from rpcserver.hardening import protect_memory
+from rpcserver.layers.loading import load
 from rpcserver.plugins.finding import create_services, find_installed, find_services
 from rpcserver.security.tokens import load_token
 from rpcserver.security.ways import make_ways
-from rpcserver.server import Server
+from rpcserver.server import STOP_TIMEOUT_S, Server
 from rpcwire.secret import secrets_in
 
 from . import limits
 from .audit import audit
+from .config import config
 from .logs import REPORT_S, LimitedHandler, set_up
+from .notify import Notifier
 from .options import config_option, plugin_option
 from .permissions import permissions
+from .supervision import supervise
 from .tokens import token
 
 logger = logging.getLogger("rpcserver")
 
 HASTE_S = 1.0
 """How long calls and services may take to end after a second signal, in seconds."""
+
+BARRIER_S = 1.0
+"""How long the end waits for systemd to hear the last words, in seconds."""
 
 THREAD_TIMEOUT_S = 1.0
 """How long a handler's thread may go on after the server has stopped, in seconds."""
@@ -47,6 +56,7 @@ def main() -> None:
 main.add_command(permissions)
 main.add_command(token)
 main.add_command(audit)
+main.add_command(config)
 
 
 @main.command()
@@ -78,12 +88,14 @@ def serve(
         "log": {"level": log_level} if log_level is not None else {},
         "plugins": {"files": files} if files else {},
     }
+    loaded = None
     try:
-        config = load_config(config_file, {key: value for key, value in overrides.items() if value})
-        log = set_up(config.log.level)
+        loaded = load(config_file, {key: value for key, value in overrides.items() if value})
+        log = set_up(loaded.config.log.level)
         protect_memory()
-        sys.exit(run(config, log))
+        sys.exit(run(loaded.config, log))
     except ConfigError as exc:
+        exc = exc if loaded is None else loaded.explain(exc)
         click.echo(f"rpcserver: {exc}", err=True)
         sys.exit(2)
 
@@ -116,9 +128,10 @@ def run(config: ServerConfig, log: LimitedHandler) -> int:
         factory = None
     else:
         factory = uvloop.new_event_loop
+    notifier, activated = Notifier(os.environ), take_sockets(os.environ)
     with asyncio.Runner(loop_factory=factory) as runner:
         try:
-            status = runner.run(_serve(server, log))
+            status = runner.run(_serve(server, log, notifier, activated))
         finally:
             log.report()
         _leave_stuck_threads(server, status)  # Closing the loop would wait for them, too.
@@ -134,7 +147,9 @@ def _leave_stuck_threads(server: Server, status: int) -> None:
         os._exit(status)
 
 
-async def _serve(server: Server, log: LimitedHandler) -> int:
+async def _serve(
+    server: Server, log: LimitedHandler, notifier: Notifier, activated: Sequence[ActivatedSocket] = ()
+) -> int:
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[str] = loop.create_future()
     second_signal = asyncio.Event()
@@ -149,9 +164,11 @@ async def _serve(server: Server, log: LimitedHandler) -> int:
         loop.add_signal_handler(signum, on_signal, signum.name)
     reports = asyncio.ensure_future(_report(log))
     try:
-        return await _live(server, stop, second_signal)
+        return await _live(server, stop, second_signal, notifier, activated)
     finally:
         reports.cancel()
+        notifier.wait_until_heard(BARRIER_S)
+        notifier.close()
 
 
 async def _report(log: LimitedHandler) -> None:
@@ -161,18 +178,26 @@ async def _report(log: LimitedHandler) -> None:
         log.report()
 
 
-async def _live(server: Server, stop: asyncio.Future[str], second_signal: asyncio.Event) -> int:
+async def _live(
+    server: Server,
+    stop: asyncio.Future[str],
+    second_signal: asyncio.Event,
+    notifier: Notifier,
+    activated: Sequence[ActivatedSocket],
+) -> int:
     """Start a server, wait for the signal to stop, and stop it.
 
     Parameters:
         server: the server.
         stop: gets the name of the first signal.
         second_signal: is set by the second one.
+        notifier: tells the service manager.
+        activated: listening sockets that systemd has opened.
 
     Returns:
         The exit status.
     """
-    start = asyncio.ensure_future(server.start())
+    start = asyncio.ensure_future(server.start(activated=activated))
     first: list[asyncio.Future[Any]] = [start, stop]
     await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
     if not start.done():
@@ -192,7 +217,12 @@ async def _live(server: Server, stop: asyncio.Future[str], second_signal: asynci
     gc.freeze()
     for address in server.addresses:
         click.echo(f"rpcserver: listening on {address}")
+    notifier.ready()
+    supervision = asyncio.ensure_future(supervise(server, notifier)) if notifier.is_active else None
     status, name = 0, await stop
+    if supervision is not None:
+        supervision.cancel()
+    notifier.stopping(server.config.grace_s + STOP_TIMEOUT_S * (2 + len(server.services)))
     logger.info("%s: stopping; running calls have %g s", name, server.config.grace_s)
     shutdown = asyncio.ensure_future(server.stop())
     again = asyncio.ensure_future(second_signal.wait())
@@ -247,16 +277,3 @@ def stubs(service: str, output: Path | None, files: tuple[str, ...]) -> None:
         click.echo(text, nl=False)
     else:
         output.write_text(text, encoding="utf-8")
-
-
-@main.command(short_help="Print a configuration file with every key.")
-@plugin_option
-def config(files: tuple[str, ...]) -> None:
-    """Print a configuration file with every key, its default and its meaning."""
-    from rpcserver.plugins.settings_file import render
-
-    try:
-        click.echo(render(find_services(PluginsConfig(files=files))), nl=False)
-    except ConfigError as exc:
-        click.echo(f"rpcserver: {exc}", err=True)
-        sys.exit(2)

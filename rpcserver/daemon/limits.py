@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from rpcserver.config import ConfigError, load_config
+from rpcserver.config import ConfigError
+from rpcserver.layers.loading import load_config
 from rpcwire.logs import printable
 
 from .asking import ask_server

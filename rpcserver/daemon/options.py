@@ -11,7 +11,7 @@ config_option = click.option(
     "config_file",
     type=click.Path(path_type=Path),
     envvar="RPCSERVER_CONFIG",
-    help="Configuration file (TOML) of the server; else the one that RPCSERVER_CONFIG names.",
+    help="Configuration file (TOML); else that of RPCSERVER_CONFIG, else those of the machine and the user.",
 )
 """The option ``--config``, which commands get as ``config_file``."""
 

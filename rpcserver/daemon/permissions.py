@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from rpcserver.config import ConfigError, ServerConfig, load_config
+from rpcserver.config import ConfigError, ServerConfig
+from rpcserver.layers.loading import load_config
 from rpcserver.plugins.finding import create_services, find_services
 from rpcserver.plugins.toml import write_key, write_value
 from rpcserver.security.explanation import (

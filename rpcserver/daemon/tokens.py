@@ -14,7 +14,8 @@ from typing import Any, ParamSpec
 
 import click
 
-from rpcserver.config import ConfigError, ServerConfig, load_config
+from rpcserver.config import ConfigError, ServerConfig
+from rpcserver.layers.loading import load_config
 from rpcserver.security.named_tokens import NamedToken, TokenError, TokenSet, check_role
 from rpcserver.security.token_file import TokenFile
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
@@ -13,10 +15,19 @@ from rpcwire.limits import LinkLimits
 
 from . import listeners
 from .accepting import Listener
+from .activation import ActivatedSocket
 from .certificate_files import CertificateFiles
 from .entrance import STOPPING, Entrance
 from .link import ServerLink
-from .waiting import GIVE_WAY_TOGETHER
+from .tls import tls_context
+from .waiting import GIVE_WAY_TOGETHER, Arrival
+
+LOOK_S = 0.01
+"""How often to look whether everybody who has connected is admitted, in seconds."""
+
+
+def _no_listener() -> ConfigError:
+    return ConfigError("listen: neither TCP nor a Unix socket is on: set listen.tcp or listen.unix")
 
 
 class Door:
@@ -44,29 +55,60 @@ class Door:
             stall_s=config.limits.stall_s,
         )
 
-    def open(self) -> None:
+    def check(self) -> None:
+        """Check the settings of the listeners as far as it can be done without binding an address.
+
+        Raises:
+            ConfigError: one of them cannot be used.
+        """
+        config = self._config
+        listeners.check_proxies(config.listen)
+        if config.listen.tcp:
+            has_tls = tls_context(config.tls) is not None
+            endpoint = listeners.resolve(config.listen.host, config.listen.port)
+            listeners.check_exposure(config.listen.host, endpoint, has_tls=has_tls)
+        if config.unix_path is not None:
+            listeners.group_id(config.listen.unix_group)
+        if not config.listen.tcp and config.unix_path is None and not config.listen.also:
+            raise _no_listener()
+
+    def open(self, activated: Sequence[ActivatedSocket] = ()) -> None:
         """Listen on all addresses.
+
+        Parameters:
+            activated: sockets that systemd has opened. One of TCP takes the place of the configured address of TCP, and
+                one of Unix that of the Unix socket.
 
         Raises:
             ConfigError: an address cannot be used; the message says why and what to do.
         """
         config = self._config
         listeners.check_proxies(config.listen)
-        if config.listen.tcp:
+        by_unix = [one for one in activated if one.sock.family == socket.AF_UNIX]
+        by_tcp = [one for one in activated if one.sock.family != socket.AF_UNIX]
+        if by_tcp or config.listen.tcp:
             files = CertificateFiles(config.tls, self.entrance.recheck_certificates)
-            endpoint = listeners.resolve(config.listen.host, config.listen.port)
-            listeners.check_exposure(config.listen.host, endpoint, has_tls=files.context is not None)
-            self._accept_from(listeners.bind_tcp(endpoint), files if files.context is not None else None)
-            files.start()
             self._certificate_files = files
-        if (path := config.unix_path) is not None:
+            has_tls = files.context is not None
+            for one in by_tcp:
+                endpoint = listeners.endpoint_of(one.sock)
+                listeners.check_exposure(f"{one.name} of the socket unit", endpoint, has_tls=has_tls)
+                self._accept_from(one.sock, files if has_tls else None)
+            if not by_tcp:
+                endpoint = listeners.resolve(config.listen.host, config.listen.port)
+                listeners.check_exposure(config.listen.host, endpoint, has_tls=has_tls)
+                self._accept_from(listeners.bind_tcp(endpoint), files if has_tls else None)
+            files.start()
+        for one in by_unix:
+            self._accept_from(one.sock)
+        if not by_unix and (path := config.unix_path) is not None:
             self._accept_from(listeners.bind_unix(path, int(config.listen.unix_mode, 8), config.listen.unix_group))
             self._unix_path = path
         for url in config.listen.also:
             sock, identifies_peers = listeners.bind_by_plugin(url)
             self._accept_from(sock, url=url, identifies_peers=identifies_peers)
         if not self.listeners:
-            raise ConfigError("listen: neither TCP nor a Unix socket is on: set listen.tcp or listen.unix")
+            raise _no_listener()
 
     def _accept_from(
         self, sock: socket.socket, tls: CertificateFiles | None = None, url: str = "", *, identifies_peers: bool = True
@@ -82,20 +124,38 @@ class Door:
         make_room = partial(self.entrance.waiting.make_room, GIVE_WAY_TOGETHER)
         self.listeners.append(Listener(sock, on_accept, make_room, url, has_tls=tls is not None))
 
-    def close(self) -> None:
-        """Stop listening, and dismiss the connections that are not admitted yet."""
+    def stop_accepting(self) -> None:
+        """Stop listening. Sockets that systemd has opened go on listening there, for the next server."""
         for listener in self.listeners:
             listener.close()
         self.listeners.clear()
+
+    async def empty(self, timeout_s: float) -> None:
+        """Wait until everybody who has connected is admitted, or gone.
+
+        Parameters:
+            timeout_s: the longest wait, in seconds: some may only be silent.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout_s
+        while self._arrivals() and loop.time() < end:  # noqa: ASYNC110 - once, at the end, for a moment
+            await asyncio.sleep(LOOK_S)
+
+    def _arrivals(self) -> list[Arrival]:
+        """Those who have connected and are not admitted yet."""
+        admitted: AbstractSet[object] = self.entrance.links
+        return [arrival for arrival in self.entrance.waiting if arrival not in admitted]
+
+    def close(self) -> None:
+        """Stop listening, and dismiss the connections that are not admitted yet."""
+        self.stop_accepting()
         if self._certificate_files is not None:
             self._certificate_files.close()
         if self._unix_path is not None:
             self._unix_path.unlink(missing_ok=True)
             self._unix_path = None
-        admitted: AbstractSet[object] = self.entrance.links
-        for arrival in self.entrance.waiting:
-            if arrival not in admitted:
-                arrival.dismiss(STOPPING)
+        for arrival in self._arrivals():
+            arrival.dismiss(STOPPING)
 
     @property
     def addresses(self) -> list[str]:

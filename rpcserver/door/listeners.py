@@ -51,6 +51,11 @@ def resolve(host: str, port: int) -> Endpoint:
     return Endpoint(family, address)
 
 
+def endpoint_of(sock: socket.socket) -> Endpoint:
+    """The address of a bound socket of TCP."""
+    return Endpoint(sock.family, sock.getsockname())
+
+
 def check_exposure(host: str, endpoint: Endpoint, *, has_tls: bool) -> None:
     """Refuse to use an address without TLS that other machines can reach.
 
@@ -122,7 +127,7 @@ def bind_unix(path: Path, mode: int = 0o600, group: str = "") -> socket.socket:
     Raises:
         ConfigError: the path cannot be used, another server listens there, or others who may connect could not.
     """
-    gid = _group_id(group)
+    gid = group_id(group)
     try:
         is_new = not path.parent.exists()
         make_folder(path.parent)
@@ -180,8 +185,12 @@ def bind_by_plugin(url: str) -> tuple[socket.socket, bool]:
     raise ConfigError(f"listen.also: {url}: no transport {scheme!r} is installed; there are: {names}")
 
 
-def _group_id(name: str) -> int:
-    """Return the id of a group; -1 for the one that a new file has anyway."""
+def group_id(name: str) -> int:
+    """Return the id of a group; -1 for the one that a new file has anyway.
+
+    Raises:
+        ConfigError: the system knows no such group.
+    """
     if not name:
         return -1
     try:

@@ -10,21 +10,19 @@ from typing import Any, Protocol
 
 from websockets.http11 import Response
 
+from rpcserver.health import ask_health
 from rpcserver.security.authentication import Authentication
 from rpcserver.security.gate import denial
 from rpcserver.security.roles import Roles
 from rpcwire.context import Principal
 from rpcwire.errors import PermissionDenied
 from rpcwire.logs import about, printable
-from rpcwire.service import Health, Page, Service
+from rpcwire.service import Page, Service
 
 from .asking import HttpRequest
 from .http import require_upgrade, respond, respond_json
 
 logger = logging.getLogger("rpcserver.door.pages")
-
-HEALTH_TIMEOUT_S = 5.0
-"""How long one service may take to report its health, in seconds."""
 
 PAGE_TIMEOUT_S = 30.0
 """How long a service may take to make a page, in seconds. Nothing else bounds how many clients wait for pages."""
@@ -140,7 +138,7 @@ class Pages:
 
     async def _readyz(self, head: bool) -> Response:
         services = self._services()
-        states = await asyncio.gather(*(_health(service) for service in services.values()))
+        states = [health for health, _ in await asyncio.gather(*map(ask_health, services.values()))]
         ready = not self._is_stopping() and all(state.ok for state in states)
         content = {
             "ready": ready,
@@ -149,17 +147,6 @@ class Pages:
             },
         }
         return respond_json(200 if ready else 503, content, head=head)
-
-
-async def _health(service: Service[Any]) -> Health:
-    try:
-        return await asyncio.wait_for(service.health(), HEALTH_TIMEOUT_S)
-    except TimeoutError:
-        return Health(ok=False, reason=f"no answer within {HEALTH_TIMEOUT_S:g} s")
-    except Exception:
-        extra = about("", is_known=False)  # Anybody may ask for this page as often as they like.
-        service.runtime.logger.exception("the health check of %s failed", service.name, extra=extra)
-        return Health(ok=False, reason="the health check failed; see the log")
 
 
 def pages_of(services: Iterable[Service[Any]]) -> dict[str, Page]:

@@ -141,7 +141,7 @@ def create_services(classes: Iterable[type[Service[Any]]], sections: Mapping[str
         except ValidationError as exc:
             errors = field_errors(exc, prefix=("services", cls.name))
             name_keys(errors, cls.config_model, 2)
-            raise ConfigError(describe_fields(errors, 5)) from exc
+            raise ConfigError(describe_fields(errors, 5), errors) from exc
         try:
             services.append(cls(config))
         except Exception as exc:

@@ -238,7 +238,7 @@ class Roles:
         except ValidationError as exc:
             errors = field_errors(exc, prefix=("roles", name, service.name))
             name_keys(errors, service.role_model, 3)
-            raise ConfigError(describe_fields(errors, 5)) from exc
+            raise ConfigError(describe_fields(errors, 5), errors) from exc
 
     def of(self, principal: Principal) -> Role | None:
         """Find the role of somebody; ``None`` if there is none. First counts the role of the credentials, then a role

@@ -96,7 +96,7 @@ def _make(cls: type[Way[Any]], name: str, section: Any) -> Way[Any]:
     except ValidationError as exc:
         errors = field_errors(exc, prefix=("auth", "ways", name))
         name_keys(errors, cls.config_model, 3)
-        raise ConfigError(describe_fields(errors, 5)) from exc
+        raise ConfigError(describe_fields(errors, 5), errors) from exc
     try:
         return cls(config)
     except ServiceConfigError as exc:

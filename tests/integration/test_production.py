@@ -18,7 +18,7 @@ from rpcclient import Client
 from rpcclient.stubs.hardware import ProcessGone
 from rpcclient.stubs.programs import ProgramRefused
 from rpcserver import Principal
-from rpcserver.config import load_config
+from rpcserver.layers.loading import load_config
 from rpcserver.plugins.finding import create_services, find_services
 from rpcserver.security.roles import OPEN_TO_PRINCIPALS, Roles
 from rpcserver.system import System

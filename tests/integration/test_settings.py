@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from rpcserver.config import PluginsConfig, RoleConfig, ServerConfig, load_config
+from rpcserver.config import PluginsConfig, RoleConfig, ServerConfig
+from rpcserver.layers.loading import load_config
 from rpcserver.plugins.finding import create_services, find_services
 
 FILE = Path(__file__).parents[2] / "config" / "rpcserver.toml"

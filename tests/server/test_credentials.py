@@ -10,8 +10,9 @@ import pytest
 from pydantic import BaseModel, Field, SecretBytes, SecretStr, ValidationError
 
 from rpcserver import Service, ServiceConfig
-from rpcserver.config import ConfigError, ServerConfig, load_config
+from rpcserver.config import ConfigError, ServerConfig
 from rpcserver.daemon.logs import LineFormatter
+from rpcserver.layers.loading import load_config
 from rpcserver.plugins.finding import create_services
 from rpcwire.secret import hide, secrets_in
 

@@ -505,14 +505,14 @@ def test_stubs(tmp_path: Path) -> None:
 
 def test_asyncio_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without uvloop the server runs on asyncio's own loop, here in this process."""
-    from rpcserver.config import load_config
     from rpcserver.daemon import cli
     from rpcserver.daemon.logs import LimitedHandler
+    from rpcserver.layers.loading import load_config
 
     monkeypatch.setitem(sys.modules, "uvloop", None)
     used: list[str] = []
 
-    async def serve(server: Any, log: Any) -> int:
+    async def serve(server: Any, log: Any, *_: Any) -> int:
         used.append(type(asyncio.get_running_loop()).__module__)
         return 7
 
@@ -573,16 +573,17 @@ def test_nobody_can_read_its_memory_and_a_crash_leaves_none(start: Start, tmp_pa
 
 def test_a_stop_that_fails_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The exit status shows it, and the log says what went wrong."""
-    from rpcserver.config import load_config
     from rpcserver.daemon import cli
+    from rpcserver.daemon.notify import Notifier
+    from rpcserver.layers.loading import load_config
     from rpcserver.server import Server
 
     async def main() -> int:
         stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
         class Failing(Server):
-            async def start(self, *, listen: bool = True) -> None:
-                await super().start(listen=listen)
+            async def start(self, **options: Any) -> None:
+                await super().start(**options)
                 stop.set_result("SIGTERM")
 
             async def stop(self, grace_s: float | None = None, patience_s: float = 1.0) -> None:
@@ -590,7 +591,7 @@ def test_a_stop_that_fails_is_reported(tmp_path: Path, caplog: pytest.LogCapture
                 raise RuntimeError("the last part")
 
         server = Failing(load_config(configure(tmp_path)), [], token="x" * 32)
-        return await cli._live(server, stop, asyncio.Event())
+        return await cli._live(server, stop, asyncio.Event(), Notifier({}), ())
 
     try:
         assert asyncio.run(main()) == 1

@@ -16,11 +16,12 @@ from websockets.asyncio.client import connect, unix_connect
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus
 
-from rpcserver.config import ConfigError, ListenConfig, load_config
+from rpcserver.config import ConfigError, ListenConfig
 from rpcserver.door.admission import Refusal
 from rpcserver.door.forwarding import Proxies, Source
 from rpcserver.door.hosts import network_of
 from rpcserver.door.proxy_header import SIGNATURE, ProxyClient, ProxyHeaderError, parse_binary, parse_line
+from rpcserver.layers.loading import load_config
 
 XFF, FORWARDED = "X-Forwarded-For", "Forwarded"
 TRUSTED = ("127.0.0.1", "10.0.0.0/8", "2001:db8:aaaa::/48")

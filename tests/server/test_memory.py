@@ -13,7 +13,8 @@ import pytest
 
 from rpcclient import AsyncClient
 from rpcserver import Context, Service, method
-from rpcserver.config import ConfigError, load_config
+from rpcserver.config import ConfigError
+from rpcserver.layers.loading import load_config
 from rpcserver.server import Server
 from rpcwire.accounts import COPIES, Loan
 

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from rpcserver import Service, ServiceConfig, method
-from rpcserver.config import ConfigError, PluginsConfig, ServerConfig, load_config
+from rpcserver.config import ConfigError, PluginsConfig, ServerConfig
 from rpcserver.daemon.logs import LineFormatter, set_up
+from rpcserver.layers.loading import load_config
 from rpcserver.plugins import finding as plugins_module
 from rpcserver.plugins.finding import create_services, find_installed, find_services, services_in
 from rpcserver.security.tokens import TokenStore, load_token

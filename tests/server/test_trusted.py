@@ -13,9 +13,10 @@ import trustme
 
 from rpcclient.errors import ConnectFailed
 from rpcclient.trust import Trust
-from rpcserver.config import ConfigError, TlsConfig, load_config
+from rpcserver.config import ConfigError, TlsConfig
 from rpcserver.door.listeners import bind_unix
 from rpcserver.door.tls import tls_context
+from rpcserver.layers.loading import load_config
 from rpcserver.plugins.finding import services_in
 from rpcserver.security.tokens import load_token
 from rpcserver.state import LOCK, lock_state

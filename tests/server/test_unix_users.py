@@ -15,8 +15,9 @@ from typing import Any, NoReturn
 import pytest
 from websockets.asyncio.client import connect
 
-from rpcserver.config import ConfigError, UnixAuthConfig, load_config
+from rpcserver.config import ConfigError, UnixAuthConfig
 from rpcserver.door import listeners
+from rpcserver.layers.loading import load_config
 from rpcserver.security import unix_users
 from rpcserver.security.unix_users import UnixUsers
 

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
 from rpcserver import Context, Guard, Health, MethodSpec, Principal, Service, ServiceConfigError, ServiceRole
+from rpcwire.secret import hide, secrets_in
 
 from .backends.base import Link, finish
 from .config import DatabaseServiceConfig
@@ -180,6 +182,20 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
                 await target.open()
         except ValueError as exc:
             raise ServiceConfigError(str(exc)) from None
+
+    async def check_connections(self, state_dir: Path) -> Mapping[str, str]:
+        """Connect to each database. One that the server would make at its start is left out."""
+        failures: dict[str, str] = {}
+        for name, config in self.config.databases.items():
+            try:
+                target = Target(name, config, state_dir, self.config.secrets_dir)
+                try:
+                    await target.try_connection()
+                finally:
+                    await target.close()
+            except (ValueError, DatabaseError) as exc:
+                failures[f"databases.{name}"] = hide(str(exc), secrets_in(config))
+        return failures
 
     async def stop(self) -> None:
         await self._transactions.close()

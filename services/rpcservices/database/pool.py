@@ -331,6 +331,20 @@ class Target:
                 if not file.exists():
                     await self._create(str(file))
 
+    async def try_connection(self) -> None:
+        """Connect, unless the database is an embedded file that does not exist yet.
+
+        Raises:
+            DatabaseError: no connection can be made; the message says why.
+        """
+        if self._exists():
+            async with self.reading.link("check") as link:
+                await link.ping()
+
+    def _exists(self) -> bool:
+        """Whether the database exists, as far as can be told without connecting."""
+        return self._embedded is None or Path(self._embedded).exists()
+
     async def _create(self, file: str) -> None:
         from rpcservices.database.backends.sqlite.link import create_embedded
 

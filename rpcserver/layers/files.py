@@ -1,0 +1,100 @@
+"""The files of the configuration: where they lie, and what stands in them."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from platformdirs import PlatformDirs
+
+from rpcserver.config import ConfigError
+from rpcwire.trusted_files import UntrustedFile, read_file
+
+from .layer import Layer
+from .lines import Path as KeyPath
+from .lines import find_lines, line_of
+
+SYSTEM_FILE = Path("/etc/rpcserver/rpcserver.toml")
+"""The configuration of the machine's server."""
+
+SYSTEM_FOLDER = Path("/etc/rpcserver/conf.d")
+"""Further files of it: packages and tools add a file each, and the names give the order."""
+
+_DIRS = PlatformDirs("rpcserver", appauthor=False)
+
+
+def user_file() -> Path:
+    """The user's own file: ``rpcserver/rpcserver.toml`` in ``XDG_CONFIG_HOME`` on Linux."""
+    return _DIRS.user_config_path / "rpcserver.toml"
+
+
+def find_files(system_file: Path = SYSTEM_FILE, system_folder: Path = SYSTEM_FOLDER) -> list[Path]:
+    """Find the files that a server reads whose command names none. A later one goes before an earlier one.
+
+    Raises:
+        ConfigError: the folder cannot be listed.
+    """
+    files = [system_file] if _exists(system_file) else []
+    try:
+        files += sorted(path for path in system_folder.iterdir() if path.suffix == ".toml" and path.name[0] != ".")
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as exc:
+        raise _unreadable(system_folder, exc) from exc
+    return [*files, own] if _exists(own := user_file()) else files
+
+
+def _exists(file: Path) -> bool:
+    """Whether there is such a file, as far as this user may know."""
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as exc:
+        raise _unreadable(file, exc) from exc
+    return True
+
+
+def _unreadable(path: Path, exc: OSError) -> ConfigError:
+    return ConfigError(f"{path}: {exc.strerror}: let this user read it, or name another file with --config")
+
+
+def read_layer(file: Path) -> Layer:
+    """Read a file.
+
+    Raises:
+        ConfigError: it cannot be read, is not TOML, or others may change it.
+    """
+    try:
+        text = read_file(file).decode()
+    except UntrustedFile as exc:
+        raise ConfigError(f"the configuration: {exc}") from None
+    except PermissionError as exc:
+        raise _unreadable(file, exc) from exc
+    except OSError as exc:
+        raise ConfigError(f"{file}: {exc.strerror}: give the path of a TOML file") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{file}: not TOML: {exc}") from exc
+    return parse_layer(file, text)
+
+
+def parse_layer(file: Path, text: str) -> Layer:
+    """Make a layer of the text of a file.
+
+    Raises:
+        ConfigError: it is not TOML.
+    """
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(f"{file}: not TOML: {exc}") from exc
+    lines: dict[KeyPath, int] | None = None
+
+    def origin(path: KeyPath) -> str:
+        nonlocal lines
+        if lines is None:
+            lines = find_lines(text.replace("\r\n", "\n"))
+        line = line_of(lines, path)
+        return str(file) if line is None else f"{file}:{line}"
+
+    return Layer(content, origin)
