@@ -8,6 +8,7 @@ import datetime as dt
 import re
 import socket
 import ssl
+import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -177,6 +178,37 @@ def test_the_reason_is_told(attempt: Any, authority: trustme.CA, tmp_path: Path)
         error = attempt(url, token="x", ca_file=ca_file)
         assert "the connection broke during the handshake" in str(error)
         assert error.retryable
+
+
+@pytest.mark.parametrize("attempt", [by_sync, by_asyncio, by_uvloop])
+@pytest.mark.parametrize("is_tls_ready", [False, True])
+def test_a_reset_says_that_somebody_listens(
+    attempt: Any, authority: trustme.CA, tmp_path: Path, is_tls_ready: bool
+) -> None:
+    """A server of TLS 1.3 refuses a certificate when the client holds the handshake to be done; a reset may overtake
+    its alert. Nobody is to be told that no server is running."""
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(ca_file)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            sock, _ = listener.accept()
+            sock.settimeout(20)
+            if is_tls_ready:
+                sock = context.wrap_socket(sock, server_side=True)
+            sock.recv(1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        error = attempt(f"wss://127.0.0.1:{listener.getsockname()[1]}", token="x", ca_file=ca_file)
+        thread.join(20)
+    assert "the connection broke during the handshake" in str(error)
+    assert "is rpcserver running" not in str(error)
+    assert error.retryable
 
 
 @pytest.mark.parametrize("attempt", [by_sync, by_asyncio, by_uvloop])

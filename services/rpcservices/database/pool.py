@@ -343,7 +343,7 @@ class Target:
 
     def _exists(self) -> bool:
         """Whether the database exists, as far as can be told without connecting."""
-        return self._embedded is None or Path(self._embedded).exists()
+        return self._file is None or Path(self._file).exists()
 
     async def _create(self, file: str) -> None:
         from rpcservices.database.backends.sqlite.link import create_embedded
