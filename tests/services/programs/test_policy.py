@@ -683,3 +683,21 @@ def test_whatever_is_given_nothing_but_options_begins_with_a_hyphen(words: list[
             assert options.pop(0).isdecimal()
         else:
             assert option == "-a" or option.startswith("--name=")
+
+
+def test_the_system_is_asked_for_no_name_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some of its name services end the whole process then, and each takes time."""
+    asked: list[str] = []
+    look_up = pwd.getpwnam
+
+    def getpwnam(name: str) -> pwd.struct_passwd:
+        asked.append(name)
+        return look_up(name)
+
+    monkeypatch.setattr(pwd, "getpwnam", getpwnam)
+    rules = policy(all=("*", RoleRule(may_run="anything", users=("nobody",))))
+    for length in (1, 256, 257, 1000):
+        with pytest.raises(Refused) as caught:
+            rules.permit(Principal("ada", "token"), Wish(["true"], user="Z" * length))
+        assert caught.value.rule == "roles.all.programs.users"
+    assert [len(name) for name in asked] == [1, 256]

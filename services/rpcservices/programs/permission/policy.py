@@ -33,6 +33,8 @@ RUN, VIEW, CONTROL = "programs.run", "programs.view", "programs.control"
 OWNER_ROLE = "owner"
 OWNER = RoleRule(may_run="anything", no_new_privs=False, others="control")
 """The conditions of the role ``owner`` if the configuration has none: anything, as the server's own user."""
+_USER_NAME_CHARACTERS = 256
+"""The longest name of a user, in characters (LOGIN_NAME_MAX of limits.h)."""
 _POWERFUL = re.compile(
     r"(LD|DYLD|PYTHON|PERL|RUBY|NODE|GIT|MALLOC|JAVA|JDK|BASH_FUNC)_?.*"
     r"|BASH_ENV|ENV|IFS|PATH|SHELL|SHELLOPTS|BASHOPTS|PS4|CDPATH|HOME|PROMPT_COMMAND|GCONV_PATH|LOCPATH|NLSPATH|HOSTALIASES"
@@ -137,6 +139,10 @@ def _find_dangers(role: ServiceRole, rule: RoleRule, owner_uid: int) -> Iterator
 
 
 def _find_user(name: str) -> pwd.struct_passwd | None:
+    """Look a user up. The system is not asked for a name that is longer than any: some of its name services end the whole
+    process then."""
+    if len(name) > _USER_NAME_CHARACTERS:
+        return None
     try:
         return pwd.getpwnam(name)
     except (KeyError, ValueError):
