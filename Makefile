@@ -57,7 +57,7 @@ check: $(READY) ## lint, types, generated files, docs
 	$(BIN)/python -m tests.documented
 	$(BIN)/python -m tests.generated --check
 
-stubs: $(READY) ## generate rpcclient/stubs, views of rpcclient/sync and config/rpcserver.toml anew
+stubs: $(READY) ## generate rpcclient/stubs, views of rpcclient/sync, and the generated files of config/ anew
 	$(BIN)/python -m tests.generated
 
 bench: $(READY) ## measure calls and the three services beside what others do

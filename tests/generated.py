@@ -13,6 +13,7 @@ from rpcserver.config import PluginsConfig
 from rpcserver.plugins.finding import find_services
 from rpcserver.plugins.settings_file import render
 from rpcserver.plugins.stubgen import ASYNCHRONOUS, SYNCHRONOUS, generate_class, generate_models
+from tests.manuals import pages, scripts
 from tests.twins import VIEWS, synchronous
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +60,12 @@ def files() -> Iterator[tuple[Path, str]]:
         path = ROOT / "rpcclient" / "sync" / f"{view}.py"
         text = synchronous(source.read_text(encoding="utf-8"), str(source.relative_to(ROOT)))
         yield path, formatted(path, text, *WHATEVER)
-    yield ROOT / "config" / "rpcserver.toml", render(classes)
+    settings = render(classes)
+    yield ROOT / "config" / "rpcserver.toml", settings
+    for name, text in pages(settings):
+        yield ROOT / "config" / "man" / name, text
+    for name, text in scripts():
+        yield ROOT / "config" / "completion" / name, text
 
 
 def main() -> int:

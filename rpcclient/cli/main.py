@@ -18,6 +18,7 @@ from .context import Settings
 COMMANDS = {
     "attach": "come back to a program that runs there",
     "call": "call a method",
+    "completion": "print the script for completion in a shell",
     "devices": "list the devices of the machine, and follow them",
     "forget": "free what is kept of programs that have ended",
     "hello": "who the server is, and who it takes you for",

@@ -69,7 +69,7 @@ class Repl:
                 "asking for statements needs the package prompt-toolkit: pip install 'remote-services[cli]'; "
                 "or give the statement as an argument"
             ) from None
-        from .completion import Names
+        from .sqlcompletion import Names
 
         self._client = client
         self._info = info
@@ -123,7 +123,7 @@ class Repl:
         from prompt_toolkit.filters import Condition
         from prompt_toolkit.history import FileHistory
 
-        from .completion import SqlCompleter
+        from .sqlcompletion import SqlCompleter
 
         @Condition
         def is_incomplete() -> bool:

@@ -27,6 +27,7 @@ from rpcwire.secret import secrets_in
 
 from . import limits
 from .audit import audit
+from .completion import completion
 from .config import config
 from .logs import REPORT_S, LimitedHandler, set_up
 from .notify import Notifier
@@ -57,6 +58,7 @@ main.add_command(permissions)
 main.add_command(token)
 main.add_command(audit)
 main.add_command(config)
+main.add_command(completion)
 
 
 @main.command()

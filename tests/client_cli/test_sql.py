@@ -23,7 +23,7 @@ from prompt_toolkit.document import Document
 
 from rpcclient.backoff import Pauses
 from rpcclient.cli import rowtext, sqlnames, sqltext
-from rpcclient.cli.completion import Names, SqlCompleter
+from rpcclient.cli.sqlcompletion import Names, SqlCompleter
 from rpcclient.cli.sqlsession import RECONNECT_S, REFRESH_S
 from rpcclient.cli.tabletext import show_table
 from rpcclient.stubs.database import Index, TableInfo, TableKind
