@@ -20,7 +20,7 @@ from rpcservices.programs.keeping.ledger import Ledger
 from rpcservices.programs.keeping.leftovers import Leftovers, Trace, abandon
 from rpcservices.programs.keeping.orphans import Orphans
 from rpcservices.programs.keeping.remains import Remains
-from rpcservices.programs.permission.policy import CONTROL, OWNER, RUN, VIEW, Permit, Policy, check_users
+from rpcservices.programs.permission.policy import CONTROL, OWNER, RUN, VIEW, Permit, Policy, Wish, check_users
 from rpcservices.programs.permission.rules import RoleRule
 from rpcservices.programs.running.cgroups import Cgroup, Places
 from rpcservices.programs.running.launching import Launcher
@@ -215,6 +215,16 @@ class ProgramsCore(Service[ProgramsConfig]):
         return self.runtime.state_dir / "output"
 
     # --- starting -----------------------------------------------------------------------------------------------
+
+    async def permit(self, principal: Principal, wish: Wish) -> Permit:
+        """Check what a caller wants to start, as :meth:`.policy.Policy.permit` does; in a thread where it takes long.
+
+        Raises:
+            ProgramRefused, ProgramNotStarted: as there.
+        """
+        if wish.is_quick:
+            return self.policy.permit(principal, wish)
+        return await asyncio.get_running_loop().run_in_executor(None, self.policy.permit, principal, wish)
 
     @contextlib.contextmanager
     def room_for(self, about: About) -> Iterator[None]:

@@ -73,7 +73,7 @@ class RunMethods(ProgramsCore):
             ProgramRefused: the server's policy does not let it run.
             Busy: too many programs run.
         """
-        permit = self.policy.permit(ctx.principal, Wish(argv, cwd, env or {}, user, limits))
+        permit = await self.permit(ctx.principal, Wish(argv, cwd, env or {}, user, limits))
         program_id = self.new_id()
         most = self._most_output(argv)
         if output_bytes is not None:

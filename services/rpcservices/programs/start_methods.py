@@ -100,7 +100,7 @@ class StartMethods(Controlling):
         kept_s = self.config.retain_s if retain_s is None else retain_s
         if kept_s > self.config.max_retain_s:
             raise _invalid("retain_s", f"at most {self.config.max_retain_s:g} s are allowed")
-        permit = self.policy.permit(ctx.principal, Wish(argv, cwd, env or {}, user, limits))
+        permit = await self.permit(ctx.principal, Wish(argv, cwd, env or {}, user, limits))
         program_id = self.new_id()
         streams = Streams(stdin, stderr=stderr, terminal=terminal, bulky=True)
         launch = self.launch(permit, streams, program_id, env_base, env or {})

@@ -7,6 +7,7 @@ import getpass
 import os
 import pwd
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -701,3 +702,46 @@ def test_the_system_is_asked_for_no_name_that_is_too_long(monkeypatch: pytest.Mo
             rules.permit(Principal("ada", "token"), Wish(["true"], user="Z" * length))
         assert caught.value.rule == "roles.all.programs.users"
     assert [len(name) for name in asked] == [1, 256]
+
+
+def test_what_takes_long_to_check_is_checked_beside_the_loop(
+    serve: Serve, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To follow thousands of paths takes seconds."""
+    threads: list[bool] = []
+    permit = Policy.permit
+
+    def note_thread(self: Policy, principal: Principal, wish: Wish) -> Any:
+        threads.append(threading.current_thread() is not threading.main_thread())
+        return permit(self, principal, wish)
+
+    monkeypatch.setattr(Policy, "permit", note_thread)
+
+    async def scenario(client: AsyncClient) -> None:
+        log = str(place.data / "log")
+        assert (await client.programs.run([TAIL, "-q", log])).stdout == b"one\ntwo\n"
+        assert (await client.programs.run([TAIL, "-q", *[log] * 100])).stdout == b"one\ntwo\n" * 100
+        with pytest.raises(ProgramRefused):
+            await client.programs.start([TAIL, log], env={f"V{number}": "x" for number in range(100)})
+        with pytest.raises(ProgramRefused):
+            await client.programs.start([TAIL, log], cwd="/x" * 1000)
+        assert (await client.programs.run([TAIL, f"{place.data}{'/x' * 1000}"])).code == 1
+
+    serve(scenario, **place.config)
+    assert threads == [False, True, True, True, True]
+
+
+def test_more_than_the_system_takes_is_refused_before_it_is_looked_at(serve: Serve, place: Place) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        for argv, env in (
+            ([ECHO, *["x" * 2000] * 4000], {}),
+            ([ECHO, "x" * 131072], {}),
+            ([ECHO], {f"V{number}": "x" * 2000 for number in range(4000)}),
+        ):
+            with pytest.raises(ProgramNotStarted, match="give it by standard input, or in a file") as caught:
+                await client.programs.run(argv, env=env)
+            assert (caught.value.field, caught.value.errno, caught.value.executed) == ("argv", "E2BIG", "no")
+        assert len((await client.programs.run([ECHO, "x" * 131071])).stdout) == 131072
+
+    serve(scenario)
+    serve(scenario, roles=role("any", everybody=True, may_run="anything"))

@@ -92,10 +92,10 @@ def _arguments(rule: ProgramRule, words: Iterable[_Word], end: int) -> list[str]
             raise Refusal("arguments", word.place, "there are more arguments than are allowed")
         number, value_rule = waiting[0]
         arguments.append(check_value(value_rule, word.text, f"arguments[{number}]", word.place))
-        if value_rule.repeat:
-            waiting[0] = (number, value_rule.model_copy(update={"optional": True}))
-        else:
+        if not value_rule.repeat:
             waiting.pop(0)
+        elif not value_rule.optional:
+            waiting[0] = (number, value_rule.model_copy(update={"optional": True}))
     if waiting and not waiting[0][1].optional:
         raise Refusal(f"arguments[{waiting[0][0]}]", end, "an argument is missing")
     return arguments

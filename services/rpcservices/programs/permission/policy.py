@@ -6,6 +6,7 @@ import errno
 import os
 import pwd
 import re
+import resource
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 
@@ -33,6 +34,9 @@ RUN, VIEW, CONTROL = "programs.run", "programs.view", "programs.control"
 OWNER_ROLE = "owner"
 OWNER = RoleRule(may_run="anything", no_new_privs=False, others="control")
 """The conditions of the role ``owner`` if the configuration has none: anything, as the server's own user."""
+_QUICK_TEXTS, _QUICK_CHARACTERS = 64, 1024
+_MOST_ARGUMENT_BYTES, _LEAST_ARGUMENTS_BYTES, _MOST_ARGUMENTS_BYTES = 128 * 1024, 128 * 1024, 6 * 1024 * 1024
+"""The longest argument that Linux takes, and the bounds of what it takes in all (execve(2))."""
 _USER_NAME_CHARACTERS = 256
 """The longest name of a user, in characters (LOGIN_NAME_MAX of limits.h)."""
 _POWERFUL = re.compile(
@@ -60,6 +64,15 @@ class Wish:
     env: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
     limits: Limits | None = None
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether to check it takes a moment, whatever the rules are. Otherwise a thread does it: to follow a path
+        takes many calls of the system, and an operator's pattern microseconds for each character."""
+        return (
+            len(self.argv) + len(self.env) <= _QUICK_TEXTS
+            and sum(map(len, self.argv)) + len(self.cwd or "") <= _QUICK_CHARACTERS
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +152,8 @@ def _find_dangers(role: ServiceRole, rule: RoleRule, owner_uid: int) -> Iterator
 
 
 def _find_user(name: str) -> pwd.struct_passwd | None:
-    """Look a user up. The system is not asked for a name that is longer than any: some of its name services end the whole
-    process then."""
+    """Look a user up. The system is not asked for a name that is longer than any: some of its name services end the
+    whole process then."""
     if len(name) > _USER_NAME_CHARACTERS:
         return None
     try:
@@ -198,6 +211,7 @@ class Policy:
         """
         if not wish.argv or not wish.argv[0]:
             raise ProgramNotStarted("argv: empty: give the program and its arguments", field="argv")
+        _check_size(wish)
         named_role = self.role(principal)
         if named_role is None:
             raise _refusal("argv", "roles", f"{principal.name} is in no role that may run programs")
@@ -263,6 +277,24 @@ class Policy:
 
 def _refusal(field: str, rule: str, text: str) -> ProgramRefused:
     return ProgramRefused(f"{field}: {text} ({rule})", field=field, rule=rule)
+
+
+def _check_size(wish: Wish) -> None:
+    """Refuse arguments and variables that no program can be given, before anything looks at each of them."""
+    texts = [*wish.argv, *wish.env, *wish.env.values()]
+    stack_bytes = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    most_bytes = _MOST_ARGUMENTS_BYTES
+    if stack_bytes != resource.RLIM_INFINITY:
+        most_bytes = min(most_bytes, max(_LEAST_ARGUMENTS_BYTES, stack_bytes // 4))
+    size_bytes = sum(map(len, texts)) + len(texts)
+    if size_bytes > most_bytes:
+        text = f"argv: {size_bytes} bytes of arguments and variables: the system takes at most {most_bytes}"
+    elif len(longest := max(texts, key=len)) >= _MOST_ARGUMENT_BYTES:
+        most_bytes = _MOST_ARGUMENT_BYTES - 1
+        text = f"argv: an argument or a variable of {len(longest)} bytes: the system takes at most {most_bytes}"
+    else:
+        return
+    raise ProgramNotStarted(f"{text}: give it by standard input, or in a file", field="argv", errno="E2BIG")
 
 
 def _check_program(name: str, role: RoleRule, argv: list[str], trusted_uids: Iterable[int]) -> tuple[list[str], str]:
