@@ -11,7 +11,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol as WebSocketSubprotocol
 from websockets.uri import parse_uri
 
-from rpcwire.codec import OFFERED, Subprotocol
+from rpcwire.codec import SUBPROTOCOLS, Subprotocol
 from rpcwire.forking import hold_forks
 from rpcwire.limits import (
     BATCH_ITEMS,
@@ -37,7 +37,7 @@ def begin_handshake(target: Target, message_bytes: int, only: Subprotocol | None
     Raises:
         ConnectFailed: the headers that are made for each connection cannot be made or sent.
     """
-    names = OFFERED if only is None else (only,)
+    names = SUBPROTOCOLS if only is None else (only,)
     ws = ClientProtocol(
         parse_uri(target.websocket_uri),
         subprotocols=[WebSocketSubprotocol(name) for name in names],

@@ -100,7 +100,7 @@ class AdmittedLink(Link, Protocol):
         """Hand frames to ``receiver`` from now on."""
         ...
 
-    def authenticated(self, shares: Shares, message_bytes: int) -> None:
+    def grant_full_limits(self, shares: Shares, message_bytes: int) -> None:
         """Give the client its full limits, because it has authenticated.
 
         Parameters:
@@ -321,7 +321,7 @@ class Connections(Mapping[Connection, Peer]):
         self.quotas.join(session, connection.id, principal.name, address, limits)
         if link is not None:
             incoming_bytes = self._limits.incoming_bytes(packed=session.codec.packed)
-            link.authenticated(shares, min(limits.message_bytes, incoming_bytes))
+            link.grant_full_limits(shares, min(limits.message_bytes, incoming_bytes))
         name, method = printable(principal.name), printable(principal.method)
         logger.info("%s is %s by %s", connection.id, name, method, extra=connection.log_extra)
         self.on_authenticated(connection)
@@ -368,11 +368,11 @@ class Connections(Mapping[Connection, Peer]):
 
     def _end_after_calls(self, connection: Connection, peer: Peer, reason: str) -> None:
         """Stop what the caller may do no more, and end the connection when that is answered."""
-        principal, allowed = connection.principal, connection.allowed
+        principal, methods = connection.principal, connection.allowed
         assert principal is not None
 
         def refuse(offer: Offer) -> RpcError | None:
-            if offer.name in allowed:
+            if offer.name in methods:
                 return None
             error = denial(self._roles, principal, offer.spec.permission, f"call {offer.name} any more")
             return PermissionDenied(error.message, executed="yes")

@@ -203,13 +203,13 @@ class Server:
         self.door.check()
         TokenFile(self.config.state_path).read()
 
-    async def start(self, *, listen: bool = True, activated: Sequence[ActivatedSocket] = ()) -> None:
+    async def start(self, *, listen: bool = True, sockets: Sequence[ActivatedSocket] = ()) -> None:
         """Lock the state folder, start the services, then listen.
 
         Parameters:
             listen: whether to listen on the addresses in the configuration; if not, only :meth:`connect_memory` reaches
                 the server.
-            activated: listening sockets that systemd has opened.
+            sockets: listening sockets that systemd has opened.
 
         Raises:
             ConfigError: another server uses the state folder, or an address cannot be used; the message says why and
@@ -239,7 +239,7 @@ class Server:
                 self._begin_audit()
             await self._caller_news.tell(is_start=True)
             if listen:
-                self.door.open(activated)
+                self.door.open(sockets)
         except BaseException:
             await self.stop(grace_s=0)
             raise

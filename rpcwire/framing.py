@@ -15,7 +15,7 @@ except ImportError:  # websockets has no compiled part on this platform.
 WHOLE = 0x80
 TEXT = 0x1
 BINARY = 0x2
-MASKED = 0x80
+MASK_BIT = 0x80
 TWO_BYTES = 126
 """Stands for a length in the next two bytes."""
 EIGHT_BYTES = 127
@@ -61,7 +61,7 @@ class WholeFrames:
             return None
         size = data[begin + 1]
         if not self._client:
-            size -= MASKED  # Without a mask it is below zero now.
+            size -= MASK_BIT  # Without a mask it is below zero now.
         if size >= TWO_BYTES:
             if size != TWO_BYTES or end < start + 2:
                 return None
@@ -84,7 +84,7 @@ class WholeFrames:
 
     def write(self, message: bytes) -> bytes:
         """Make the frame of a message, of any size."""
-        size, mask = len(message), MASKED if self._client else 0
+        size, mask = len(message), MASK_BIT if self._client else 0
         if size < TWO_BYTES:
             head = bytes((self._head, mask | size))
         elif size < 65536:
@@ -146,7 +146,7 @@ def _head_size(head: bytes) -> int:
         return 2
     length = head[1] & 0x7F
     size = 4 if length == TWO_BYTES else 10 if length == EIGHT_BYTES else 2
-    return size + (KEY_BYTES if head[1] & MASKED else 0)
+    return size + (KEY_BYTES if head[1] & MASK_BIT else 0)
 
 
 def _payload_size(head: bytes) -> int:

@@ -9,8 +9,8 @@ import sys
 from typing import Any
 
 _LINUX = sys.platform == "linux"
-_ACKED = struct.Struct("=Q")
-_ACKED_AT = 120
+_BYTE_COUNT = struct.Struct("=Q")
+_BYTES_ACKED_AT = 120
 """Where ``tcpi_bytes_acked`` is in Linux's ``struct tcp_info``, which only grows at its end (linux/tcp.h)."""
 
 
@@ -60,10 +60,10 @@ class Gauge:
         return waiting
 
     def _count_acknowledged(self) -> int:
-        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED_AT + _ACKED.size)
+        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED_AT + _BYTE_COUNT.size)
         return (
-            int(_ACKED.unpack_from(info, _ACKED_AT)[0])
-            if len(info) >= _ACKED_AT + _ACKED.size
+            int(_BYTE_COUNT.unpack_from(info, _BYTES_ACKED_AT)[0])
+            if len(info) >= _BYTES_ACKED_AT + _BYTE_COUNT.size
             else self._received_bytes
         )
 

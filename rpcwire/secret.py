@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-HIDDEN = "***"
+MASK = "***"
 """Stands for a secret value where a person reads what was sent."""
 
 LEAST_CHARACTERS = 6
@@ -20,7 +20,7 @@ LEAST_CHARACTERS = 6
 @dataclass(frozen=True, slots=True)
 class Secret:
     """Marks a parameter of a method as secret: ``token: Annotated[str, Secret()]``. It is sent as any other. Whoever
-    writes down what was called, such as an audit, writes :data:`HIDDEN` in its place, and no error repeats it."""
+    writes down what was called, such as an audit, writes :data:`MASK` in its place, and no error repeats it."""
 
 
 def is_secret(annotation: Any) -> bool:
@@ -68,7 +68,7 @@ def _password_in(url: str) -> Iterator[str]:
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:
-    """Put :data:`HIDDEN` in the place of secrets in a text.
+    """Put :data:`MASK` in the place of secrets in a text.
 
     Parameters:
         text: the text.
@@ -76,5 +76,5 @@ def hide(text: str, secrets: Iterable[str]) -> str:
     """
     for secret in secrets:
         if len(secret) >= LEAST_CHARACTERS and secret in text:
-            text = text.replace(secret, HIDDEN)
+            text = text.replace(secret, MASK)
     return text

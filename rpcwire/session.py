@@ -71,7 +71,7 @@ CONTROL = frozenset({
 """The reserved methods, which the session handles itself."""
 
 
-UNCOUNTED = 1 << 62
+NO_LIMIT = 1 << 62
 """More calls than ever come."""
 
 _ControlHandler = Callable[[Any, list[Event]], ProtocolError | InvalidParams | None]
@@ -126,7 +126,7 @@ class Session:
         self._last_id = 0
         self._quota: Quota | None = None
         self._most_running = self.limits.calls_in_flight
-        self._calls_left = UNCOUNTED
+        self._calls_left = NO_LIMIT
         self._outbox: list[bytes] = []
         self._unsent: list[int] = []
         self._incoming: dict[MessageId, IncomingCall] = {}

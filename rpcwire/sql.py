@@ -27,21 +27,21 @@ Syntax = str
 _COMMENT = r"/\*[^*]*+(?:\*(?!/)[^*]*+)*+(?P<c>\*/|\Z)"
 _STRING = r"'[^']*+(?:''[^']*+)*+(?P<s>'|\Z)"
 _NAME = r"\"[^\"]*+(?:\"\"[^\"]*+)*+(?P<d>\"|\Z)"
-_TICKED = r"`[^`]*+(?:``[^`]*+)*+(?P<b>`|\Z)"
-_ESCAPED = r"'[^'\\]*+(?:(?:''|\\(?:.|\Z))[^'\\]*+)*+(?P<s>'|\Z)"
-_ESCAPED_TWICE = r"\"[^\"\\]*+(?:(?:\"\"|\\(?:.|\Z))[^\"\\]*+)*+(?P<d>\"|\Z)"
+_BACKTICK_NAME = r"`[^`]*+(?:``[^`]*+)*+(?P<b>`|\Z)"
+_BACKSLASH_STRING = r"'[^'\\]*+(?:(?:''|\\(?:.|\Z))[^'\\]*+)*+(?P<s>'|\Z)"
+_BACKSLASH_NAME = r"\"[^\"\\]*+(?:(?:\"\"|\\(?:.|\Z))[^\"\\]*+)*+(?P<d>\"|\Z)"
 _COMMON = rf"--[^\n]*|{_COMMENT}|{_STRING}|{_NAME}"
 _DOLLARS = r"(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$[^$]*+(?:\$(?!(?P=tag)\$)[^$]*+)*+(?P<t>\$(?P=tag)\$|\Z)"
 _POSTGRESQL = rf"{_DOLLARS}|--[^\n]*|(?P<nested>/\*)|{_NAME}"
-_MYSQL = rf"\#[^\n]*|--(?=\s|\Z)[^\n]*|/\*(?!M?!)[^*]*+(?:\*(?!/)[^*]*+)*+(?P<c>\*/|\Z)|{_TICKED}"
+_MYSQL = rf"\#[^\n]*|--(?=\s|\Z)[^\n]*|/\*(?!M?!)[^*]*+(?:\*(?!/)[^*]*+)*+(?P<c>\*/|\Z)|{_BACKTICK_NAME}"
 """The content of ``/*! */`` is run, so it is not a comment."""
-_QUOTED: Mapping[Syntax, str] = {
-    "postgresql": rf"\b[eE]{_ESCAPED.replace('<s>', '<e>')}|{_POSTGRESQL}|{_STRING}",
-    "postgresql escaping": rf"{_ESCAPED}|{_POSTGRESQL}",
-    "mysql": rf"{_MYSQL}|{_ESCAPED}|{_ESCAPED_TWICE}",
-    "mysql ansi": rf"{_MYSQL}|{_ESCAPED}|{_NAME}",
+_QUOTES: Mapping[Syntax, str] = {
+    "postgresql": rf"\b[eE]{_BACKSLASH_STRING.replace('<s>', '<e>')}|{_POSTGRESQL}|{_STRING}",
+    "postgresql escaping": rf"{_BACKSLASH_STRING}|{_POSTGRESQL}",
+    "mysql": rf"{_MYSQL}|{_BACKSLASH_STRING}|{_BACKSLASH_NAME}",
+    "mysql ansi": rf"{_MYSQL}|{_BACKSLASH_STRING}|{_NAME}",
     "mysql plain": rf"{_MYSQL}|{_STRING}|{_NAME}",
-    "sqlite": rf"{_TICKED}|\[[^\]]*(?P<r>\]|\Z)|{_COMMON}",
+    "sqlite": rf"{_BACKTICK_NAME}|\[[^\]]*(?P<r>\]|\Z)|{_COMMON}",
     "": _COMMON,
 }
 PIECE = 64 * 1024
@@ -55,7 +55,7 @@ _COMMENT_SIGNS = ("--", "/*", "#")
 def kind_of(syntax: Syntax) -> str:
     """Return the kind of database: ``postgresql``, ``mysql`` or ``sqlite``; empty for any other."""
     kind = syntax.partition(" ")[0]
-    return "mysql" if kind == "mariadb" else kind if kind in _QUOTED else ""
+    return "mysql" if kind == "mariadb" else kind if kind in _QUOTES else ""
 
 
 def mysql_syntax(sql_mode: str) -> Syntax:
@@ -75,7 +75,7 @@ def pattern(syntax: Syntax, target: str, *, first: bool = False) -> re.Pattern[s
         target: a regular expression for the text to find; no group in it has the name ``skip`` or a name of one letter.
         first: whether the target goes before quoted text if both begin at the same place.
     """
-    skip = f"(?P<skip>{_QUOTED.get(syntax) or _QUOTED[kind_of(syntax)]})"
+    skip = f"(?P<skip>{_QUOTES.get(syntax) or _QUOTES[kind_of(syntax)]})"
     return re.compile(f"{target}|{skip}" if first else f"{skip}|{target}", re.DOTALL)
 
 

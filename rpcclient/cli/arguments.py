@@ -19,7 +19,7 @@ from .words import text
 _BEGINS_JSON = re.compile(r"""\s*(?:\[\s*(?:["{]|-?\d[\d.eE+-]*\s*,|(?:true|false|null)\s*[],])|\{\s*(?:"|\}\s*$))""")
 """How a list or an object of JSON begins, and hardly any text. Patterns such as ``[0-9]*`` and markup such as ``[red]``
 are text."""
-_KEYED = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_]*)(?P<sign>:=|=@|=)(?P<value>.*)", re.DOTALL)
+_ASSIGNMENT = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_]*)(?P<sign>:=|=@|=)(?P<value>.*)", re.DOTALL)
 
 
 def parse(
@@ -46,7 +46,7 @@ def parse(
         return _whole(sys.stdin.buffer.read())
     if by_position:
         return _by_position(words)
-    matches = [_KEYED.fullmatch(word) for word in words]
+    matches = [_ASSIGNMENT.fullmatch(word) for word in words]
     pairs = [match for match in matches if match is not None]
     if not pairs:
         return _by_position(words)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rpcclient.describe import MethodDescription
     from rpcwire.events import ProgressHook
 
-_COMPLETED = re.compile(r"[\w.-]+")
+_WORD = re.compile(r"[\w.-]+")
 """What a shell may write into a command line by itself: a server's names with other characters are not offered."""
 COMPLETION_TIMEOUT_S = 1.0
 """How long completion may take to ask the server."""
@@ -36,7 +36,7 @@ def _complete_method(ctx: click.Context, param: click.Parameter, incomplete: str
         CompletionItem(method.name, help=visible_line(method.summary))
         for service in _ask(ctx)
         for method in service.methods
-        if method.name.startswith(incomplete) and _COMPLETED.fullmatch(method.name)
+        if method.name.startswith(incomplete) and _WORD.fullmatch(method.name)
     ]
 
 
@@ -50,7 +50,7 @@ def _complete_parameter(ctx: click.Context, param: click.Parameter, incomplete: 
     except (RpcError, click.UsageError):
         return []
     names = [] if description is None else list(description.signature.parameters)
-    return [CompletionItem(f"{name}=") for name in names if name.startswith(incomplete) and _COMPLETED.fullmatch(name)]
+    return [CompletionItem(f"{name}=") for name in names if name.startswith(incomplete) and _WORD.fullmatch(name)]
 
 
 def _settings(ctx: click.Context) -> context.Settings:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from .call import _COMPLETED, COMPLETION_TIMEOUT_S, _settings
+from .call import _WORD, COMPLETION_TIMEOUT_S, _settings
 from .characters import visible_line
 
 if TYPE_CHECKING:
@@ -42,5 +42,5 @@ def _items(programs: list[ProgramInfo], incomplete: str) -> list[CompletionItem]
     return [
         CompletionItem(p.id, help=visible_line(" ".join(p.argv)[:60]))
         for p in programs
-        if p.id.startswith(incomplete) and _COMPLETED.fullmatch(p.id)
+        if p.id.startswith(incomplete) and _WORD.fullmatch(p.id)
     ]

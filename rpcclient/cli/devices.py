@@ -11,7 +11,7 @@ from . import context, show
 if TYPE_CHECKING:
     from rpcclient.stubs.hardware import Device, DeviceEvent, Subsystem
 
-_ALSO_CALLED = {
+_SYNONYMS = {
     "gpu": "drm", "graphics": "drm", "serial": "tty", "disk": "block", "disks": "block", "network": "net",
     "dimm": "memory", "ram": "memory", "board": "dmi", "keyboard": "input", "mouse": "input",
 }  # fmt: skip
@@ -32,7 +32,7 @@ def command(settings: context.Settings, subsystems: tuple[str, ...], watch: bool
     unknown = set(names) - set(get_args(Known))
     if unknown:
         name = min(unknown)
-        hint = f"; {name} is {_ALSO_CALLED[name]} here" if name in _ALSO_CALLED else ""
+        hint = f"; {name} is {_SYNONYMS[name]} here" if name in _SYNONYMS else ""
         raise click.UsageError(f"{name!r}: there are: {', '.join(get_args(Known))}{hint}")
     selection = cast("list[Subsystem] | None", names or None)
     with settings.connect() as client:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rpcclient import AsyncClient, Client
     from rpcclient.stubs.programs import ProgramInfo
 
-SHOWN = 10
+MOST_LINES = 10
 
 
 def find(client: Client, word: str) -> str:
@@ -50,7 +50,7 @@ def match(word: str, programs: Sequence[ProgramInfo]) -> str:
     """
     matches = [program for program in programs if program.id.startswith(word)]
     if len(matches) > 1 or not word:
-        lines = ["  " + visible_line(f"{p.id}  {shlex.join(p.argv)[:60]}") for p in matches[:SHOWN]]
-        more = [f"  and {len(matches) - SHOWN} more"] if len(matches) > SHOWN else []
+        lines = ["  " + visible_line(f"{p.id}  {shlex.join(p.argv)[:60]}") for p in matches[:MOST_LINES]]
+        more = [f"  and {len(matches) - MOST_LINES} more"] if len(matches) > MOST_LINES else []
         raise click.UsageError("\n".join([f"{word!r} is the beginning of several ids:", *lines, *more]))
     return matches[0].id if matches else word

@@ -46,7 +46,7 @@ def writer(name: str, out: TextIO | None = None) -> RowWriter:
     stream = out or sys.stdout
     kinds: dict[str, type[_Writer]] = {
         "table": Table,
-        "expanded": Expanded,
+        "expanded": ExpandedTable,
         "csv": Csv,
         "json": Json,
         "markdown": Markdown,
@@ -144,7 +144,7 @@ class Table(_Writer):
         _total(self.out, self.count if self.gives_rows else None, rowcount)
 
 
-class Expanded(_Writer):
+class ExpandedTable(_Writer):
     """For a person, each row as a block with a line for each cell, whole: nothing is cut."""
 
     def rows(self, rows: Iterable[Sequence[Any]]) -> None:

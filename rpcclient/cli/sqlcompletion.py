@@ -25,7 +25,7 @@ KEYWORDS = (
 )  # fmt: skip
 
 _WORD = re.compile(r"[\w$]*\Z")
-_CLOSED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|--[^\n]*\n|/\*.*?\*/", re.DOTALL)
+_QUOTES_AND_COMMENTS = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|--[^\n]*\n|/\*.*?\*/", re.DOTALL)
 _QUALIFIER = re.compile(rf"({NAME})\.\Z")
 _WANTS_TABLE = re.compile(rf"(?:\b(?:from|join|into|update|table)|\\d)\s+(?:{NAME}\.)?\Z", re.IGNORECASE)
 _TABLES = re.compile(
@@ -35,7 +35,7 @@ _TABLES = re.compile(
 
 def _read_name(before: str, sign: str) -> tuple[str, str] | None:
     """What has been typed of the name at the cursor: as it stands there, and the name itself; ``None`` within text."""
-    outside = _CLOSED.sub(lambda match: "x" * len(match[0]), before)
+    outside = _QUOTES_AND_COMMENTS.sub(lambda match: "x" * len(match[0]), before)
     if "'" in outside:
         return None
     at = outside.find(sign)

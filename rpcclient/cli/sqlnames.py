@@ -12,7 +12,7 @@ _PLAIN = {
     "mysql": re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*"),
 }
 _PLAIN_ELSEWHERE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_RESERVED = frozenset(
+_KEYWORDS = frozenset(
     re.findall(
         r"\w+",
         """
@@ -50,7 +50,7 @@ def quote(name: str, dialect: str, *, always: bool = False) -> str:
         always: with quotes in any case.
     """
     plain = _PLAIN.get("mysql" if dialect == "mariadb" else dialect, _PLAIN_ELSEWHERE)
-    if not always and plain.fullmatch(name) and name.lower() not in _RESERVED:
+    if not always and plain.fullmatch(name) and name.lower() not in _KEYWORDS:
         return name
     sign = quote_of(dialect)
     return sign + name.replace(sign, sign * 2) + sign
@@ -64,7 +64,7 @@ def unquote(text: str) -> str:
     return text
 
 
-_QUALIFIED = re.compile(rf"(?:(?P<schema>{NAME}|[^\"`.]+)\.)?(?P<name>\"(?:[^\"]|\"\")*\"|`(?:[^`]|``)*`)")
+_NAME_WITH_SCHEMA = re.compile(rf"(?:(?P<schema>{NAME}|[^\"`.]+)\.)?(?P<name>\"(?:[^\"]|\"\")*\"|`(?:[^`]|``)*`)")
 
 
 def schema_and_name(text: str) -> tuple[str | None, str]:
@@ -73,7 +73,7 @@ def schema_and_name(text: str) -> tuple[str | None, str]:
     Returns:
         The schema, ``None`` where none is named, and the name.
     """
-    match = _QUALIFIED.fullmatch(text)
+    match = _NAME_WITH_SCHEMA.fullmatch(text)
     if match is not None:
         schema = match["schema"]
         return None if schema is None else unquote(schema), unquote(match["name"])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _MODE = re.compile(rb"\x1b\[\?([0-9;]{1,40})([hl])")
 _LONGEST_MODE = 48
-_WATCHED = {
+_MODES_TO_UNDO = {
     b"47", b"1047", b"1049",  # the alternate screen
     b"1", b"66",  # keys
     b"9", b"1000", b"1002", b"1003", b"1004", b"1005", b"1006", b"1015",  # the mouse, and focus
@@ -47,7 +47,7 @@ class ScreenModes:
             for mode in match[1].split(b";"):
                 if mode == b"25":
                     self._is_cursor_hidden = not on
-                elif mode in _WATCHED and on:
+                elif mode in _MODES_TO_UNDO and on:
                     self._on[mode] = None
                 else:
                     self._on.pop(mode, None)

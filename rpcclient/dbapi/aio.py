@@ -49,7 +49,7 @@ from .base import ConnectionBase, CursorBase, isolation_of
 from .copying import PIECE_BYTES, CopyBase, copies_in, encode, pieces_of, row_text, taker_of
 from .port import Pages, Pieces
 from .session import Session
-from .statements import Parameters, Sent
+from .statements import Parameters, SentParameters
 from .types import TIMEOUT_S
 
 
@@ -117,7 +117,7 @@ class AsyncPort:
         with errors.translate_errors():
             return await getattr(self.client.database, method)(*arguments, **keywords)
 
-    async def stream(self, database: str, sql: str, params: Sent, session: str) -> Pages:
+    async def stream(self, database: str, sql: str, params: SentParameters, session: str) -> Pages:
         with errors.translate_errors():
             return AsyncPages(await self.client.database.stream(database, sql, params, transaction=session).open())
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from rpcclient.stubs.database import Column, Isolation
 
 from . import errors
-from .results import Buffered, Results
+from .results import BufferedRows, Results
 from .session import Session
 from .types import Description, describe
 
@@ -163,7 +163,7 @@ class CursorBase:
     def _next_at_hand(self) -> tuple[bool, tuple[Any, ...] | None]:
         """Whether all rows have arrived, and the next of them."""
         results = self._rows()
-        if isinstance(results, Buffered):
+        if isinstance(results, BufferedRows):
             return True, next(results.rows, None)
         return False, None
 

@@ -18,7 +18,7 @@ from .base import ConnectionBase, CursorBase
 from .copying import PIECE_BYTES, CopyBase, copies_in, encode, pieces_of, row_text, taker_of
 from .port import Pages, Pieces, run
 from .session import Session
-from .statements import Parameters, Sent
+from .statements import Parameters, SentParameters
 
 
 class SyncPages:
@@ -75,7 +75,7 @@ class SyncPort:
         with errors.translate_errors():
             return getattr(self.client.database, method)(*arguments, **keywords)
 
-    async def stream(self, database: str, sql: str, params: Sent, session: str) -> Pages:
+    async def stream(self, database: str, sql: str, params: SentParameters, session: str) -> Pages:
         with errors.translate_errors():
             return SyncPages(self.client.database.stream(database, sql, params, transaction=session).open())
 

@@ -63,7 +63,7 @@ def pieces_of(file: Any, size: int) -> Iterator[bytes]:
         yield encode(piece)
 
 
-class Watched(Iterator[bytes]):
+class WatchedPieces(Iterator[bytes]):
     """Pieces for the server. They remember the error that ended them, because the server does not learn it.
 
     Attributes:

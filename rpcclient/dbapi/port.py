@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from rpcclient.stubs.database import Page
 
-from .statements import Sent
+from .statements import SentParameters
 
 _T = TypeVar("_T")
 
@@ -72,7 +72,7 @@ class Port(Protocol):
         """Call a method of the service."""
         ...
 
-    async def stream(self, database: str, sql: str, params: Sent, session: str) -> Pages:
+    async def stream(self, database: str, sql: str, params: SentParameters, session: str) -> Pages:
         """Start a statement whose rows come page by page."""
         ...
 

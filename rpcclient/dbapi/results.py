@@ -76,12 +76,12 @@ class Session(Protocol):
         """Note what a last page says of it."""
         ...
 
-    def release(self, results: Streamed) -> None:
+    def release(self, results: StreamedRows) -> None:
         """Note that these results no longer need the session."""
         ...
 
 
-class Buffered:
+class BufferedRows:
     """All rows, read before anything else happens."""
 
     def __init__(self, pages: list[Page]) -> None:
@@ -116,7 +116,7 @@ class Buffered:
         self.rows = iter(())
 
 
-class Streamed:
+class StreamedRows:
     """Rows as they arrive. Until the last has arrived, the session can do nothing else: whoever needs the session calls
     :meth:`keep_rest` first."""
 
@@ -183,7 +183,7 @@ class Streamed:
             await pages.close()
 
 
-class Declared:
+class DeclaredCursor:
     """Rows of a cursor declared in PostgreSQL: several may be open in a transaction, and other statements run beside
     them (https://www.postgresql.org/docs/current/sql-declare.html)."""
 
@@ -204,7 +204,7 @@ class Declared:
     async def start(cls, session: Session, name: str, sql: str, parameters: Parameters) -> Self:
         """Declare the cursor, and fetch the first rows."""
         cursor = cls(session, name)
-        await Buffered.start(session, f'DECLARE "{name}" NO SCROLL CURSOR FOR {sql}', parameters)
+        await BufferedRows.start(session, f'DECLARE "{name}" NO SCROLL CURSOR FOR {sql}', parameters)
         cursor._open, cursor._epoch = True, session.epoch
         cursor.columns = (await cursor._fetch())[0].columns
         return cursor
@@ -244,8 +244,8 @@ class Declared:
             return
         # A rollback to a savepoint may have closed it, and closing it again would fail the transaction.
         there = "SELECT 1 FROM pg_catalog.pg_cursors WHERE name = $1"
-        if certain or await (await Buffered.start(session, there, [self._name])).take(1):
-            await Buffered.start(session, f'CLOSE "{self._name}"', None)
+        if certain or await (await BufferedRows.start(session, there, [self._name])).take(1):
+            await BufferedRows.start(session, f'CLOSE "{self._name}"', None)
 
     async def take(self, limit: int | None) -> list[Row]:
         while self._open and (limit is None or len(self._rows) < limit):

@@ -9,10 +9,10 @@ from rpcclient.portions import portions
 from rpcclient.stubs.database import Changed, Isolation, Page, TxState
 from rpcclient.stubs.database import Session as SessionInfo
 
-from .copying import Watched
+from .copying import WatchedPieces
 from .errors import Error, InterfaceError, rolled_back
 from .port import Pages, Pieces, Port
-from .results import Buffered, Declared, Results, Streamed
+from .results import BufferedRows, DeclaredCursor, Results, StreamedRows
 from .statements import Parameters, begins_transaction, check_text, is_query, to_param_sets, to_params
 
 _OPEN: Final = frozenset({TxState.ACTIVE, TxState.FAILED})
@@ -50,7 +50,7 @@ class Session:
         self._closed = False
         self._is_lost = False
         self._why_failed: Error | None = None
-        self._reading: Streamed | None = None
+        self._reading: StreamedRows | None = None
         self._cursors = 0
 
     @property
@@ -141,7 +141,7 @@ class Session:
         """Take note of what the last page of a statement says of the transaction."""
         self._become(page.tx_state)
 
-    def release(self, results: Streamed) -> None:
+    def release(self, results: StreamedRows) -> None:
         """Note that all rows of a statement have arrived, or are no longer needed."""
         if self._reading is results:
             self._reading = None
@@ -203,12 +203,12 @@ class Session:
         await self.ready(sql)
         if server_side and self.dialect == "postgresql" and self.in_transaction and is_query(sql):
             self._cursors += 1
-            return await Declared.start(self, f"rpc_{self._cursors}", sql, parameters)
+            return await DeclaredCursor.start(self, f"rpc_{self._cursors}", sql, parameters)
         if server_side:
-            self._reading = results = Streamed(self, await self.pages(sql, parameters))
+            self._reading = results = StreamedRows(self, await self.pages(sql, parameters))
             await results.start()
             return results
-        return await Buffered.start(self, sql, parameters)
+        return await BufferedRows.start(self, sql, parameters)
 
     async def executemany(self, sql: str, sets: Iterable[Parameters]) -> int:
         """Run a statement once for each set of parameters: all of them, or none.
@@ -255,7 +255,7 @@ class Session:
             Exception: what the pieces raise.
         """
         await self.ready(sql)
-        watch = Watched(pieces)
+        watch = WatchedPieces(pieces)
         upload = self._port.to_upload(watch)
         try:
             done: Changed = await self.call("copy_in", self.database, sql, upload, transaction=self._id)

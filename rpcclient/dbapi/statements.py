@@ -11,7 +11,7 @@ from rpcwire.sql import first_word
 from .errors import ProgrammingError
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
-Sent = list[Any] | dict[str, Any] | None
+SentParameters = list[Any] | dict[str, Any] | None
 
 _CHANGES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|REPLACE)\b", re.IGNORECASE)
 _BEGINNING_IN_SQLITE = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "SAVEPOINT"})
@@ -50,7 +50,7 @@ def is_query(sql: str) -> bool:
     return word in _QUERIES or (word == "WITH" and not _CHANGES.search(sql))
 
 
-def to_params(parameters: Parameters) -> Sent:
+def to_params(parameters: Parameters) -> SentParameters:
     """Convert parameters to what the service accepts.
 
     Raises:

@@ -23,7 +23,7 @@ _CHARSETS = frozenset({"utf8", "utf8mb4"})
 
 
 _CHOICES = ("refuse", "utc")
-_SENT = (
+_VALUE_TYPES = (
     type(None), int, float, str, bytes, bytearray, memoryview, Decimal, dt.date, dt.time, dt.timedelta, UUID, list,
     tuple, set, frozenset, dict, Enum,
 )  # fmt: skip
@@ -94,7 +94,7 @@ class MySQLDialect_rpc(RpcDialect, MySQLDialect):  # noqa: N801 - SQLAlchemy's w
             aware = self._in_utc and value.tzinfo is not None
             return value.astimezone(dt.UTC).replace(tzinfo=None) if aware else value
         kind = type(value)
-        if isinstance(value, _SENT) or kind.__module__.partition(".")[0] in _ARRAYS or not _has_text(kind):
+        if isinstance(value, _VALUE_TYPES) or kind.__module__.partition(".")[0] in _ARRAYS or not _has_text(kind):
             return value
         return str(value)
 

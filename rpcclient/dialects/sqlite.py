@@ -15,7 +15,7 @@ from rpcclient import dbapi
 from .asynchronous import AdaptedModule
 from .common import RpcDialect, ServerSideCursors
 
-_ASSUMED = (3, 35, 0)
+_FIRST_VERSION = (3, 35, 0)
 """The version of SQLite to assume at first: SQLAlchemy asks the driver for it before it connects."""
 
 
@@ -35,7 +35,7 @@ class SQLiteDialect_rpc(RpcDialect, SQLiteDialect):  # noqa: N801 - SQLAlchemy's
     @classmethod
     def import_dbapi(cls) -> Any:
         """The module that connects, with what SQLAlchemy asks it about SQLite."""
-        return SimpleNamespace(**{**vars(dbapi), "sqlite_version_info": _ASSUMED})
+        return SimpleNamespace(**{**vars(dbapi), "sqlite_version_info": _FIRST_VERSION})
 
     @classmethod
     def get_async_dialect_cls(cls, url: URL) -> type[SQLiteDialectAsync_rpc]:  # noqa: ARG003
@@ -49,7 +49,7 @@ class SQLiteDialect_rpc(RpcDialect, SQLiteDialect):  # noqa: N801 - SQLAlchemy's
     def initialize(self, connection: Any) -> None:
         """Learn what the server's SQLite cannot do."""
         super().initialize(connection)
-        if self.server_version_info is not None and self.server_version_info < _ASSUMED:
+        if self.server_version_info is not None and self.server_version_info < _FIRST_VERSION:
             self.insert_returning = self.update_returning = self.delete_returning = False
 
     def get_isolation_level_values(self, dbapi_conn: Any) -> Any:  # noqa: ARG002
@@ -74,7 +74,7 @@ class SQLiteDialectAsync_rpc(SQLiteDialect_rpc):  # noqa: N801
     def import_dbapi(cls) -> Any:
         """The module that connects."""
         module = AdaptedModule()
-        module.sqlite_version_info = _ASSUMED  # type: ignore[attr-defined]
+        module.sqlite_version_info = _FIRST_VERSION  # type: ignore[attr-defined]
         return module
 
 

@@ -24,8 +24,8 @@ from rpcclient.tunnels import choose_address, tunnel_through
 from rpcwire.errors import ConnectionClosed
 from rpcwire.forking import keep_from_children
 from rpcwire.head import HeadEnd
-from rpcwire.threads.link import RECEIVE_BYTES, Opened
-from rpcwire.threads.tls import Layer, Nested, TlsLayer
+from rpcwire.threads.link import RECEIVE_BYTES, OpenSocket
+from rpcwire.threads.tls import Layer, NestedTls, TlsLayer
 from rpcwire.threads.waiter import READABLE, WRITABLE, Waiter
 
 from .reach import addresses, reach
@@ -33,7 +33,7 @@ from .reach import addresses, reach
 RETRY_S = 0.01
 
 
-def dial(options: ConnectOptions, waiter: Waiter) -> Opened:
+def dial(options: ConnectOptions, waiter: Waiter) -> OpenSocket:
     """Connect to a server.
 
     Parameters:
@@ -69,7 +69,7 @@ class _Attempt:
         self._sock: socket.socket | None = None
         self._tls: Layer | None = None
 
-    def open(self, options: ConnectOptions) -> Opened:
+    def open(self, options: ConnectOptions) -> OpenSocket:
         target = self._target
         self._connect()
         assert self._sock is not None
@@ -99,7 +99,7 @@ class _Attempt:
                 raise broken_error(self._target)
         (response,) = events
         assert isinstance(response, Response)
-        return Opened(self._sock, ws, self._tls, response, rest)
+        return OpenSocket(self._sock, ws, self._tls, response, rest)
 
     def give_up(self) -> None:
         self._waiter.watch(None)
@@ -171,7 +171,7 @@ class _Attempt:
                 raise broken_error(self._target, self._trail.place)
             done, output = tls.handshake(data)
         self._send(output)
-        self._tls = tls if outer is None else Nested(outer, tls)
+        self._tls = tls if outer is None else NestedTls(outer, tls)
 
     # --- bytes --------------------------------------------------------------------------------------------------
 

@@ -119,15 +119,15 @@ def write_calls(calls: Calls, method: Raw, times: Times, describe_params: Descri
         times: writes times.
         describe_params: says something of their parameters.
     """
-    ids, arrivals, ends, sent, notes = (calls[index::FIELDS] for index in range(FIELDS))
-    received, sha256, params = describe_params(calls.method, notes)
+    ids, arrivals, ends, sent_bytes, notes = (calls[index::FIELDS] for index in range(FIELDS))
+    received_bytes, sha256, params = describe_params(calls.method, notes)
     first = ends[0]
     at = times.write(first)
     if len(ids) == 1:
         line = CallLine(at, "completed", calls.client, method, call=write_id(ids[0]), outcome="ok")
         line.duration_us = (first - arrivals[0]) // 1000
-        line.sent_bytes = sent[0]
-        line.received_bytes, line.params_sha256, line.params = received, sha256, params  # type: ignore[assignment]
+        line.sent_bytes = sent_bytes[0]
+        line.received_bytes, line.params_sha256, line.params = received_bytes, sha256, params  # type: ignore[assignment]
         return write_call(line)
     return encode_line(
         CallsLine(
@@ -140,8 +140,8 @@ def write_calls(calls: Calls, method: Raw, times: Times, describe_params: Descri
             "ok",
             list(map(sub, ends, repeat(first))),
             list(map(sub, ends, arrivals)),
-            received,
-            shorten(sent),
+            received_bytes,
+            shorten(sent_bytes),
             sha256,
             params,
         )
@@ -160,11 +160,11 @@ def shorten(values: list[_ValueT]) -> _ValueT | list[_ValueT]:
 
 def _write_ids(ids: list[Any]) -> Raw | Column:
     try:
-        written = encode_line(ids)
+        text = encode_line(ids)
     except OverflowError:
-        written = b"?"
+        text = b"?"
     # Nearly always they are integers; a text would need the escapes of ASCII.
-    return [write_id(each) for each in ids] if written.translate(None, b"[,0123456789]") else Raw(written)
+    return [write_id(each) for each in ids] if text.translate(None, b"[,0123456789]") else Raw(text)
 
 
 def read_calls(record: dict[str, Any]) -> list[dict[str, Any]]:

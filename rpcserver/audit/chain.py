@@ -114,7 +114,7 @@ class Link:
         seq: its number.
         event: its event.
         after: of the first line of a file: the chain before it.
-        removed: of a line about a removed file: the numbers of the first and the last line in it.
+        removed_range: of a line about a removed file: the numbers of the first and the last line in it.
         sums: of the last line of a block: the short sums of the other lines.
         chain: of the last line of a block: the chain; otherwise empty.
         body: the bytes of the line, up to its chain.
@@ -123,7 +123,7 @@ class Link:
     seq: int
     event: str
     after: str
-    removed: tuple[int, int]
+    removed_range: tuple[int, int]
     sums: str
     chain: str
     body: bytes

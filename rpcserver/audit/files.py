@@ -46,20 +46,20 @@ class End:
     Attributes:
         head: the last line of its last whole block.
         size_bytes: the size of its last file, without a torn line.
-        unsealed: the lines after that block, without their ends: the server was killed before it had written all of
-            them.
+        unsealed_lines: the lines after that block, without their ends: the server was killed before it had written all
+            of them.
         torn_bytes: the size of a line at the end that was not written as a whole.
     """
 
     head: Head = field(default_factory=Head)
     size_bytes: int = 0
-    unsealed: tuple[bytes, ...] = ()
+    unsealed_lines: tuple[bytes, ...] = ()
     torn_bytes: int = 0
 
     @property
     def seq(self) -> int:
         """The number of the last line."""
-        return self.head.seq + len(self.unsealed)
+        return self.head.seq + len(self.unsealed_lines)
 
 
 def find_end(descriptor: int, path: Path) -> End:
@@ -81,12 +81,12 @@ def find_end(descriptor: int, path: Path) -> End:
         *lines, torn = data.split(b"\n")
         if start:
             lines = lines[1:]
-        unsealed: list[bytes] = []
+        unsealed_lines: list[bytes] = []
         for line in reversed(lines):
             link = _read(line, path)
             if link.chain:
-                return End(Head(link.seq, link.chain), size - len(torn), tuple(reversed(unsealed)), len(torn))
-            unsealed.append(line)
+                return End(Head(link.seq, link.chain), size - len(torn), tuple(reversed(unsealed_lines)), len(torn))
+            unsealed_lines.append(line)
         if not start:
             return End(Head(), 0, (), size)
         window *= 4

@@ -46,7 +46,7 @@ class Log:
     Attributes:
         seq: the number of the last line of the last block.
         lines: the lines that were made since the start.
-        lost: the events since the start that have no line, because no more lines could wait.
+        lost_events: the events since the start that have no line, because no more lines could wait.
         end: where the log ended before.
         head_before: the head that the head file told before; ``None`` for none.
     """
@@ -70,7 +70,7 @@ class Log:
         self.head_before = self._writer.head_before
         self.seq = self.end.seq
         self._chain = self.end.head.chain
-        self._unsealed = self.end.unsealed
+        self._unsealed_lines = self.end.unsealed_lines
         self._file_bytes = self.end.size_bytes
         self._files = self._writer.files
         self._pending: list[bytes] = []
@@ -78,15 +78,15 @@ class Log:
         self._reserved_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
-        self._head_told = Head()
+        self._logged_head = Head()
         self._fault: str | None = None
         self._is_troubled = False
-        self._lost_now = 0
-        self._lost_at_ns = 0
+        self._losses = 0
+        self._first_loss_ns = 0
         self._is_closed = False
         self._closing: asyncio.Future[int] | None = None
         self.lines = 0
-        self.lost = 0
+        self.lost_events = 0
         self._set_clock()
         if not self._files:
             self._begin_file()
@@ -103,7 +103,7 @@ class Log:
             Whether it was added.
         """
         if not self._has_room(len(line)):
-            self.count_lost()
+            self.count_loss()
             return False
         self._add_in_any_case(line)
         if self._timer is None:
@@ -147,12 +147,12 @@ class Log:
     def _has_room(self, size_bytes: int) -> bool:
         return not self._is_closed and self._waiting_bytes + size_bytes <= self._config.buffer_bytes
 
-    def count_lost(self) -> None:
+    def count_loss(self) -> None:
         """Count an event that has no line, because no more may wait."""
-        if not self._lost_now:
-            self._lost_at_ns = time.monotonic_ns()
-        self._lost_now += 1
-        self.lost += 1
+        if not self._losses:
+            self._first_loss_ns = time.monotonic_ns()
+        self._losses += 1
+        self.lost_events += 1
 
     @property
     def next_seq(self) -> int:
@@ -176,8 +176,8 @@ class Log:
     def flush(self) -> None:
         """Hand the lines to the writer."""
         self._before_flush()
-        if self._lost_now and self._waiting_bytes <= self._config.buffer_bytes // 2:
-            self._tell_lost()
+        if self._losses and self._waiting_bytes <= self._config.buffer_bytes // 2:
+            self._tell_loss()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -187,9 +187,9 @@ class Log:
             self._begin_file()
         self._watch()
 
-    def _tell_lost(self) -> None:
-        count, self._lost_now = self._lost_now, 0
-        self._add_in_any_case(self._write("lost", count=count, since=self._times.write(self._lost_at_ns)))
+    def _tell_loss(self) -> None:
+        count, self._losses = self._losses, 0
+        self._add_in_any_case(self._write("lost", count=count, since=self._times.write(self._first_loss_ns)))
 
     def _put(self, first_seq: int = 0, removals: Sequence[Path] = ()) -> None:
         """Make a block of the lines that wait, and hand it to the writer."""
@@ -199,9 +199,9 @@ class Log:
         self.seq += len(pending)
         self._pending_bytes -= sum(map(len, pending))
         lines = [b'{"seq":%d,%b' % (seq, line) for seq, line in enumerate(pending, first_line)]
-        if self._unsealed:
+        if self._unsealed_lines:
             # They are in the file already: only their sums and the chain over them follow.
-            known, self._unsealed = self._unsealed, ()
+            known, self._unsealed_lines = self._unsealed_lines, ()
             block, self._chain = seal(self._chain, [*known, *lines])
             block = block[sum(len(line) + 1 for line in known) :]
         else:
@@ -246,8 +246,8 @@ class Log:
     def _tell_head(self) -> None:
         self._head_timer = None
         head = self._writer.head
-        if head != self._head_told:
-            self._head_told = head
+        if head != self._logged_head:
+            self._logged_head = head
             logger.info("audit log: line %s", head)
 
     # --- a full or slow disk ------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ class Log:
         if fault is not None:
             logger.error("the audit log cannot be written: %s: free space in %s", fault, self._folder)
         else:
-            logger.warning("the audit log is written again; %d lines are lost since the start", self.lost)
+            logger.warning("the audit log is written again; %d lines are lost since the start", self.lost_events)
         self._watch()
 
     def _watch(self) -> None:
@@ -278,7 +278,7 @@ class Log:
             if self._fault is None and reason is not None:
                 logger.error("the audit log cannot be written fast enough: %d bytes wait", self._waiting_bytes)
             self._on_change(reason)
-        if self._lost_now or self._is_troubled:
+        if self._losses or self._is_troubled:
             self.flush_soon()  # It must look again even if nothing else happens.
 
     # --- the end ----------------------------------------------------------------------------------------------
@@ -292,8 +292,8 @@ class Log:
         if self._closing is None:
             self._set_clock()
             self.flush()
-            if self._lost_now:
-                self._tell_lost()
+            if self._losses:
+                self._tell_loss()
             self._add_in_any_case(self._write("stop"))
             while self._pending:
                 self._put()

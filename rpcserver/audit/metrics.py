@@ -14,7 +14,7 @@ def show_metrics(log: Log) -> str:
     head = log.head
     figures = [
         ("lines_total", "counter", "Lines since the start.", "", log.lines),
-        ("lost_total", "counter", "Events since the start that have no line.", "", log.lost),
+        ("lost_total", "counter", "Events since the start that have no line.", "", log.lost_events),
         ("backlog_bytes", "gauge", "Lines that are not written yet, in bytes.", "", log.backlog_bytes),
         ("failing", "gauge", "Whether writing fails.", "", int(log.is_failing)),
         ("head", "gauge", "The number of the last line that was written.", f'{{chain="{head.chain}"}}', head.seq),

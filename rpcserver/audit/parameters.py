@@ -13,7 +13,7 @@ from rpcwire.codec import Codec, codec_for
 from rpcwire.contracts import Contract
 from rpcwire.errors import RpcError
 from rpcwire.registry import Registry
-from rpcwire.secret import HIDDEN, is_secret
+from rpcwire.secret import MASK, is_secret
 from rpcwire.values.dynamic import dump_plain, load_plain
 
 from .lines import quote_raw
@@ -65,17 +65,17 @@ def secret_names(contract: Contract) -> frozenset[str]:
     return contract.secret_parameters | models
 
 
-def _has_secret_field(annotation: Any, seen: set[Any]) -> bool:
+def _has_secret_field(annotation: Any, models: set[Any]) -> bool:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        if annotation in seen:
+        if annotation in models:
             return False
-        seen.add(annotation)
+        models.add(annotation)
         parts = [
             Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
             for field in annotation.model_fields.values()
         ]
-        return any(is_secret(part) or _has_secret_field(part, seen) for part in parts)
-    return any(_has_secret_field(part, seen) for part in get_args(annotation))
+        return any(is_secret(part) or _has_secret_field(part, models) for part in parts)
+    return any(_has_secret_field(part, models) for part in get_args(annotation))
 
 
 def _redact(contract: Contract, params: Any, codec: Codec) -> str | None:
@@ -90,12 +90,12 @@ def _redact(contract: Contract, params: Any, codec: Codec) -> str | None:
             if len(plain) > len(names):
                 return None  # Nobody knows which of them is secret.
             plain = dict(zip(names, plain, strict=False))
-        shown = {
-            name: HIDDEN if name in secret else _cut(value)
+        values = {
+            name: MASK if name in secret else _cut(value)
             for name, value in plain.items()
             if name in names  # What is no parameter may be a secret with a mistake in its name.
         }
-        return dump_plain(shown, codec_for("rpc.v1.json")).decode(errors="backslashreplace")
+        return dump_plain(values, codec_for("rpc.v1.json")).decode(errors="backslashreplace")
     except RpcError:
         return None
 

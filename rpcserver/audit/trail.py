@@ -40,7 +40,7 @@ logger = logging.getLogger("rpcserver.audit")
 SMALL_BYTES = 128
 """The size of parameters that are kept as they are until their line is made, in bytes."""
 
-MOST_STARTED = 4096
+MOST_OPEN_CALLS = 4096
 """The most calls whose handlers have begun that are remembered until the next flush, which then comes at once."""
 
 OPEN_WHILE_REFUSING = frozenset({"rpc.hello", "rpc.authenticate", "rpc.ping", "rpc.discover", "rpc.services"})
@@ -117,7 +117,7 @@ class Trail:
         self._exceptions = {name: level for name, level in levels.items() if level != "all"}
         self._methods = {name: quote_raw(name) for name in registry.offers}
         secret = methods_with_secrets(registry) if config.parameters == "hash" else registry.offers
-        self._hashed = registry.offers.keys() - secret
+        self._hashed_methods = registry.offers.keys() - secret
         self._write_params = choose_writing(config.parameters, registry)
         self.needs_codec = config.parameters == "redacted"
         self._dispatch = dispatch
@@ -126,7 +126,7 @@ class Trail:
         self._reason = ""
         self._role_of = role_of
         self._loop = asyncio.get_running_loop()
-        self._started: list[OpenCall] = []
+        self._open_calls: list[OpenCall] = []
         self._growing: dict[int, Calls] = {}
         self._strangers = Strangers()
         self._strangers_timer: asyncio.TimerHandle | None = None
@@ -140,7 +140,7 @@ class Trail:
             "start",
             version=version,
             pid=os.getpid(),
-            unsealed=len(end.unsealed) or None,
+            unsealed=len(end.unsealed_lines) or None,
             torn_bytes=end.torn_bytes or None,
         )
         if head_before is not None and (
@@ -170,8 +170,8 @@ class Trail:
         if connection.principal is None or message.method in self._exceptions:
             return None
         open_call = OpenCall(connection, message)
-        self._started.append(open_call)
-        if len(self._started) >= MOST_STARTED:
+        self._open_calls.append(open_call)
+        if len(self._open_calls) >= MOST_OPEN_CALLS:
             self.log.flush()
         else:
             self.log.flush_soon()
@@ -194,11 +194,11 @@ class Trail:
                     if len(calls) >= calls.limit:
                         self._grow(calls)
                     return
-            self._note_answered(connection, call, sent_bytes)
+            self._note_answer(connection, call, sent_bytes)
         except Exception:
             logger.exception("a line of the audit log was not made")
 
-    def _note_answered(self, connection: Connection, call: IncomingCall, sent_bytes: int) -> None:
+    def _note_answer(self, connection: Connection, call: IncomingCall, sent_bytes: int) -> None:
         """Note a call that was answered, also if it is the first one of its line, or ran for a while."""
         method, start, ended_ns = call.method, call.start, monotonic_ns()
         if start is not None:
@@ -233,7 +233,7 @@ class Trail:
             if not self.log.reserve(calls.reserved_bytes):
                 self._end_lines()
                 if not self.log.reserve(calls.reserved_bytes):
-                    self.log.count_lost()
+                    self.log.count_loss()
                     return
             caller.calls[method] = self._growing[id(calls)] = calls
         note = call.params_note
@@ -265,7 +265,7 @@ class Trail:
 
     def _describe_params(self, method: str, notes: list[Any]) -> ParamsColumns:
         """Say something of the parameters of calls, in a line about all of them."""
-        if method in self._hashed:
+        if method in self._hashed_methods:
             try:  # They are small, and often the same.
                 hashes = {note: sha256(note).hexdigest() for note in set(notes)}
             except TypeError:
@@ -276,8 +276,8 @@ class Trail:
                 return shorten(list(map(len, notes))), [hashes[note] for note in notes], None
         sizes = [0 if note is None else note.size_bytes if type(note) is Large else len(note) for note in notes]
         values = [self._write_note(method, note.value if type(note) is Large else note) for note in notes]
-        written = shorten([value if type(value) is str else None for value in values])
-        return shorten(sizes), written or "", shorten([None if type(value) is str else value for value in values])
+        hash_texts = shorten([value if type(value) is str else None for value in values])
+        return shorten(sizes), hash_texts or "", shorten([None if type(value) is str else value for value in values])
 
     def ended(self, outcome: Outcome, params_note: Any, start: Any) -> None:
         """Note what else came of a call."""
@@ -323,8 +323,8 @@ class Trail:
     def _before_flush(self) -> None:
         """Make the lines of all calls that have ended, and of those that have arrived and go on."""
         self._end_lines()
-        started, self._started = self._started, []
-        for open_call in started:
+        open_calls, self._open_calls = self._open_calls, []
+        for open_call in open_calls:
             message, principal = open_call.message, open_call.connection.principal
             open_call.message = None
             if message is None or principal is None:

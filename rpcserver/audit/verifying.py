@@ -41,7 +41,7 @@ class Report:
         lines: the number of lines.
         first_seq: the number of the first line; 0 if there is none.
         head: the last line of the last whole block.
-        unsealed: the lines after it, which have no chain yet.
+        unsealed_lines: the lines after it, which have no chain yet.
         torn_bytes: the size of an unfinished line at the end.
         findings: the faults, in the order of the log, at most :data:`MOST_FINDINGS`.
     """
@@ -50,7 +50,7 @@ class Report:
     lines: int = 0
     first_seq: int = 0
     head: Head = field(default_factory=Head)
-    unsealed: int = 0
+    unsealed_lines: int = 0
     torn_bytes: int = 0
     findings: list[Finding] = field(default_factory=list)
 
@@ -60,7 +60,7 @@ def verify(folder: Path, known_head: Head | None = None) -> Report:
 
     Parameters:
         folder: the folder of its files.
-        known: a head that was told before, and kept somewhere else: the log must contain it.
+        known_head: a head that was told before, and kept somewhere else: the log must contain it.
 
     Raises:
         OSError: a file cannot be read.
@@ -75,12 +75,12 @@ class _Verification:
         self.report = Report()
         self._folder = folder
         self._known_head = known_head
-        self._known_is_there = False
+        self._has_known_head = False
         self._chain: str | None = None
-        self._expected = 0
+        self._next_seq = 0
         self._block: list[tuple[str, Link, bytes]] = []
         self._is_block_bad = False
-        self._removed_up_to = 0
+        self._last_removed_seq = 0
 
     def run(self) -> None:
         files = list_files(self._folder)
@@ -88,20 +88,20 @@ class _Verification:
         for index, (first, path) in enumerate(files):
             self._read_file(first, path, is_last=index == len(files) - 1)
         report = self.report
-        report.unsealed = len(self._block)
-        removed = self._removed_up_to
-        if report.first_seq > 1 and removed < report.first_seq - 1:
-            said = (
-                f"rotation has removed lines up to {self._removed_up_to}"
-                if self._removed_up_to
+        report.unsealed_lines = len(self._block)
+        last_removed_seq = self._last_removed_seq
+        if report.first_seq > 1 and last_removed_seq < report.first_seq - 1:
+            explanation = (
+                f"rotation has removed lines up to {self._last_removed_seq}"
+                if self._last_removed_seq
                 else "nothing was removed"
             )
             self._add(
                 str(self._folder),
                 report.first_seq,
-                f"lines {removed + 1} to {report.first_seq - 1} are missing at the beginning: {said}",
+                f"lines {last_removed_seq + 1} to {report.first_seq - 1} are missing at the beginning: {explanation}",
             )
-        self._check_known()
+        self._check_known_head()
 
     def _add(self, place: str, seq: int | None, text: str) -> None:
         if len(self.report.findings) < MOST_FINDINGS:
@@ -121,8 +121,8 @@ class _Verification:
             except ValueError as exc:
                 self._spoil(place, None, f"this is no line of an audit log: {exc}")
                 if self._chain is None:  # It is the first line of all: no chain of its block can fit.
-                    self._chain, self._expected, self.report.first_seq = "", first, first
-                self._expected += 1
+                    self._chain, self._next_seq, self.report.first_seq = "", first, first
+                self._next_seq += 1
                 continue
             if number == 1:
                 self._begin_file(place, first, link)
@@ -133,14 +133,14 @@ class _Verification:
         if link.event != "file" or not link.after:
             self._spoil(place, link.seq, "the first line of a file must say after which chain it comes")
         elif self._chain is None:
-            report.first_seq = self._expected = link.seq
+            report.first_seq = self._next_seq = link.seq
             self._chain = link.after
-        elif link.seq > self._expected:
+        elif link.seq > self._next_seq:
             self._spoil(
-                place, link.seq, f"lines {self._expected} to {link.seq - 1} are missing before it: a file was removed"
+                place, link.seq, f"lines {self._next_seq} to {link.seq - 1} are missing before it: a file was removed"
             )
             self._block.clear()
-            self._chain, self._expected, self._is_block_bad = link.after, link.seq, False
+            self._chain, self._next_seq, self._is_block_bad = link.after, link.seq, False
         elif link.after != self._chain or self._block:
             self._spoil(place, link.seq, "the file does not follow the end of the one before it")
             self._block.clear()
@@ -148,27 +148,27 @@ class _Verification:
         if link.seq != first:
             self._add(place, link.seq, f"the file was renamed: it was {name_file(link.seq)}")
         if self._chain is None:
-            self._chain, self._expected = "", link.seq
+            self._chain, self._next_seq = "", link.seq
             report.first_seq = link.seq
 
     def _read_line(self, place: str, link: Link, line: bytes) -> None:
         report = self.report
-        if link.seq > self._expected:
+        if link.seq > self._next_seq:
             missing = (
-                f"line {self._expected} is" if link.seq == self._expected + 1 else
-                f"lines {self._expected} to {link.seq - 1} are"
+                f"line {self._next_seq} is" if link.seq == self._next_seq + 1 else
+                f"lines {self._next_seq} to {link.seq - 1} are"
             )  # fmt: skip
             self._spoil(place, link.seq, f"{missing} missing before line {link.seq}")
-        elif link.seq < self._expected:
+        elif link.seq < self._next_seq:
             self._spoil(
-                place, link.seq, f"line {link.seq} stands where line {self._expected} must be: it was inserted or moved"
+                place, link.seq, f"line {link.seq} stands where line {self._next_seq} must be: it was inserted or moved"
             )
         if link.event == "removed":
-            self._removed_up_to = max(self._removed_up_to, link.removed[1])
+            self._last_removed_seq = max(self._last_removed_seq, link.removed_range[1])
         elif link.event == "cut":
             self._add(place, link.seq, "when the server started here, the end of the log had been cut off or changed")
         report.lines += 1
-        self._expected = link.seq + 1
+        self._next_seq = link.seq + 1
         self._block.append((place, link, line))
         if link.chain:
             self._end_block(link)
@@ -179,7 +179,7 @@ class _Verification:
         if not self._is_block_bad and chain_of(self._chain, block) != link.chain:
             self._name_change()
         if self._known_head is not None and self._known_head.seq == link.seq:
-            self._known_is_there = self._known_head.chain == link.chain
+            self._has_known_head = self._known_head.chain == link.chain
         self._chain = link.chain
         self.report.head = Head(link.seq, link.chain)
         self._block.clear()
@@ -202,9 +202,9 @@ class _Verification:
             self._add(place, seq, text)
         self._is_block_bad = True
 
-    def _check_known(self) -> None:
+    def _check_known_head(self) -> None:
         known_head, report = self._known_head, self.report
-        if known_head is None or known_head.seq == 0 or self._known_is_there:
+        if known_head is None or known_head.seq == 0 or self._has_known_head:
             return
         if known_head.seq > report.head.seq:
             text = f"the log ends with line {report.head.seq}, and line {known_head.seq} is known: its end was cut off"
@@ -219,8 +219,8 @@ def iterate(report: Report) -> Iterator[str]:
     """Yield lines for a person about a verification."""
     for finding in report.findings:
         yield str(finding)
-    if report.unsealed or report.torn_bytes:
+    if report.unsealed_lines or report.torn_bytes:
         yield (
-            f"{report.unsealed} lines and {report.torn_bytes} bytes at the end have no chain yet: the server is "
+            f"{report.unsealed_lines} lines and {report.torn_bytes} bytes at the end have no chain yet: the server is "
             "writing them, or was killed"
         )

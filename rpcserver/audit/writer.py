@@ -107,8 +107,8 @@ class Writer:
         self._give_up_at: float | None = None
         self._is_failing = False
         self._synced_at = self._head_at = 0.0
-        self._unsynced = False
-        self._head_written = self.head_before
+        self._has_unsynced_lines = False
+        self._filed_head = self.head_before
         self._thread: threading.Thread | None = None
 
     # --- the beginning ----------------------------------------------------------------------------------------
@@ -195,9 +195,9 @@ class Writer:
     def _rest_s(self) -> float | None:
         """Return how long to wait for work, in seconds; ``None`` for as long as there is none."""
         times = []
-        if self._unsynced:
+        if self._has_unsynced_lines:
             times.append(self._synced_at + self._sync_s)
-        if self._head_descriptor >= 0 and self._head_written != self.head:
+        if self._head_descriptor >= 0 and self._filed_head != self.head:
             times.append(self._head_at + HEAD_FILE_S)
         return max(min(times) - time.monotonic(), 0.001) if times else None
 
@@ -228,7 +228,7 @@ class Writer:
             self._on_state(None)
         with self._has_work:
             self._blocks.popleft()
-        self.head, self._at, self._unsynced = block.head, block.at, True
+        self.head, self._at, self._has_unsynced_lines = block.head, block.at, True
         for path in block.removals:
             try:
                 path.unlink(missing_ok=True)
@@ -266,16 +266,16 @@ class Writer:
         """Bring what was written onto the disk, and tell the head, where it is time. The lines come first: otherwise
         the head could be ahead of them after a loss of power."""
         now = time.monotonic()
-        tells_head = self._head_descriptor >= 0 and self._head_written != self.head
+        tells_head = self._head_descriptor >= 0 and self._filed_head != self.head
         tells_head = tells_head and (is_last or now >= self._head_at + HEAD_FILE_S)
-        if self._unsynced and (is_last or tells_head or now >= self._synced_at + self._sync_s):
-            self._synced_at, self._unsynced = now, False
+        if self._has_unsynced_lines and (is_last or tells_head or now >= self._synced_at + self._sync_s):
+            self._synced_at, self._has_unsynced_lines = now, False
             try:
                 os.fdatasync(self._descriptor)
             except OSError as exc:
                 logger.error("the audit log cannot be synchronized: %s", exc.strerror)  # noqa: TRY400 - says all
         if tells_head:
-            self._head_at, self._head_written = now, self.head
+            self._head_at, self._filed_head = now, self.head
             try:
                 os.pwrite(self._head_descriptor, format_head(self.head, self._at), 0)
                 os.fdatasync(self._head_descriptor)

@@ -85,7 +85,7 @@ def verify(
             "lines": report.lines,
             "first_seq": report.first_seq,
             "head": str(report.head),
-            "unsealed": report.unsealed,
+            "unsealed": report.unsealed_lines,
             "torn_bytes": report.torn_bytes,
             "findings": findings,
         }
@@ -123,12 +123,12 @@ def tail(
 ) -> None:
     """Print the last lines that fit."""
     with _failures():
-        where, criteria_read = _read_place(config_file, folder), _read_criteria(criteria)
+        where, conditions = _read_place(config_file, folder), _read_criteria(criteria)
         follower = Follower(where)
-        _show(last(where, count, criteria_read), as_json=as_json)
+        _show(last(where, count, conditions), as_json=as_json)
         if follow:
             for line in follower.lines():
-                _show(select(line, criteria_read), as_json=as_json)
+                _show(select(line, conditions), as_json=as_json)
 
 
 @audit.command(short_help="Print the lines that fit.")
@@ -205,8 +205,8 @@ def describe(record: Record) -> str:
         _text(record.get("outcome", "")),
         f"{duration_us / 1000:.1f} ms" if isinstance(duration_us, int) else "",
     ]
-    shown = {"seq", "at", "event", "client", "method", "request", "outcome", "duration_us", "chain", "sums", "after"}
-    parts += [f"{_text(name)}={_text(value)}" for name, value in record.items() if name not in shown]
+    columns = {"seq", "at", "event", "client", "method", "request", "outcome", "duration_us", "chain", "sums", "after"}
+    parts += [f"{_text(name)}={_text(value)}" for name, value in record.items() if name not in columns]
     return " ".join(part for part in parts if part)
 
 

@@ -90,14 +90,14 @@ def serve(
         "log": {"level": log_level} if log_level is not None else {},
         "plugins": {"files": files} if files else {},
     }
-    loaded = None
+    configuration = None
     try:
-        loaded = load(config_file, {key: value for key, value in overrides.items() if value})
-        log = set_up(loaded.config.log.level)
+        configuration = load(config_file, {key: value for key, value in overrides.items() if value})
+        log = set_up(configuration.config.log.level)
         protect_memory()
-        sys.exit(run(loaded.config, log))
+        sys.exit(run(configuration.config, log))
     except ConfigError as exc:
-        exc = exc if loaded is None else loaded.explain(exc)
+        exc = exc if configuration is None else configuration.explain(exc)
         click.echo(f"rpcserver: {exc}", err=True)
         sys.exit(2)
 
@@ -130,10 +130,10 @@ def run(config: ServerConfig, log: LimitedHandler) -> int:
         factory = None
     else:
         factory = uvloop.new_event_loop
-    notifier, activated = Notifier(os.environ), take_sockets(os.environ)
+    notifier, sockets = Notifier(os.environ), take_sockets(os.environ)
     with asyncio.Runner(loop_factory=factory) as runner:
         try:
-            status = runner.run(_serve(server, log, notifier, activated))
+            status = runner.run(_serve(server, log, notifier, sockets))
         finally:
             log.report()
         _leave_stuck_threads(server, status)  # Closing the loop would wait for them, too.
@@ -150,7 +150,7 @@ def _leave_stuck_threads(server: Server, status: int) -> None:
 
 
 async def _serve(
-    server: Server, log: LimitedHandler, notifier: Notifier, activated: Sequence[ActivatedSocket] = ()
+    server: Server, log: LimitedHandler, notifier: Notifier, sockets: Sequence[ActivatedSocket] = ()
 ) -> int:
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[str] = loop.create_future()
@@ -166,7 +166,7 @@ async def _serve(
         loop.add_signal_handler(signum, on_signal, signum.name)
     reports = asyncio.ensure_future(_report(log))
     try:
-        return await _live(server, stop, second_signal, notifier, activated)
+        return await _live(server, stop, second_signal, notifier, sockets)
     finally:
         reports.cancel()
         notifier.wait_until_heard(BARRIER_S)
@@ -185,7 +185,7 @@ async def _live(
     stop: asyncio.Future[str],
     second_signal: asyncio.Event,
     notifier: Notifier,
-    activated: Sequence[ActivatedSocket],
+    sockets: Sequence[ActivatedSocket],
 ) -> int:
     """Start a server, wait for the signal to stop, and stop it.
 
@@ -194,12 +194,12 @@ async def _live(
         stop: gets the name of the first signal.
         second_signal: is set by the second one.
         notifier: tells the service manager.
-        activated: listening sockets that systemd has opened.
+        sockets: listening sockets that systemd has opened.
 
     Returns:
         The exit status.
     """
-    start = asyncio.ensure_future(server.start(activated=activated))
+    start = asyncio.ensure_future(server.start(sockets=sockets))
     first: list[asyncio.Future[Any]] = [start, stop]
     await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
     if not start.done():

@@ -15,7 +15,7 @@ import click
 
 from rpcserver.config import ConfigError, PluginsConfig
 from rpcserver.layers.files import SYSTEM_FILE, read_layer, user_file
-from rpcserver.layers.loading import Loaded, load
+from rpcserver.layers.loading import Configuration, load
 from rpcserver.plugins.finding import create_services, find_services
 from rpcserver.security.ways import make_ways
 from rpcserver.server import Server
@@ -56,16 +56,16 @@ def config(context: click.Context, files: tuple[str, ...]) -> None:
         click.echo(render(find_services(PluginsConfig(files=files))), nl=False)
 
 
-def _make_server(loaded: Loaded) -> Server:
+def _make_server(configuration: Configuration) -> Server:
     """Make the server of a configuration, which is not started."""
-    settings = loaded.config
+    settings = configuration.config
     try:
         services = create_services(find_services(settings.plugins), settings.services)
         return Server(settings, services, token="-" * 32, ways=make_ways(settings.auth.ways))
     except TypeError as exc:
         raise ConfigError(f"a service cannot be offered: {exc}") from exc
     except ConfigError as exc:
-        raise loaded.explain(exc) from exc
+        raise configuration.explain(exc) from exc
 
 
 @config.command(short_help="Show the settings in force.")
@@ -78,26 +78,28 @@ def show(config_file: Path | None, origin: bool, changed: bool, as_json: bool) -
     """Show the settings in force, as TOML. Secrets are hidden. A server that runs may have read older ones."""
     from rpcserver.layers.showing import origin_of_setting, settings, write_settings
 
-    loaded = load(config_file)
+    configuration = load(config_file)
     try:
-        services = create_services(find_services(loaded.config.plugins), loaded.config.services)
-        ways = make_ways(loaded.config.auth.ways)
+        services = create_services(find_services(configuration.config.plugins), configuration.config.services)
+        ways = make_ways(configuration.config.auth.ways)
     except ConfigError as exc:
-        raise loaded.explain(exc) from exc
+        raise configuration.explain(exc) from exc
     tables: dict[Any, Any] = {("services", service.name): service.config for service in services}
-    for name, way in zip(loaded.config.auth.ways, ways, strict=True):
+    for name, way in zip(configuration.config.auth.ways, ways, strict=True):
         tables["auth", "ways", name] = way.config
-    found = list(settings(loaded.config, tables))
+    entries = list(settings(configuration.config, tables))
     if changed:
-        found = [(path, value) for path, value in found if origin_of_setting(loaded.origins, path) != "default"]
-    if as_json:
         entries = [
-            {"key": ".".join(map(str, path)), "value": value, "origin": origin_of_setting(loaded.origins, path)}
-            for path, value in found
+            (path, value) for path, value in entries if origin_of_setting(configuration.origins, path) != "default"
         ]
-        click.echo(json.dumps(entries, indent=2, default=str))
+    if as_json:
+        rows = [
+            {"key": ".".join(map(str, path)), "value": value, "origin": origin_of_setting(configuration.origins, path)}
+            for path, value in entries
+        ]
+        click.echo(json.dumps(rows, indent=2, default=str))
         return
-    for line in write_settings(found, loaded.origins if origin else None):
+    for line in write_settings(entries, configuration.origins if origin else None):
         click.echo(line)
 
 
@@ -108,20 +110,22 @@ def show(config_file: Path | None, origin: bool, changed: bool, as_json: bool) -
 def check(config_file: Path | None, connect: bool) -> None:
     """Check the configuration as the server would at its start: every key and value, roles, certificates, and the modes
     and owners of files. It binds no address and changes nothing. The exit status is 2 if something is wrong."""
-    loaded = load(config_file)
-    server = _make_server(loaded)
+    configuration = load(config_file)
+    server = _make_server(configuration)
     try:
         server.check()
         if connect:
             for service in server.services:
-                failures = asyncio.run(service.check_connections(loaded.config.state_path / "services" / service.name))
+                failures = asyncio.run(
+                    service.check_connections(configuration.config.state_path / "services" / service.name)
+                )
                 for name, reason in failures.items():
                     click.echo(f"rpcserver: services.{service.name}: {name}: {reason}", err=True)
                 if failures:
                     sys.exit(2)
     except ConfigError as exc:
-        raise loaded.explain(exc) from exc
-    names = ", ".join(map(str, loaded.files)) or "no file: all is at its default"
+        raise configuration.explain(exc) from exc
+    names = ", ".join(map(str, configuration.files)) or "no file: all is at its default"
     click.echo(f"the configuration can be used: {names}")
 
 
@@ -179,11 +183,11 @@ def _edit(config_file: Path | None, values: Mapping[str, Any]) -> None:
     text = file.read_text(encoding="utf-8") if exists else ""
     for key, value in values.items():
         text = change(text, read_key(key), value)
-    loaded = load(config_file, replaced={file: text})
+    configuration = load(config_file, new_texts={file: text})
     try:
-        _make_server(loaded).check()
+        _make_server(configuration).check()
     except ConfigError as exc:
-        raise loaded.explain(exc) from exc
+        raise configuration.explain(exc) from exc
     replace_file(file, text)
     done = ", ".join(f"{key} {'is removed' if value is None else 'is set'}" for key, value in values.items())
     click.echo(f"{file}: {done}; a running server takes it at its next start")

@@ -84,18 +84,18 @@ def _make_roles(config: ServerConfig) -> Roles:
 
 def _list_holders(config: ServerConfig) -> dict[str, list[str]]:
     """List whose credentials name each role: named tokens that are valid now, certificates, users and groups."""
-    named = [(each.role, f"certificate {name}") for name, each in config.auth.certificates.items()]
-    named += [(role, f"user {name}, by the Unix socket") for name, role in config.auth.unix.users.items()]
-    named += [(role, f"group {name}, by the Unix socket") for name, role in config.auth.unix.groups.items()]
+    pairs = [(each.role, f"certificate {name}") for name, each in config.auth.certificates.items()]
+    pairs += [(role, f"user {name}, by the Unix socket") for name, role in config.auth.unix.users.items()]
+    pairs += [(role, f"group {name}, by the Unix socket") for name, role in config.auth.unix.groups.items()]
     try:
         tokens = TokenFile(config.state_path).read().tokens
     except ConfigError as exc:  # Another user may have made them. The rest is true all the same.
         click.echo(f"rpcserver: {exc}", err=True)
         tokens = ()
     now = time.time()
-    named += [(each.role, f"token {each.name}") for each in tokens if each.is_valid(now)]
+    pairs += [(each.role, f"token {each.name}") for each in tokens if each.is_valid(now)]
     holders: dict[str, list[str]] = {}
-    for role, who in dict.fromkeys(named):
+    for role, who in dict.fromkeys(pairs):
         holders.setdefault(role, []).append(who)
     return holders
 

@@ -24,7 +24,7 @@ SHORT_AT_ONCE = 4
 PAUSE_S = 0.1
 """How long to accept nothing after the system had no room for one more connection, in seconds."""
 
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Listener:
@@ -82,7 +82,7 @@ class Listener:
                 self._has_logged = False
                 return
             except OSError as exc:
-                if exc.errno in _EXHAUSTED:
+                if exc.errno in _SHORTAGES:
                     self._wait(exc)
                     return
                 continue  # By accept(2) this is an error of the new connection: the next one may be good.

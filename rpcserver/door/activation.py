@@ -38,15 +38,15 @@ def take_sockets(environ: MutableMapping[str, str]) -> list[ActivatedSocket]:
     names = environ.pop("LISTEN_FDNAMES", "").split(":")
     if pid != str(os.getpid()) or not count.isdecimal():
         return []
-    taken: list[ActivatedSocket] = []
+    sockets: list[ActivatedSocket] = []
     for place in range(int(count)):
         name = names[place] if place < len(names) and names[place] else "unknown"
         os.set_inheritable(_FIRST + place, False)
-        taken.append(ActivatedSocket(name, _checked(name, _FIRST + place)))
-    return taken
+        sockets.append(ActivatedSocket(name, _check_socket(name, _FIRST + place)))
+    return sockets
 
 
-def _checked(name: str, descriptor: int) -> socket.socket:
+def _check_socket(name: str, descriptor: int) -> socket.socket:
     where = f"socket unit: {name[:100]}"
     try:
         sock = socket.socket(fileno=descriptor)

@@ -91,10 +91,10 @@ def peer_groups(sock: socket.socket) -> frozenset[int]:
     pid_uid_gid = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, gid = struct.unpack("3i", pid_uid_gid)
     try:
-        packed = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+        groups = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
     except OSError as exc:
         if exc.errno == errno.ERANGE:
             with contextlib.suppress(KeyError):
                 return frozenset(os.getgrouplist(pwd.getpwuid(uid).pw_name, gid))
         return frozenset({gid})
-    return frozenset({gid, *struct.unpack(f"{len(packed) // 4}I", packed)})
+    return frozenset({gid, *struct.unpack(f"{len(groups) // 4}I", groups)})

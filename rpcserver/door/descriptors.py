@@ -23,11 +23,11 @@ class Descriptors:
     """Tells whether strangers have to give way, because few descriptors are free, whatever uses the others.
 
     Parameters:
-        reserved: the number of descriptors that strangers leave free; a quarter of the limit if that is less.
+        reserve: the number of descriptors that strangers leave free; a quarter of the limit if that is less.
     """
 
-    def __init__(self, reserved: int) -> None:
-        self._reserved = reserved
+    def __init__(self, reserve: int) -> None:
+        self._reserve = reserve
         self._count = 0
         self._until_recount = 0
         self._quiet_until = 0.0
@@ -35,7 +35,7 @@ class Descriptors:
     def are_short(self) -> bool:
         """Return whether a socket that was just accepted has taken one of the descriptors that strangers leave free."""
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)  # Each time, since prlimit(1) can change it.
-        if limit == resource.RLIM_INFINITY or self._count_used() <= limit - min(self._reserved, limit // 4):
+        if limit == resource.RLIM_INFINITY or self._count_used() <= limit - min(self._reserve, limit // 4):
             return False
         now = time.monotonic()
         if now >= self._quiet_until:

@@ -72,11 +72,11 @@ class Door:
         if not config.listen.tcp and config.unix_path is None and not config.listen.also:
             raise _no_listener()
 
-    def open(self, activated: Sequence[ActivatedSocket] = ()) -> None:
+    def open(self, sockets: Sequence[ActivatedSocket] = ()) -> None:
         """Listen on all addresses.
 
         Parameters:
-            activated: sockets that systemd has opened. One of TCP takes the place of the configured address of TCP, and
+            sockets: sockets that systemd has opened. One of TCP takes the place of the configured address of TCP, and
                 one of Unix that of the Unix socket.
 
         Raises:
@@ -84,8 +84,8 @@ class Door:
         """
         config = self._config
         listeners.check_proxies(config.listen)
-        by_unix = [one for one in activated if one.sock.family == socket.AF_UNIX]
-        by_tcp = [one for one in activated if one.sock.family != socket.AF_UNIX]
+        by_unix = [one for one in sockets if one.sock.family == socket.AF_UNIX]
+        by_tcp = [one for one in sockets if one.sock.family != socket.AF_UNIX]
         if by_tcp or config.listen.tcp:
             files = CertificateFiles(config.tls, self.entrance.recheck_certificates)
             self._certificate_files = files
@@ -143,8 +143,8 @@ class Door:
 
     def _arrivals(self) -> list[Arrival]:
         """Those who have connected and are not admitted yet."""
-        admitted: AbstractSet[object] = self.entrance.links
-        return [arrival for arrival in self.entrance.waiting if arrival not in admitted]
+        links: AbstractSet[object] = self.entrance.links
+        return [arrival for arrival in self.entrance.waiting if arrival not in links]
 
     def close(self) -> None:
         """Stop listening, and dismiss the connections that are not admitted yet."""

@@ -143,9 +143,9 @@ class Entrance:
             return serials is None or serial is None or serial in serials
 
         self.end(is_doubtful, "its certificate must be checked again: connect again")
-        admitted: AbstractSet[object] = self.links
+        links: AbstractSet[object] = self.links
         for arrival in list(self.waiting):
-            if arrival not in admitted:  # TLS has checked its certificate before, or is about to, by the old files.
+            if arrival not in links:  # TLS has checked its certificate before, or is about to, by the old files.
                 arrival.dismiss(CHECKED_AGAIN)
 
     def warn_of_proxy(self, remote: str, headers: str, method: str) -> None:

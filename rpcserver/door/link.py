@@ -24,7 +24,7 @@ from rpcserver.security.certificates import METHOD as CERTIFICATE
 from rpcserver.security.certificates import describe, seconds_left
 from rpcwire.accounts import Loan
 from rpcwire.aio.websocket import TURN_BYTES, WebSocketLink
-from rpcwire.codec import OFFERED, codec_for
+from rpcwire.codec import SUBPROTOCOLS, codec_for
 from rpcwire.context import Principal
 from rpcwire.errors import Busy, Unauthenticated
 from rpcwire.head import HeadEnd
@@ -64,11 +64,11 @@ VERSION = "13"
 def select_subprotocol(_: ServerProtocol, offers: Sequence[WebSocketSubprotocol]) -> WebSocketSubprotocol | None:
     """Choose our own subprotocols before plain JSON-RPC. A client that offers none gets plain JSON-RPC; one that offers
     only others gets an error that names ours."""
-    for name in OFFERED:
+    for name in SUBPROTOCOLS:
         if name in offers:
             return cast("WebSocketSubprotocol", name)
     if offers:
-        raise NegotiationError(f"no common subprotocol; offer none, or one of {', '.join(OFFERED)}")
+        raise NegotiationError(f"no common subprotocol; offer none, or one of {', '.join(SUBPROTOCOLS)}")
     return None
 
 
@@ -366,7 +366,7 @@ class ServerLink(WebSocketLink):
             return "this connection had to give way to others: try again later"
         return None if refusal is None else refusal.text
 
-    def authenticated(self, shares: Shares, message_bytes: int) -> None:
+    def grant_full_limits(self, shares: Shares, message_bytes: int) -> None:
         """Give the client its full limits and as much time as it needs, because it has authenticated.
 
         Parameters:

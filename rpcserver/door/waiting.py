@@ -16,8 +16,8 @@ RETRY_AFTER_S = 2
 GIVE_WAY_TOGETHER = 16
 """The number of connections that are dismissed together when the system has no room for more."""
 
-_CROWDED = "too many connections from your address wait to authenticate: try again later"
-_FULL = "too many connections wait to authenticate: try again in some seconds"
+_TOO_MANY_HERE = "too many connections from your address wait to authenticate: try again later"
+_TOO_MANY = "too many connections wait to authenticate: try again in some seconds"
 
 
 class Arrival(Protocol):
@@ -141,9 +141,9 @@ class WaitingRoom:
         group = self._known if arrival.is_known else self._arriving
         address = arrival.address
         if group.is_crowded(address):
-            self._dismiss(group.oldest_from(address), Refusal(429, _CROWDED))
+            self._dismiss(group.oldest_from(address), Refusal(429, _TOO_MANY_HERE))
         elif group.is_full():
-            self._dismiss(group.oldest_of_most(), Refusal(503, _FULL))
+            self._dismiss(group.oldest_of_most(), Refusal(503, _TOO_MANY))
         group.add(arrival)
 
     def make_room(self, count: int = 1) -> int:
@@ -157,7 +157,7 @@ class WaitingRoom:
             arrival = max(self._strangers, key=len).oldest_of_most()
             if arrival is None:
                 return number
-            self._dismiss(arrival, Refusal(503, _FULL))
+            self._dismiss(arrival, Refusal(503, _TOO_MANY))
         return count
 
     def _dismiss(self, arrival: Arrival | None, refusal: Refusal) -> None:
@@ -171,9 +171,9 @@ class WaitingRoom:
         has_place = self._has_place(arrival)
         if not has_place:
             if self._line.is_crowded(arrival.address):
-                return Refusal(429, _CROWDED)
+                return Refusal(429, _TOO_MANY_HERE)
             if self._line.is_full():
-                return Refusal(503, _FULL)
+                return Refusal(503, _TOO_MANY)
         self.leave(arrival)
         (self._inside if has_place else self._line).add(arrival)
         if has_place:
@@ -185,9 +185,9 @@ class WaitingRoom:
         many in all, one of the address with the most is dismissed: guesses of a name from many addresses delay whoever
         has that name, and must not keep them out."""
         if self._delayed.is_crowded(arrival.address):
-            return Refusal(429, _CROWDED)
+            return Refusal(429, _TOO_MANY_HERE)
         if self._delayed.is_full():
-            self._dismiss(self._delayed.oldest_of_most(), Refusal(503, _FULL))
+            self._dismiss(self._delayed.oldest_of_most(), Refusal(503, _TOO_MANY))
         self.leave(arrival)
         self._delayed.add(arrival)
         return None

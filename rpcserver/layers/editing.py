@@ -86,17 +86,17 @@ def replace_file(file: Path, text: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-                opened.write(text)
-                opened.flush()
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
                 if file.exists():
                     old = file.stat()
-                    os.fchmod(opened.fileno(), old.st_mode & 0o7777)
+                    os.fchmod(stream.fileno(), old.st_mode & 0o7777)
                     if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
-                        os.fchown(opened.fileno(), old.st_uid, old.st_gid)
+                        os.fchown(stream.fileno(), old.st_uid, old.st_gid)
                 else:
-                    os.fchmod(opened.fileno(), 0o640)
-                os.fsync(opened.fileno())
+                    os.fchmod(stream.fileno(), 0o640)
+                os.fsync(stream.fileno())
             Path(name).replace(file)
         except BaseException:
             with suppress(OSError):

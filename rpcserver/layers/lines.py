@@ -31,19 +31,19 @@ def find_lines(text: str) -> dict[Path, int]:
     """
     lines: dict[Path, int] = {}
     table: Path = ()
-    seen: Counter[Path] = Counter()
+    counts: Counter[Path] = Counter()
     at = _skip(_SPACE, text, 0)
-    counted, line = 0, 1
+    previous, line = 0, 1
     while at < len(text):
-        line += text.count("\n", counted, at)
-        counted = at
+        line += text.count("\n", previous, at)
+        previous = at
         if text[at] == "[":
             is_array = text.startswith("[[", at)
             names, at = _read_key(text, at + 1 + is_array)
-            table = _with_places(names, seen)
+            table = _with_places(names, counts)
             if is_array:
-                table = (*table, seen[table])
-                seen[table[:-1]] += 1
+                table = (*table, counts[table])
+                counts[table[:-1]] += 1
             lines.setdefault(table, line)
             at = _skip(_BLANK, text, at) + 1 + is_array
         else:
@@ -63,13 +63,13 @@ def line_of(lines: dict[Path, int], path: Path) -> int | None:
     return None
 
 
-def _with_places(names: Path, seen: Counter[Path]) -> Path:
+def _with_places(names: Path, counts: Counter[Path]) -> Path:
     """Add the place of the current table to each array of tables on the way."""
     path: Path = ()
     for position, name in enumerate(names):
         path = (*path, name)
-        if position < len(names) - 1 and seen[path]:
-            path = (*path, seen[path] - 1)
+        if position < len(names) - 1 and counts[path]:
+            path = (*path, counts[path] - 1)
     return path
 
 

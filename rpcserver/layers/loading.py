@@ -33,7 +33,7 @@ PREFIX = "RPCSERVER_"
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class Configuration:
     """A configuration that has been read.
 
     Attributes:
@@ -53,7 +53,7 @@ class Loaded:
         return locate(exc, self.origins)
 
 
-class _Merged(ServerConfig):
+class _LayerConfig(ServerConfig):
     """Takes its values from the layers only, which have read the environment already."""
 
     @classmethod
@@ -77,27 +77,27 @@ def load(
     file: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     *,
-    replaced: Mapping[Path, str] | None = None,
-) -> Loaded:
+    new_texts: Mapping[Path, str] | None = None,
+) -> Configuration:
     """Read the configuration with the origins of its values.
 
     Parameters:
         file: a TOML file that takes the place of those of the machine and the user; ``None`` for these.
         overrides: the settings of the command line, nested as in a file.
-        replaced: texts that stand for files which have not been written yet.
+        new_texts: texts that stand for files which have not been written yet.
 
     Raises:
         ConfigError: a file cannot be read, others may change it, or a value is not allowed. The message names the key,
             and the file and line, the variable or the option that has set it.
     """
     files = find_files() if file is None else [file]
-    replaced = replaced or {}
-    files += [each for each in replaced if each not in files]
-    layers = [parse_layer(each, replaced[each]) if each in replaced else read_layer(each) for each in files]
+    new_texts = new_texts or {}
+    files += [each for each in new_texts if each not in files]
+    layers = [parse_layer(each, new_texts[each]) if each in new_texts else read_layer(each) for each in files]
     return build([*layers, *_outer_layers(overrides or {})], files)
 
 
-def build(layers: Sequence[Layer], files: Sequence[Path]) -> Loaded:
+def build(layers: Sequence[Layer], files: Sequence[Path]) -> Configuration:
     """Make a configuration of layers.
 
     Parameters:
@@ -109,7 +109,7 @@ def build(layers: Sequence[Layer], files: Sequence[Path]) -> Loaded:
     """
     content, origins = merge(layers)
     try:
-        return Loaded(_Merged(**content), content, origins, files)
+        return Configuration(_LayerConfig(**content), content, origins, files)
     except ValidationError as exc:
         errors = field_errors(exc)
         name_keys(errors, ServerConfig)

@@ -12,7 +12,7 @@ from rpcserver.plugins.toml import write_key, write_value
 
 from .lines import Path
 
-HIDDEN = "**********"
+MASK = "**********"
 """Stands for a secret."""
 
 
@@ -32,7 +32,7 @@ def settings(config: ServerConfig, tables: Mapping[Path, BaseModel]) -> Iterator
 
 def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
     if isinstance(value, SecretStr):
-        yield path, HIDDEN if value.get_secret_value() else ""
+        yield path, MASK if value.get_secret_value() else ""
     elif isinstance(value, BaseModel):
         inner = {name: getattr(value, name) for name in type(value).model_fields} | (value.model_extra or {})
         yield from _walk(inner, path)
@@ -48,7 +48,7 @@ def _walk(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 def _hide(value: Any) -> Any:
     """A value within a list, without secrets."""
     if isinstance(value, SecretStr):
-        return HIDDEN
+        return MASK
     if isinstance(value, BaseModel):
         return {name: _hide(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, Mapping):
@@ -56,21 +56,21 @@ def _hide(value: Any) -> Any:
     return [_hide(item) for item in value] if isinstance(value, (list, tuple, set, frozenset)) else value
 
 
-def write_settings(found: Iterable[tuple[Path, Any]], origins: Mapping[Path, str] | None = None) -> Iterator[str]:
+def write_settings(entries: Iterable[tuple[Path, Any]], origins: Mapping[Path, str] | None = None) -> Iterator[str]:
     """Yield the lines of a TOML document with these settings.
 
     Parameters:
-        found: the settings, from :func:`settings`.
+        entries: the settings, from :func:`settings`.
         origins: where those that are no defaults come from; then each line ends with its origin.
     """
     tables: dict[Path, list[tuple[str | int, Any]]] = {(): []}
-    for path, value in found:
+    for path, value in entries:
         tables.setdefault(path[:-1], []).append((path[-1], value))
-    for table, entries in tables.items():
+    for table, rows in tables.items():
         if table:
             yield ""
             yield f"[{'.'.join(write_key(str(part)) for part in table)}]"
-        for key, value in entries:
+        for key, value in rows:
             line = (
                 f"{write_key(str(key))} = {write_value(value)}" if value is not None else f"# {write_key(str(key))} ="
             )

@@ -164,8 +164,8 @@ def translate(grants: Mapping[str, Mapping[str, Grant]]) -> str:
     Parameters:
         grants: what each service gave to whom, by its name.
     """
-    named = dict.fromkeys(principal for of_service in grants.values() for principal in of_service)
-    of = {principal: _all_of(principal, grants) for principal in (*named, OWNER)}
+    principals = dict.fromkeys(principal for of_service in grants.values() for principal in of_service)
+    of = {principal: _all_of(principal, grants) for principal in (*principals, OWNER)}
     unnamed_owner = of.pop(UNNAMED_OWNER)
     if _meaning(of[OWNER]) == _meaning(unnamed_owner):
         del of[OWNER]

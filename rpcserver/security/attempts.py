@@ -30,7 +30,7 @@ class WrongAttempts:
 
     def __init__(self) -> None:
         self.count = 0
-        self._unlogged = 0
+        self._unlogged_count = 0
         self._by_address: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -57,23 +57,23 @@ class WrongAttempts:
                 extra=about(who, is_known=False),
             )
         else:
-            self._unlogged += 1
+            self._unlogged_count += 1
 
     def report(self) -> None:
         """End the burst, and log how many attempts had no line."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._unlogged:
+        if self._unlogged_count:
             (worst, most), *_ = self._by_address.most_common(1)
             logger.warning(
                 "%d more wrong attempts to authenticate within %g s, from %d%s addresses; %s has made %d in all",
-                self._unlogged,
+                self._unlogged_count,
                 BURST_S,
                 len(self._by_address),
                 " or more" if len(self._by_address) == MOST_ADDRESSES else "",
                 worst,
                 most,
             )
-        self._unlogged = 0
+        self._unlogged_count = 0
         self._by_address.clear()

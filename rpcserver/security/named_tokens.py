@@ -255,9 +255,9 @@ class TokenSet(BaseModel):
             expires = now + old.expires - old.created
         text, token = _make(name, old.role, now, expires=expires, networks=old.networks)
         until = now + overlap_s if old.expires is None else min(now + overlap_s, old.expires)
-        replaced = old.model_copy(update={"state": "replaced", "expires": until})
+        predecessor = old.model_copy(update={"state": "replaced", "expires": until})
         rest = [each for each in self.tokens if each.name != name or each.state == "revoked"]
-        return self._with([*rest, replaced], token), text
+        return self._with([*rest, predecessor], token), text
 
     def change(
         self,
@@ -341,8 +341,8 @@ class TokenSet(BaseModel):
 
     @staticmethod
     def _with(rest: list[NamedToken], token: NamedToken) -> TokenSet:
-        revoked = sorted((each for each in rest if each.state == "revoked"), key=lambda each: each.revoked or 0)
-        last = {each.name: each for each in revoked}  # Of each name that was revoked, the last time is enough.
+        revocations = sorted((each for each in rest if each.state == "revoked"), key=lambda each: each.revoked or 0)
+        last = {each.name: each for each in revocations}  # Of each name that was revoked, the last time is enough.
         tokens = [*(each for each in rest if each.state != "revoked" or last[each.name] is each), token]
         surplus = len(tokens) - MOST_TOKENS
         if surplus > len(last):

@@ -58,7 +58,7 @@ FLUSH_EVERY = 16
 """The number of calls of one frame after which their answers are sent. So the caller works on these answers while this
 side works on the other calls; otherwise the two sides would take turns."""
 
-ENDED = "the connection has ended"
+CONNECTION_OVER = "the connection has ended"
 
 
 class Pending(msgspec.Struct, eq=False):
@@ -205,7 +205,7 @@ class Peer:
         """
         session = self.session
         if session.state is SessionState.CLOSED or not self.link.is_open:  # As ``is_open`` says, without a call.
-            raise NotSent(ENDED)
+            raise NotSent(CONNECTION_OVER)
         call_id = session.call(method, params, ctx)
         self.track(call_id, pending, timeout_s)
         return call_id
@@ -244,7 +244,7 @@ class Peer:
             NotSent: the connection has ended.
         """
         if not self.is_open:
-            raise NotSent(ENDED)
+            raise NotSent(CONNECTION_OVER)
 
     async def outcome(self, call_id: int, pending: Pending) -> Any:
         """Wait for a call's result. Cancelling the waiting task cancels the call on the other side.

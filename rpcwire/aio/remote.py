@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
-class _Sent:
+class _SentCall:
     """What observers want to know of a call that was sent."""
 
     began_s: float | None = None
@@ -70,7 +70,7 @@ class RemoteCaller:
 
     async def _call(self, method: str, params: Mapping[str, Any] | None, timeout_s: float | None) -> Any:
         seconds = DEFAULT_DEADLINE_S if timeout_s is None else timeout_s
-        record = _Sent()
+        record = _SentCall()
         try:
             if not seconds > 0:
                 raise DeadlineExceeded("timeout_s: no time is left for this call", executed="no")
@@ -93,7 +93,7 @@ class RemoteCaller:
         return result
 
     async def _call_peer(
-        self, peer: Peer, method: str, params: Mapping[str, Any] | None, seconds: float, record: _Sent
+        self, peer: Peer, method: str, params: Mapping[str, Any] | None, seconds: float, record: _SentCall
     ) -> Any:
         await peer.wait_writable(seconds)
         codec = peer.session.codec
@@ -111,7 +111,7 @@ class RemoteCaller:
         self,
         subject: Literal["own call", "own notification"],
         method: str,
-        record: _Sent,
+        record: _SentCall,
         error: RpcError | None,
     ) -> None:
         """Tell the observers of this side what came of a call."""
@@ -132,7 +132,7 @@ class RemoteCaller:
         await self._run_in_loop(self._notify(method, params))
 
     async def _notify(self, method: str, params: Mapping[str, Any] | None) -> None:
-        record = _Sent()
+        record = _SentCall()
         try:
             peer = self._require_peer()
             record.began_s = peer.dispatch.now_s

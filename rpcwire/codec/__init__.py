@@ -31,7 +31,7 @@ CODECS: tuple[type[Codec], ...] = (MessagePack, JsonLines, PlainJson)
 """Every form of the wire, in the order in which our clients offer them and servers prefer them. Both sides use this
 table, and so do the tests that run on every form."""
 
-OFFERED: tuple[Subprotocol, ...] = tuple(codec.subprotocol for codec in CODECS)
+SUBPROTOCOLS: tuple[Subprotocol, ...] = tuple(codec.subprotocol for codec in CODECS)
 """The names of all forms, in the same order."""
 
 
@@ -49,4 +49,4 @@ def codec_for(subprotocol: str | None, *, batch_items: int = BATCH_ITEMS) -> Cod
     for codec in CODECS:
         if codec.subprotocol == name:
             return codec(batch_items)
-    raise ValueError(f"unknown subprotocol {subprotocol!r}: one of {', '.join(OFFERED)}")
+    raise ValueError(f"unknown subprotocol {subprotocol!r}: one of {', '.join(SUBPROTOCOLS)}")

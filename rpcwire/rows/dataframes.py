@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from .described import Described
+    from .descriptions import ColumnDescription
 
 _KIND_OF: dict[type, str] = {
     int: "integer", bool: "boolean", float: "float", str: "text", bytes: "bytes", Decimal: "decimal", UUID: "uuid",
@@ -70,7 +70,7 @@ class Facts:
     is_unsigned: bool = False
 
     @classmethod
-    def of(cls, column: Described) -> Self:
+    def of(cls, column: ColumnDescription) -> Self:
         """Take the facts about a column from its description."""
         item = "" if column.item is None else column.item.value
         is_unsigned = column.db_type == "bigint unsigned"

@@ -42,7 +42,7 @@ from .row import Row, row_type
 
 if TYPE_CHECKING:
     from .dataframes import Facts
-    from .described import Described
+    from .descriptions import ColumnDescription
 
 _PLAIN = frozenset({NoneType, bool, int, float, str, bytes})
 _MOST_ROWS = 2**31
@@ -81,7 +81,7 @@ def _read_tagged(raw: Raw) -> list[Any]:
     return [from_tagged(cell) for cell in _read_any(raw)]
 
 
-_READ: dict[str, Callable[[Raw], list[Any]]] = {
+_READERS: dict[str, Callable[[Raw], list[Any]]] = {
     "": _read_any,
     "datetime": _cells_decoder(dt.datetime | None),
     "datetimetz": _read_datetimetz,
@@ -167,9 +167,9 @@ def _unpack_chunk(chunk: _Chunk) -> tuple[int, list[list[Any]]]:
         raise ValueError(f"a chunk of {count} rows")
     cells: list[list[Any]] = []
     for kind, raw in columns:
-        read = _READ.get(kind)
+        read = _READERS.get(kind)
         if read is None:
-            raise ValueError(f"unknown kind of column {kind[:32]!r}: one of {', '.join(map(repr, _READ))}")
+            raise ValueError(f"unknown kind of column {kind[:32]!r}: one of {', '.join(map(repr, _READERS))}")
         cells.append(read(raw))
         if len(cells[-1]) != count:
             raise ValueError(f"a column of {len(cells[-1])} cells among {count} rows")
@@ -219,10 +219,10 @@ class Rows(Sequence[Row]):
         self._rows: list[Row] | None = None
         self._count = count
         self._names: tuple[str, ...] | None = tuple(names)
-        self._descriptions: Sequence[Described] = ()
+        self._descriptions: Sequence[ColumnDescription] = ()
         self._has_zones = False
 
-    def describe(self, columns: Sequence[Described]) -> None:
+    def describe(self, columns: Sequence[ColumnDescription]) -> None:
         """Set the names and kinds of the columns.
 
         Parameters:

@@ -36,7 +36,7 @@ RECEIVE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenSocket:
     """A WebSocket that has just opened.
 
     Attributes:
@@ -144,7 +144,7 @@ class SocketLink:
     """
 
     def __init__(
-        self, opening: Opened, waiter: Waiter, limits: LinkLimits, *, binary: bool, plain: bool = False
+        self, opening: OpenSocket, waiter: Waiter, limits: LinkLimits, *, binary: bool, plain: bool = False
     ) -> None:
         self.lock = threading.Lock()
         self.room = Flag(up=True)

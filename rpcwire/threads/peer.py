@@ -60,7 +60,7 @@ from .pending import Pending
 _T = TypeVar("_T")
 
 
-ENDED = "the connection has ended"
+CONNECTION_OVER = "the connection has ended"
 
 
 class Peer:
@@ -145,7 +145,7 @@ class Peer:
     def _begin(self, method: str, params: bytes | None, ctx: CallContext | None, pending: Pending) -> None:
         session = self.session
         if session.state is SessionState.CLOSED or not self.link.is_open:  # The same as ``is_open``, without a call.
-            raise NotSent(ENDED)
+            raise NotSent(CONNECTION_OVER)
         pending.id = session.call(method, params, ctx)
         self._pending[pending.id] = pending
 
@@ -238,7 +238,7 @@ class Peer:
 
     def _check_open(self) -> None:
         if not self.is_open:
-            raise NotSent(ENDED)
+            raise NotSent(CONNECTION_OVER)
 
     def wait_for_room(self, until: float = math.inf) -> None:
         """Wait until the connection accepts more output.

@@ -92,7 +92,7 @@ class TlsLayer:
         return self._outgoing.read()
 
 
-class Nested:
+class NestedTls:
     """TLS with a server, within TLS with the proxy that leads to it.
 
     Parameters:

@@ -13,7 +13,7 @@ from typing import Any
 from .hashing import check_hashes, check_names
 
 _FAIL_FAST = frozenset({"list", "set", "frozenset", "tuple", "dict"})
-_SALTED = frozenset({"str", "bytes", "bool", "date", "datetime", "time", "enum", "literal", "none", "url"})
+_SAFE_TYPES = frozenset({"str", "bytes", "bool", "date", "datetime", "time", "enum", "literal", "none", "url"})
 """The types of members whose hashes are salted, or which are few."""
 
 
@@ -43,7 +43,7 @@ def guard_schema(schema: Any) -> Any:
 
 
 def _is_salted(schema: Any) -> bool:
-    return isinstance(schema, dict) and schema.get("type") in _SALTED
+    return isinstance(schema, dict) and schema.get("type") in _SAFE_TYPES
 
 
 def _chain(last: dict[str, Any], first: dict[str, Any], check: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from websockets.uri import parse_uri
 
 from rpcclient import AsyncClient, Client
 from rpcclient.errors import ConnectionLost, DeadlineExceeded, InternalError, RemoteProtocolError, RpcError, TooLarge
-from rpcclient.sync.dial import Opened
+from rpcclient.sync.dial import OpenSocket
 from rpcwire.aio.websocket import WebSocketLink
 from rpcwire.codec import codec_for
 from rpcwire.limits import LinkLimits
@@ -330,7 +330,7 @@ class Pair:
         self.waiter = Waiter()
         self.waiter.watch(own)
         ws = ClientProtocol(parse_uri("ws://localhost/"), state=OPEN)
-        self.link = SocketLink(Opened(own, ws, None, Response(101, "", {}), b""), self.waiter, limits, binary=True)  # type: ignore[arg-type]
+        self.link = SocketLink(OpenSocket(own, ws, None, Response(101, "", {}), b""), self.waiter, limits, binary=True)  # type: ignore[arg-type]
         self.receiver = Receiver()
         self.thread = threading.Thread(target=self.link.run, args=(self.receiver,))
         self.thread.start()

@@ -21,7 +21,7 @@ from rpcclient import AsyncClient, AsyncStream, Client
 from rpcserver.config import ServerConfig
 from rpcserver.plugins.stubgen import generate
 from rpcserver.server import Server
-from rpcwire.codec import OFFERED
+from rpcwire.codec import SUBPROTOCOLS
 
 HERE = Path(__file__).parent
 TOKEN = "contract-suite-" + "0" * 32
@@ -254,7 +254,7 @@ def running(modules: dict[str, ModuleType], tmp_path_factory: pytest.TempPathFac
     running.stop()
 
 
-LEGS = list(itertools.product(("memory", "tcp", "unix"), ("sync", "async"), OFFERED))
+LEGS = list(itertools.product(("memory", "tcp", "unix"), ("sync", "async"), SUBPROTOCOLS))
 
 
 @pytest.fixture(scope="session")

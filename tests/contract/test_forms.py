@@ -20,7 +20,7 @@ from rpcclient import AsyncClient, Client
 from rpcclient.errors import InvalidParams
 from rpcserver.config import ServerConfig
 from rpcserver.server import Server
-from rpcwire.codec import CODECS, OFFERED, JsonLines, Subprotocol, codec_for
+from rpcwire.codec import CODECS, SUBPROTOCOLS, JsonLines, Subprotocol, codec_for
 from rpcwire.errors import ParseError, TooLarge
 
 from .conftest import TOKEN, Running
@@ -52,8 +52,8 @@ class DeflatedJson(JsonLines):
 @pytest.fixture
 def deflating(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, modules: Any) -> Iterator[Running]:
     monkeypatch.setattr(rpcwire.codec, "CODECS", (DeflatedJson, *CODECS))
-    monkeypatch.setattr(rpcclient.handshake, "OFFERED", (NAME, *OFFERED))
-    monkeypatch.setattr(rpcserver.door.link, "OFFERED", (NAME, *OFFERED))
+    monkeypatch.setattr(rpcclient.handshake, "SUBPROTOCOLS", (NAME, *SUBPROTOCOLS))
+    monkeypatch.setattr(rpcserver.door.link, "SUBPROTOCOLS", (NAME, *SUBPROTOCOLS))
     config = ServerConfig(state_dir=str(tmp_path), listen={"port": 0, "unix": "none"})
     running = Running(lambda: Server(config, [modules["contract_service"].Contract()], token=TOKEN))
     yield running
@@ -61,11 +61,11 @@ def deflating(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, modules: Any) -> 
 
 
 def test_each_form_is_in_the_table_under_its_name() -> None:
-    assert set(get_args(Subprotocol)) == set(OFFERED)
+    assert set(get_args(Subprotocol)) == set(SUBPROTOCOLS)
     for codec in CODECS:
         assert type(codec_for(codec.subprotocol)) is codec
         assert codec_for(codec.subprotocol, batch_items=7).batch_items == 7
-    with pytest.raises(ValueError, match=f"one of {', '.join(OFFERED)}"):
+    with pytest.raises(ValueError, match=f"one of {', '.join(SUBPROTOCOLS)}"):
         codec_for(NAME)
 
 
@@ -123,6 +123,6 @@ def test_errors_keep_their_details(deflating: Running, over: str) -> None:
 
 
 def test_others_still_agree_on_theirs(deflating: Running) -> None:
-    for name in OFFERED:
+    for name in SUBPROTOCOLS:
         with Client(deflating.server.addresses[0], token=TOKEN, subprotocol=name) as client:
             assert client.hello().subprotocol == name

@@ -120,7 +120,7 @@ def test_each_call_has_its_line(tools: Any) -> None:
     tools.run(main())
     folder = tools.folder
     report = whole(folder)
-    assert report.unsealed == 0
+    assert report.unsealed_lines == 0
     everything = records(folder)
     assert [everything[0]["event"], everything[1]["event"], everything[-1]["event"]] == ["file", "start", "stop"]
     seqs = [json.loads(line)["seq"] for line in raw_lines(folder)]
@@ -212,7 +212,7 @@ def test_many_callers_do_not_reserve_all_the_room(tools: Any) -> None:
         async with serve(tools, audit={"buffer_bytes": 65536}) as server, AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(client_of(server, tools)) for _ in range(5)]
             await asyncio.gather(*(client.call("calc.add", [n, 1]) for n in range(20) for client in clients))
-            assert server.trail.log.lost == 0
+            assert server.trail.log.lost_events == 0
 
     tools.run(main())
     whole(tools.folder)
@@ -317,7 +317,7 @@ def test_a_server_that_was_killed_leaves_a_log_that_goes_on(tools: Any) -> None:
     with path.open("ab") as file:  # As after a write that was not finished.
         file.write(b'{"seq":%d,"at":"","event":"x"}\n{"seq":%d,"at' % (seq + 1, seq + 2))
     serve_once(tools)
-    assert whole(tools.folder).unsealed == 0
+    assert whole(tools.folder).unsealed_lines == 0
     start = events(tools.folder, "start")[-1]
     assert (start["seq"], start["unsealed"], start["torn_bytes"]) == (seq + 2, 1, len(f'{{"seq":{seq + 2},"at'))
 
@@ -383,12 +383,12 @@ def test_on_a_full_disk_calls_go_on_and_lost_lines_are_counted(tools: Any, caplo
             async with exchanged(tools, server, full):
                 await client.call("calc.add", [1, 2])
                 await tools.until(lambda: log.is_failing)
-                while not log.lost:
+                while not log.lost_events:
                     assert await asyncio.gather(*(client.call("calc.add", [n, 1]) for n in range(50)))
                     made += 50
             await tools.until(lambda: not log.is_failing and not log.backlog_bytes)
             await client.call("calc.add", [7, 7])
-            lost = log.lost
+            lost = log.lost_events
         os.close(full)
 
     tools.run(main())
@@ -437,7 +437,7 @@ def test_on_a_full_disk_calls_are_refused_if_the_settings_say_so(tools: Any) -> 
             await tools.until(lambda: not log.is_failing)
             assert await client.call("calc.add", [1, 2]) == 3
             assert (await tools.http(server, page("/board")))[0] == 200
-            assert log.lost == 0
+            assert log.lost_events == 0
         os.close(full)
 
     tools.run(main())

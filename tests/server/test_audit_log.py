@@ -87,7 +87,7 @@ def findings(folder: Path, known: Head | None = None) -> list[str]:
 def test_a_whole_log_is_whole(log: Path) -> None:
     report = verify(log)
     assert (report.findings, report.files, report.lines, report.first_seq) == ([], 2, 10, 1)
-    assert (report.head.seq, report.unsealed, report.torn_bytes) == (10, 0, 0)
+    assert (report.head.seq, report.unsealed_lines, report.torn_bytes) == (10, 0, 0)
     assert findings(log, report.head) == []
 
 
@@ -182,7 +182,7 @@ def test_the_end_may_be_unfinished(log: Path) -> None:
     with (log / SECOND).open("ab") as file:
         file.write(b'{"seq":11,"at":"","event":"x"}\n{"seq":12,"at')
     report = verify(log)
-    assert (report.findings, report.unsealed, report.torn_bytes, report.head.seq) == ([], 1, 13, 10)
+    assert (report.findings, report.unsealed_lines, report.torn_bytes, report.head.seq) == ([], 1, 13, 10)
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

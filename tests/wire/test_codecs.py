@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
 from rpcwire import skimming
-from rpcwire.codec import OFFERED, Codec, JsonLines, Malformed, MessagePack, PlainJson, codec_for, strict_json
+from rpcwire.codec import SUBPROTOCOLS, Codec, JsonLines, Malformed, MessagePack, PlainJson, codec_for, strict_json
 from rpcwire.errors import InvalidRequest, ParseError, TooLarge
 from rpcwire.events import Event, IncomingCall, Violation
 from rpcwire.limits import FRAME_MESSAGES, MAX_DEPTH
@@ -429,7 +429,7 @@ def test_codec_for() -> None:
         assert type(codec_for(name)) is kind
         assert codec_for(name).subprotocol == name
     assert type(codec_for(None)) is PlainJson
-    assert set(OFFERED) == set(CODECS)
+    assert set(SUBPROTOCOLS) == set(CODECS)
     with pytest.raises(ValueError, match=r"rpc\.v2"):
         codec_for("rpc.v2")
 

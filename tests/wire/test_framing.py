@@ -25,7 +25,7 @@ from rpcwire.assembly import Assembler, StreamBroken, takes_data
 from rpcwire.codec import codec_for
 from rpcwire.framing import FrameBoundaries, WholeFrames
 from rpcwire.limits import LinkLimits
-from rpcwire.threads.link import Opened, SocketLink
+from rpcwire.threads.link import OpenSocket, SocketLink
 from rpcwire.threads.waiter import Waiter
 
 MOST_BYTES = 200_000
@@ -191,7 +191,7 @@ def read_by_socket_link(pieces: list[bytes], *, binary: bool) -> Outcome:
         own.setblocking(False)
         ws, receiver, waiter = protocol(CLIENT), Receiver(), Waiter()
         assert isinstance(ws, ClientProtocol)
-        opened = Opened(own, ws, None, Response(101, "", Headers()), b"")
+        opened = OpenSocket(own, ws, None, Response(101, "", Headers()), b"")
         link = SocketLink(opened, waiter, LinkLimits(ping_interval_s=0), binary=binary)
         for piece in pieces:
             link._read(piece, receiver)  # A socket may join pieces.

@@ -21,7 +21,7 @@ from rpcwire.errors import InvalidParams
 from rpcwire.sql import Syntax, pattern, scan, split
 
 Style = Literal["numeric_dollar", "format", "qmark", "null"]
-_NAMED = r"\\(?P<colon>:)|(?<![:\w\\]):(?P<name>[A-Za-z_]\w*)\b(?!:(?!:))"
+_NAMES = r"\\(?P<colon>:)|(?<![:\w\\]):(?P<name>[A-Za-z_]\w*)\b(?!:(?!:))"
 _POSITIONAL = r"(?P<mark>\?\?|\?(?P<number>\d*))|(?P<dollar>\$\d+)"
 _MOST = 65535
 _TOUCHING = re.compile(r"[\w$@'\"`.]|[^\x00-\x7f]")
@@ -149,7 +149,7 @@ def translate(sql: str, syntax: Syntax, style: Style, has_names: bool) -> Statem
     places: dict[str | int, int] = {}
     double = style == "format"
     has_numbers = False
-    for match, end in scan(sql, pattern(syntax, _NAMED if has_names else _POSITIONAL)):
+    for match, end in scan(sql, pattern(syntax, _NAMES if has_names else _POSITIONAL)):
         start = match.start()
         before, text = sql[position:start], sql[start:end]
         position = end
@@ -196,7 +196,7 @@ def _apart(sign: str, before: str, behind: str) -> str:
 
 def _first_sign(sql: str, syntax: Syntax, *, has_names: bool) -> str:
     """The first placeholder of a kind, ``:id`` or ``?``; empty where there is none."""
-    for match, _ in scan(sql, pattern(syntax, _NAMED if has_names else _POSITIONAL)):
+    for match, _ in scan(sql, pattern(syntax, _NAMES if has_names else _POSITIONAL)):
         groups = match.groupdict()
         if groups.get("name") is not None or groups.get("number") is not None:
             return match.group()

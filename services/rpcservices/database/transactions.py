@@ -16,7 +16,7 @@ from .errors import DatabaseOperationalError, DatabaseProgrammingError, Transact
 from .models import Isolation, Session, Transaction, TxState
 from .pool import Pool, Target
 
-_REMEMBERED = 1024
+_MOST_REASONS = 1024
 """The number of ended transactions whose end can still be explained."""
 
 
@@ -264,7 +264,7 @@ class Transactions:
         tx.stop_clocks()
         self._open.pop(tx.info.id, None)
         self._reasons[tx.info.id] = reason
-        while len(self._reasons) > _REMEMBERED:
+        while len(self._reasons) > _MOST_REASONS:
             self._reasons.popitem(last=False)
 
     def _expire(self, tx: OpenTransaction, reason: str) -> None:

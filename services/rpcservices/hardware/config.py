@@ -11,7 +11,7 @@ from rpcserver import ServiceConfig
 from rpcserver.plugins.old_roles import ConfigWithOldRoles, Grant, OldRoles, read_grants
 from rpcwire.errors import describe_fields, field_errors
 
-_READ = ("hardware.read", "hardware.metrics")
+_BASIC_PERMISSIONS = ("hardware.read", "hardware.metrics")
 """What everybody could do who had authenticated, whatever the roles said."""
 
 
@@ -76,9 +76,9 @@ class HardwareConfig(ConfigWithOldRoles):
                 role = _OldRole.model_validate(keys)
             except ValidationError as exc:
                 raise ValueError(describe_fields(field_errors(exc, prefix=("roles", name)))) from exc
-            return Grant((*_READ, *(f"hardware.{right}" for right in role.may)), role=name)
+            return Grant((*_BASIC_PERMISSIONS, *(f"hardware.{right}" for right in role.may)), role=name)
 
-        everybody = Grant(_READ)
+        everybody = Grant(_BASIC_PERMISSIONS)
         owner = everybody if section.get("unlisted") == "nobody" else Grant(("hardware.*",), of_owner=True)
         return OldRoles(
             keys=tuple(key for key in ("unlisted", "roles") if key in section),

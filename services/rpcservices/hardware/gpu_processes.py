@@ -11,7 +11,7 @@ from .models import Gpu, GpuProcess, Gpus, Snapshot
 from .readers.identity import runs_as
 from .roles import limits_to_own
 
-_DENIED = "denied: your role lacks the permission hardware.processes"
+_DENIAL = "denied: your role lacks the permission hardware.processes"
 _UNKNOWN = "denied: your role allows your own processes only, and the server does not know your user"
 
 
@@ -31,7 +31,7 @@ class ProcessView:
         self._reason = ""
         self.sees_all = False
         if role is None or "hardware.processes" not in role.permissions:
-            self._reason = _DENIED
+            self._reason = _DENIAL
         elif not limits_to_own(role):
             self.sees_all = True
         elif principal.uid is None:

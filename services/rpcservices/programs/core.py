@@ -27,7 +27,7 @@ from rpcservices.programs.running.launching import Launcher
 from rpcservices.programs.running.output import Output, SpareMemory
 from rpcservices.programs.running.program import HostedProgram, Program
 from rpcservices.programs.running.records import About
-from rpcservices.programs.running.spawning import Launch, LaunchError, NotMadeError, Spawned, Spawning, spawn_in
+from rpcservices.programs.running.spawning import Launch, LaunchError, NotMadeError, SpawnedProgram, Spawning, spawn_in
 from rpcservices.programs.running.spawning import TerminalSize as LaunchedTerminal
 from rpcservices.programs.running.supervision import Supervision
 from rpcservices.programs.terms import MARK, StderrTo, StreamName
@@ -292,7 +292,7 @@ class ProgramsCore(Service[ProgramsConfig]):
             **more,
         )
 
-    async def spawn(self, launch: Launch) -> tuple[Spawned, Cgroup | None]:
+    async def spawn(self, launch: Launch) -> tuple[SpawnedProgram, Cgroup | None]:
         """Start a process, in a control group of its own if that is permitted.
 
         Parameters:
@@ -330,7 +330,7 @@ class ProgramsCore(Service[ProgramsConfig]):
 
     async def _finish(
         self, launch: Launch, spawning: Spawning, cgroup: Cgroup | None
-    ) -> tuple[Spawned, Cgroup | None] | None:
+    ) -> tuple[SpawnedProgram, Cgroup | None] | None:
         """Wait for a process that was begun. Returns ``None`` if it must be begun anew."""
         try:
             await _readable(spawning.report_fd)
@@ -351,12 +351,12 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.ledger.note(Trace(launch.env[MARK], process.pid, process.start))
         return process, cgroup
 
-    async def _spawn_in_thread(self, launch: Launch) -> tuple[Spawned, Cgroup | None]:
+    async def _spawn_in_thread(self, launch: Launch) -> tuple[SpawnedProgram, Cgroup | None]:
         """Start a process in a thread, as some limits take milliseconds to prepare, and so does the process that starts
         programs if it is not there."""
         program_id = launch.env[MARK]
 
-        def start() -> tuple[Spawned, Cgroup | None]:
+        def start() -> tuple[SpawnedProgram, Cgroup | None]:
             self.ledger.note(Trace(program_id))
             new_group = cgroups.create(self.cgroup_places, program_id, launch.limits)
             process, cgroup = spawn_in(launch, new_group, self.launcher)
@@ -372,7 +372,7 @@ class ProgramsCore(Service[ProgramsConfig]):
                 await self._end_stray(launch, *await starting)
             raise
 
-    async def _end_stray(self, launch: Launch, process: Spawned, cgroup: Cgroup | None) -> None:
+    async def _end_stray(self, launch: Launch, process: SpawnedProgram, cgroup: Cgroup | None) -> None:
         """End a program that was started for a caller who has gone."""
         about = About("", "", launch.argv, launch.cwd, time.time(), pid=process.pid)
         outputs = [Output(name, 0) for name in OUTPUTS]
@@ -381,7 +381,7 @@ class ProgramsCore(Service[ProgramsConfig]):
     def host(
         self,
         about: About,
-        process: Spawned,
+        process: SpawnedProgram,
         supervision: Supervision,
         outputs: Sequence[Output],
         *,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rpcclient import AsyncClient
 from rpcservices.hardware.readers import command_lines
 from rpcservices.hardware.readers.command_lines import DETAILED_CHARACTERS, LISTED_CHARACTERS, REST, show
-from rpcservices.hardware.readers.redaction import HIDDEN
+from rpcservices.hardware.readers.redaction import MASK
 
 Serve = Callable[..., None]
 TOKEN = "ghp_" + "a1" * 18
@@ -89,4 +89,4 @@ def test_a_list_with_long_command_lines(serve: Serve) -> None:
 
 
 def test_hidden_words_are_short() -> None:
-    assert show(["app", "--token", TOKEN], 4096, reveal=False) == ["app", "--token", HIDDEN]
+    assert show(["app", "--token", TOKEN], 4096, reveal=False) == ["app", "--token", MASK]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpcservices.hardware.readers.redaction import HIDDEN, redact
+from rpcservices.hardware.readers.redaction import MASK, redact
 
 SECRET = "hunter2-Zx9"
 
@@ -97,7 +97,7 @@ HIDES = [
 def test_hidden(command: list[str]) -> None:
     shown = redact(command)
     assert SECRET not in " ".join(shown)
-    assert HIDDEN in " ".join(shown)
+    assert MASK in " ".join(shown)
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_shown(command: list[str]) -> None:
 
 def test_tokens_of_known_shapes() -> None:
     token = "ghp_" + "a1" * 18
-    assert redact(["app", token]) == ["app", HIDDEN]
-    assert redact(["app", "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0"]) == ["app", HIDDEN]
+    assert redact(["app", token]) == ["app", MASK]
+    assert redact(["app", "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0"]) == ["app", MASK]
 
 
 @given(st.lists(st.text(), max_size=8))

@@ -18,7 +18,7 @@ from rpcclient import AsyncClient
 from rpcclient.stubs.programs import Limits, ProgramNotStarted, TerminalSize
 from rpcservices.programs.running import processes
 from rpcservices.programs.running.launching import Launcher
-from rpcservices.programs.running.spawning import Launch, LaunchError, Spawned, spawn
+from rpcservices.programs.running.spawning import Launch, LaunchError, SpawnedProgram, spawn
 from rpcservices.programs.terms import MARK, UserIds
 
 Serve = Callable[..., None]
@@ -36,7 +36,7 @@ def descriptors(pid: int) -> set[str]:
     return {entry.name for entry in Path(f"/proc/{pid}/fd").iterdir()}
 
 
-def output(spawned: Spawned, launcher: Launcher) -> bytes:
+def output(spawned: SpawnedProgram, launcher: Launcher) -> bytes:
     """All that it writes; it is let go, and everything of it is closed."""
     assert spawned.stdout is not None
     os.set_blocking(spawned.stdout, True)
@@ -61,7 +61,7 @@ def test_it_is_a_child_of_the_launcher_in_a_session_of_its_own(launcher: Launche
     assert output_after_closing(spawned, launcher) == b""
 
 
-def output_after_closing(spawned: Spawned, launcher: Launcher) -> bytes:
+def output_after_closing(spawned: SpawnedProgram, launcher: Launcher) -> bytes:
     assert spawned.stdin is not None
     os.close(spawned.stdin)
     spawned.stdin = None

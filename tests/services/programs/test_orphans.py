@@ -19,7 +19,7 @@ from rpcservices.programs.running import processes, tree
 from rpcservices.programs.running.exits import ProcessEnd
 from rpcservices.programs.running.launching import Launcher
 from rpcservices.programs.running.looping import SmallLoop
-from rpcservices.programs.running.spawning import Launch, Spawned, spawn
+from rpcservices.programs.running.spawning import Launch, SpawnedProgram, spawn
 
 Serve = Callable[..., None]
 NOWHERE = {"PATH": os.defpath}
@@ -173,7 +173,7 @@ def test_what_a_killed_keeper_leaves_is_collected(serve: Serve, kit: Any) -> Non
 # --- the launcher by itself -------------------------------------------------------------------------------------
 
 
-def closed(spawned: Spawned) -> None:
+def closed(spawned: SpawnedProgram) -> None:
     for descriptor in (spawned.pidfd, spawned.stdin, spawned.stdout, spawned.stderr):
         if descriptor is not None:
             os.close(descriptor)

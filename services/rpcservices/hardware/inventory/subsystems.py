@@ -18,7 +18,7 @@ Fields = dict[str, Any]
 """The fields of a :class:`~rpcservices.hardware.models.Device` that depend on its subsystem. All have ``id``,
 ``subsystem``, ``name``, ``driver``, ``node``, ``by_id`` and ``parent``."""
 
-_Read = Callable[[Places, Path, Record], Fields | None]
+_Reader = Callable[[Places, Path, Record], Fields | None]
 
 
 def _id(folder: Path, name: str) -> str | None:
@@ -224,7 +224,7 @@ def is_listed(folder: Path, subsystem: Subsystem) -> bool:
     return subsystem != "drm" or _CARD.fullmatch(folder.name) is not None
 
 
-READERS: Mapping[Subsystem, tuple[str, _Read]] = {
+READERS: Mapping[Subsystem, tuple[str, _Reader]] = {
     "pci": ("bus/pci/devices", _pci),
     "usb": ("bus/usb/devices", _usb),
     "block": ("class/block", _block),

@@ -17,7 +17,7 @@ from .places import HERE, Places, entries, number, numbers_of, text
 from .reasons import NO_BASELINE, RESET, Reasons
 
 _OFF = "absent: the processor is offline"
-_NOT_SHOWN = "absent: the system does not show it"
+_ABSENT = "absent: the system does not show it"
 _LATE_S = 1.0
 """How much longer than the time between two readings a processor may seem to have run: reading takes time."""
 
@@ -73,15 +73,15 @@ def derive(before: CpuReading | None, now: CpuReading, dt_s: float | None, place
         whole = _together(before, now, shares, most_s)
     reasons.note(whole, "percent", NO_BASELINE if before is None else RESET)
     frequency, low, high = _frequency(now.frequencies)
-    reasons.note(frequency, "frequency_mhz", _NOT_SHOWN)
-    reasons.note(low, "frequency_min_mhz", _NOT_SHOWN)
-    reasons.note(high, "frequency_max_mhz", _NOT_SHOWN)
+    reasons.note(frequency, "frequency_mhz", _ABSENT)
+    reasons.note(low, "frequency_min_mhz", _ABSENT)
+    reasons.note(high, "frequency_max_mhz", _ABSENT)
     if now.load is None:
         reasons["load_5m"] = reasons["load_15m"] = reasons["load_1m"]
     physical, sockets, model = topology(places, frozenset(now.times))
-    reasons.note(physical, "physical", _NOT_SHOWN)
-    reasons.note(sockets, "sockets", _NOT_SHOWN)
-    reasons.note(model, "model", _NOT_SHOWN)
+    reasons.note(physical, "physical", _ABSENT)
+    reasons.note(sockets, "sockets", _ABSENT)
+    reasons.note(model, "model", _ABSENT)
     old, stats = (before.stats if before is not None else None), now.stats
     switches = rate(old and old.ctx_switches, stats.ctx_switches, dt_s)
     interrupts = rate(old and old.interrupts, stats.interrupts, dt_s)

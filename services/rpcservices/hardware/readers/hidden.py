@@ -8,7 +8,7 @@ from pathlib import Path
 from .mounts import MountTable
 from .places import text
 
-HIDDEN = "denied: the system shows the server's user no processes of others (hidepid)"
+DENIAL = "denied: the system shows the server's user no processes of others (hidepid)"
 _HIDING = {"2": False, "invisible": False, "4": True, "ptraceable": True}
 """The values of the option that hide processes, and for each whether it also hides them from the group that ``gid=``
 names."""
@@ -56,4 +56,4 @@ def why_hidden() -> str:
     status = (text(Path("/proc/self/status")) or "").splitlines()
     bits = next((line.split()[1] for line in status if line.startswith("CapEff:")), "0")
     groups = frozenset((os.getegid(), *os.getgroups()))
-    return HIDDEN if hidden_from(options, int(bits, 16), groups) else ""
+    return DENIAL if hidden_from(options, int(bits, 16), groups) else ""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .secrets import PROGRAMS, SHORT_WORDS, WORDS, SecretPlaces
 
-HIDDEN = "***"
+MASK = "***"
 
 _NAME = re.compile(
     rf"(?:.*[-_.])?(?:(?:{WORDS}|(?:[a-z0-9]*)(?:password|passwd|secret|token|apikey))(?:[-_.].*)?|{SHORT_WORDS})",
@@ -16,7 +16,7 @@ _NAME = re.compile(
 _NOT_SECRET = re.compile(
     r".*(?:file|path|dir|url|name|ttl|type|id|len(?:gth)?|count|size|timeout|expiry|expires)", re.IGNORECASE
 )
-_ASSIGNED = re.compile(r"(?P<name>-{0,2}[A-Za-z][\w.-]*)(?P<sign>[=:])(?P<value>.+)", re.DOTALL)
+_ASSIGNMENT = re.compile(r"(?P<name>-{0,2}[A-Za-z][\w.-]*)(?P<sign>[=:])(?P<value>.+)", re.DOTALL)
 _URL = re.compile(r"(?P<before>(?<=[A-Za-z0-9+.-])://[^\s/@:]*+:)(?P<secret>[^\s@/]++)(?=@)")
 _URL_TOKEN = re.compile(r"(?P<before>https?://)(?P<secret>[^\s/@:]++)(?=@)", re.IGNORECASE)
 _QUERY = re.compile(rf"(?P<before>[?&;](?:[\w.-]*[-_.])?(?:{WORDS}|sig|key)=)(?P<secret>[^&;\s\"']+)", re.IGNORECASE)
@@ -31,7 +31,7 @@ _INLINE = re.compile(
     r"(?P<secret>\"[^\"]*\"?|'[^']*'?|[^\s\"';,&})]+)",
     re.IGNORECASE,
 )
-_KNOWN = re.compile(
+_KNOWN_TOKENS = re.compile(
     r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{15,}|xox[abprs]-[\w-]{10,}|sk-[\w-]{16,}"
     r"|AKIA[A-Z0-9]{16})"
 )
@@ -63,7 +63,7 @@ class _Reader:
     def read(self, command: Sequence[str]) -> list[str]:
         words = [self._word(position, word) for position, word in enumerate(command)]
         if self._takes_last and len(self._plain) > 1:
-            words[self._plain[-1]] = HIDDEN
+            words[self._plain[-1]] = MASK
         return words
 
     @property
@@ -75,7 +75,7 @@ class _Reader:
             self._hide_next = False
             # A second option follows, so the first one had no value.
             if not (word.startswith("-") and _is_secret_name(word.lstrip("-").partition("=")[0])):
-                return HIDDEN
+                return MASK
         program = PROGRAMS.get(word.strip("\"'(").rpartition("/")[2])
         if program is not None:
             if self._takes_last:
@@ -111,16 +111,16 @@ class _Reader:
             self._hide_next = True
             return word
         if sign and option in takes.next:
-            return f"{option}={HIDDEN}"
+            return f"{option}={MASK}"
         for start in takes.prefixes:
             if core.startswith(start) and core != start and not core.startswith("--"):
-                return f"{start[0]}{head}{start[1:]}{HIDDEN}"
+                return f"{start[0]}{head}{start[1:]}{MASK}"
         return ""
 
     def _by_name(self, word: str) -> str:
-        match = _ASSIGNED.fullmatch(word)
+        match = _ASSIGNMENT.fullmatch(word)
         if match is not None and _is_secret_name(match["name"].lstrip("-")):
-            return f"{match['name']}{match['sign']}{HIDDEN}"
+            return f"{match['name']}{match['sign']}{MASK}"
         if word.startswith("-") and match is None and _is_secret_name(word.lstrip("-")):
             self._hide_next = True
         return _within(word)
@@ -133,8 +133,8 @@ def _is_secret_name(name: str) -> bool:
 def _within(word: str) -> str:
     """Hide secrets inside one word, which may be a URL, a header or a script."""
     for pattern in (_HEADER, _URL, _URL_TOKEN, _QUERY, _INLINE):
-        word = pattern.sub(lambda match: match["before"] + HIDDEN, word)
-    word = _WEB_TOKEN.sub(lambda match: match["before"].removesuffix("eyJ") + HIDDEN, _KNOWN.sub(HIDDEN, word))
+        word = pattern.sub(lambda match: match["before"] + MASK, word)
+    word = _WEB_TOKEN.sub(lambda match: match["before"].removesuffix("eyJ") + MASK, _KNOWN_TOKENS.sub(MASK, word))
     parts = _SPACES.split(word)
     if len(parts) > 1:
         # It is a script: its words form a command line, too.

@@ -19,7 +19,7 @@ from rpcservices.hardware.errors import SerialPortBusy, SerialPortGone, SerialTi
 from rpcservices.hardware.models import SerialData, SerialLines, SerialSettings
 from rpcservices.hardware.sampling.worker import Worker
 
-from .system import GONE, give_up_draining, hung_up, refused_settings, without_lines
+from .system import UNPLUGGED_ERRORS, give_up_draining, hung_up, refused_settings, without_lines
 
 READ_BYTES = 65_536
 """The most bytes in one item of a stream."""
@@ -96,7 +96,7 @@ class OpenPort:
 
     def _lose(self, exc: OSError | None) -> None:
         why = "it was unplugged, or the other end hung up"
-        if exc is not None and exc.errno not in GONE:
+        if exc is not None and exc.errno not in UNPLUGGED_ERRORS:
             why = exc.strerror or "it failed"
         self._error = SerialPortGone(f"{self.node} is gone: {why}", port=self.node)
         self._end_reading()
@@ -233,7 +233,7 @@ class OpenPort:
             return await self._worker.run(action)
         except (OSError, termios.error) as exc:
             number = exc.args[0] if exc.args else None
-            if number in GONE:
+            if number in UNPLUGGED_ERRORS:
                 self._lose(None)
                 self.check()
             raise

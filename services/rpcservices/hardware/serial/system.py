@@ -14,7 +14,7 @@ from typing import Any
 from rpcservices.hardware.errors import SerialPortBusy, SerialPortDenied, SerialPortNotFound
 from rpcservices.hardware.models import SerialSettings
 
-GONE = (errno.EIO, errno.ENODEV, errno.ENXIO, errno.EBADF)
+UNPLUGGED_ERRORS = (errno.EIO, errno.ENODEV, errno.ENXIO, errno.EBADF)
 """The system's errors for a port that was unplugged."""
 
 

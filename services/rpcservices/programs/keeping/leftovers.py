@@ -15,7 +15,7 @@ from rpcservices.programs.running.cgroups import PREFIX, Cgroup, Controller, Pla
 from rpcservices.programs.running.killing import KILL_WAIT_S
 from rpcservices.programs.running.launching import Start
 from rpcservices.programs.running.processes import Process
-from rpcservices.programs.running.spawning import Spawned
+from rpcservices.programs.running.spawning import SpawnedProgram
 from rpcservices.programs.terms import MARK
 
 POLL_S = 0.05
@@ -163,7 +163,7 @@ def _folder(parent: str, program_id: str) -> str:
     return folder if parent and os.path.isdir(folder) else ""
 
 
-def abandon(process: Spawned, program_id: str, cgroup: Cgroup | None, start: Start) -> None:
+def abandon(process: SpawnedProgram, program_id: str, cgroup: Cgroup | None, start: Start) -> None:
     """End a program that has just been started, and that nobody can look after.
 
     Parameters:

@@ -15,7 +15,7 @@ from rpcservices.programs.terms import MARK
 
 SOON_S = 1.0
 LATER_S = 2.0
-REMEMBERED = 4096
+MOST_ENDED_KEYS = 4096
 """How many ended programs are remembered."""
 
 _Key = tuple[int, int]
@@ -46,7 +46,7 @@ class Orphans:
         if cgroup is not None and not cgroup.remove():
             self._groups.append(cgroup)
         self._ended_keys[pid, pid_start] = None
-        if len(self._ended_keys) > REMEMBERED:
+        if len(self._ended_keys) > MOST_ENDED_KEYS:
             self._ended_keys.popitem(last=False)
         self._later(SOON_S)
 

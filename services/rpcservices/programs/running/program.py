@@ -21,7 +21,7 @@ from .output import Output
 from .processes import Process
 from .records import About
 from .running import Running
-from .spawning import Spawned
+from .spawning import SpawnedProgram
 from .supervision import Ending, Supervision
 
 
@@ -231,7 +231,7 @@ class HostedProgram(Program):
     def __init__(
         self,
         about: About,
-        process: Spawned,
+        process: SpawnedProgram,
         supervision: Supervision,
         outputs: Sequence[Output],
         *,

@@ -11,7 +11,7 @@ from typing import Any
 from rpcservices.programs.terms import LimitSet, OnDisconnect, UserIds
 
 from .cgroups import Places
-from .spawning import Launch, Spawned, TerminalSize
+from .spawning import Launch, SpawnedProgram, TerminalSize
 from .supervision import Ending, Supervision
 
 ABOUT = "about.json"
@@ -57,7 +57,7 @@ class About:
     pid_start: int = 0
     boot_id: str = ""
 
-    def of(self, process: Spawned) -> About:
+    def of(self, process: SpawnedProgram) -> About:
         """A copy with the process that was started."""
         return replace(self, pid=process.pid, pid_start=process.start)
 

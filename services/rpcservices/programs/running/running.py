@@ -25,7 +25,7 @@ from .lingering import BUSY_PAUSE_S, PAUSE_S, Linger
 from .looping import Loop, Timer
 from .output import Output, piece_bytes
 from .processes import Process
-from .spawning import Spawned
+from .spawning import SpawnedProgram
 from .stdin import Stdin
 from .supervision import Ending, Supervision
 
@@ -82,7 +82,7 @@ class Running:
     def __init__(
         self,
         loop: Loop,
-        process: Spawned,
+        process: SpawnedProgram,
         supervision: Supervision,
         outputs: Sequence[Output],
         on_end: Callable[[Ending], object],

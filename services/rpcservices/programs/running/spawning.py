@@ -117,7 +117,7 @@ class LaunchError(Exception):
 
 
 @dataclass(slots=True)
-class Spawned:
+class SpawnedProgram:
     """A program that was started. The descriptors do not block, and belong to the holder of this object.
 
     Attributes:
@@ -154,7 +154,7 @@ def end_of_file(descriptor: int) -> bytes:
     return b"\x04"
 
 
-def spawn_in(launch: Launch, cgroup: Cgroup | None, start: Start) -> tuple[Spawned, Cgroup | None]:
+def spawn_in(launch: Launch, cgroup: Cgroup | None, start: Start) -> tuple[SpawnedProgram, Cgroup | None]:
     """Start a program in a control group, or without one if entering is not permitted.
 
     Parameters:
@@ -178,7 +178,7 @@ def spawn_in(launch: Launch, cgroup: Cgroup | None, start: Start) -> tuple[Spawn
     return spawn(launch, start), None
 
 
-def spawn(launch: Launch, start: Start) -> Spawned:
+def spawn(launch: Launch, start: Start) -> SpawnedProgram:
     """Start a program in a session and process group of its own. It blocks until the program runs or has failed.
 
     Parameters:
@@ -252,7 +252,7 @@ class Spawning:
         except OSError as exc:
             raise LaunchError("argv", exc.errno or 0, f"no process can be started: {exc.strerror}") from exc
 
-    def wait(self) -> Spawned:
+    def wait(self) -> SpawnedProgram:
         """Wait until the process has become the program or has failed, and finish.
 
         Raises:
@@ -261,7 +261,7 @@ class Spawning:
         os.read(self.report_fd, 1)
         return self.finish()
 
-    def finish(self) -> Spawned:
+    def finish(self) -> SpawnedProgram:
         """Take over the program.
 
         Raises:
@@ -279,7 +279,7 @@ class Spawning:
         os.close(self._plan_fd)
         os.close(self.report_fd)
         ends, start_ticks = self._ends, 0 if process is None else process.start
-        return Spawned(pid, start_ticks, pidfd, ends.stdin, ends.stdout, ends.stderr, maxrss, self._ticket)
+        return SpawnedProgram(pid, start_ticks, pidfd, ends.stdin, ends.stdout, ends.stderr, maxrss, self._ticket)
 
     def _read(self, maker: bytes, child: str) -> tuple[int, int]:
         """Read the report.

@@ -33,7 +33,7 @@ _KINDS = {
     "timestamp": ColumnType.DATETIME, "json": ColumnType.JSON, "bit": ColumnType.BYTES,
 }  # fmt: skip
 
-_SENT = (bool, int, float, str, bytes, Decimal, dt.date, dt.time, dt.timedelta)
+_VALUE_TYPES = (bool, int, float, str, bytes, Decimal, dt.date, dt.time, dt.timedelta)
 
 
 def to_mysql(value: Any) -> Any:
@@ -55,7 +55,7 @@ def to_mysql(value: Any) -> Any:
         raise ValueError(f"MariaDB and MySQL cannot hold {value}")
     if isinstance(value, str):
         value.encode()  # A lone surrogate is not text: this raises.
-    if value is None or isinstance(value, _SENT):
+    if value is None or isinstance(value, _VALUE_TYPES):
         return value
     raise TypeError(f"MariaDB and MySQL take no {type(value).__name__}")
 

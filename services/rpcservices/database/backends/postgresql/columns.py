@@ -17,7 +17,7 @@ from .types import TypeName, Types, oids_of
 _UTC = frozenset({"UTC", "Etc/UTC", "UCT", "Etc/UCT", "Zulu", "Etc/Zulu", "Universal", "Etc/Universal"})
 _Field = tuple[bytes | None, TypeName, int]
 _Key = tuple[bytes | None, tuple[tuple[bytes | None, int, int], ...]]
-_KNOWN, _NAMES_BYTES = 64, 8192
+_MOST_RESULTS, _NAMES_BYTES = 64, 8192
 """How many results' columns a connection remembers, and how long their names may be."""
 
 
@@ -93,7 +93,7 @@ class KnownColumns:
         columns = columns_of(result, self._types, self._connection)
         key = self._key(result)
         if not self._types.unknown(oids_of(result)) and sum(len(name or b"") for name, _, _ in key[1]) <= _NAMES_BYTES:
-            if len(self._known) >= _KNOWN:
+            if len(self._known) >= _MOST_RESULTS:
                 del self._known[next(iter(self._known))]
             self._known[key] = columns
         return columns

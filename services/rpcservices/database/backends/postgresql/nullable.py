@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from psycopg.pq.abc import PGresult
 
-_DECLARED = """
+_NOT_NULL_QUERY = """
 SELECT attrelid::int8, attnum::int4, attnotnull FROM pg_catalog.pg_attribute
 JOIN pg_catalog.pg_class ON pg_class.oid = attrelid
 WHERE relkind IN ('r', 'p') AND attrelid = ANY(%s::oid[])
@@ -38,7 +38,7 @@ async def nullability(
     tables = sorted({table for table, _ in origins if table})
     if not tables:
         return [None] * len(origins)
-    cursor = await driver.execute(_DECLARED, [tables])
+    cursor = await driver.execute(_NOT_NULL_QUERY, [tables])
     not_null = {(table, column): bool(is_not_null) for table, column, is_not_null in await cursor.fetchall()}
     sure = is_plannable and any(not_null.get(origin) for origin in origins) and await _keeps_rows(driver, query)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-_PRIVILEGED = """
+_REACH_QUERY = """
 SELECT EXISTS (
     SELECT FROM pg_catalog.pg_roles g
     WHERE (pg_has_role(current_user, g.oid, 'MEMBER') OR pg_has_role(session_user, g.oid, 'MEMBER'))
@@ -25,6 +25,6 @@ enough to become a member of the roles that can."""
 async def reaches_beyond(driver: psycopg.AsyncConnection[Any]) -> bool:
     """Whether the role of a connection, or one that it may take, may read files or run programs on the database's
     machine."""
-    cursor = await driver.execute(_PRIVILEGED)
+    cursor = await driver.execute(_REACH_QUERY)
     row = await cursor.fetchone()
     return row is None or bool(row[0])

@@ -45,7 +45,7 @@ _HARMLESS_MODULES = re.compile(
     rf"CREATE VIRTUAL TABLE {_NAME}\s*USING\s*[\"\[`']?(?:fts[345]|rtree|rtree_i32|geopoly)\b", re.IGNORECASE
 )
 """These modules store their data in tables of the same file; newer versions of SQLite call them innocuous."""
-_PREPARED = "EXPLAIN SELECT 1 FROM {}.{}"
+_PROBE = "EXPLAIN SELECT 1 FROM {}.{}"
 _NOT_READY = ("not authorized", "prohibited", "vtable constructor failed")
 _STEPS = 1000
 """Steps of SQLite's virtual machine between two checks whether the statement must stop."""
@@ -418,7 +418,7 @@ class SqliteLink(Link):
         ]
         for schema, name in tables:
             with suppress(sqlite3.Error):  # A statement that uses this table will get the error.
-                self._sqlite.execute(_PREPARED.format(_quote(schema), _quote(name))).close()
+                self._sqlite.execute(_PROBE.format(_quote(schema), _quote(name))).close()
         return bool(tables)
 
     def _is_allowed_until_it_runs(self, sql: str) -> bool:

@@ -40,7 +40,7 @@ _OF_THE_DATABASE = frozenset({
 _ONLY_AS_IT_IS = frozenset({"encoding", "locking_mode", "secure_delete", "trusted_schema"})
 """Accepted if they ask for the current value. Otherwise the caller gets an error, for the value will not change."""
 
-_IGNORED = frozenset(OF_THE_CONNECTION) | _ONLY_AS_IT_IS | {
+_NO_CHANGES = frozenset(OF_THE_CONNECTION) | _ONLY_AS_IT_IS | {
     "auto_vacuum", "busy_timeout", "cache_size", "cache_spill", "cell_size_check", "checkpoint_fullfsync",
     "defer_foreign_keys", "fullfsync", "journal_mode", "journal_size_limit", "legacy_file_format", "max_page_count",
     "mmap_size", "optimize", "page_size", "shrink_memory", "synchronous", "temp_store", "threads", "wal_autocheckpoint",
@@ -92,7 +92,7 @@ class RefusedPragma:
     @property
     def is_ignored(self) -> bool:
         """Whether it does nothing, instead of being an error."""
-        return self.name in _IGNORED
+        return self.name in _NO_CHANGES
 
     @property
     def is_refused_everywhere(self) -> bool:

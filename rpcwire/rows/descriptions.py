@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Protocol
 
 
-class Described(Protocol):
+class ColumnDescription(Protocol):
     """The description of a column.
 
     Attributes:
