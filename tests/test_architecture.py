@@ -373,6 +373,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "credentials": frozenset(),
     "config": frozenset(),
     "layers": frozenset({"config", "credentials", "plugins/toml"}),
+    "health": frozenset(),
     "stalls": frozenset(),
     "state": frozenset({"config"}),
     "hardening": frozenset(),
@@ -387,7 +388,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     ),
     "system": frozenset({"config", "connections", "security/attempts", "security/roles", "stalls"}),
     "door": frozenset(
-        {"config", "connections", "memory"}
+        {"config", "connections", "health", "memory"}
         | {f"security/{name}" for name in ("authentication", "certificates", "gate", "revocation", "roles")}
     ),
     "server": frozenset(
@@ -397,7 +398,9 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
         {
             "audit",
             "config",
+            "door/activation",
             "hardening",
+            "health",
             "layers",
             "plugins",
             "security/explanation",

@@ -593,7 +593,7 @@ def test_cancelling_a_stream(codec: Codec) -> None:
     reader.streams.cancel("s99")
     (cancelled,) = pass_on(reader, producer)
     assert isinstance(cancelled, StreamCancelled)
-    assert outgoing.cancelled
+    assert outgoing.is_cancelled
     assert not producer.has_output, "what had not left is dropped"
     with pytest.raises(LocalProtocolError, match="cancelled"):
         producer.streams.send(outgoing, body(codec, 1))
