@@ -15,7 +15,7 @@ TIMEOUT_S = 5.0
 """How long one service may take to report its health, in seconds."""
 
 
-async def ask_health(service: Service[Any], timeout_s: float = TIMEOUT_S) -> tuple[Health, bool]:
+async def ask_health(service: Service[Any], timeout_s: float) -> tuple[Health, bool]:
     """Ask a service for its health.
 
     Parameters:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from websockets.http11 import Response
 
+from rpcserver.health import TIMEOUT_S as HEALTH_TIMEOUT_S
 from rpcserver.health import ask_health
 from rpcserver.security.authentication import Authentication
 from rpcserver.security.gate import denial
@@ -138,7 +139,8 @@ class Pages:
 
     async def _readyz(self, head: bool) -> Response:
         services = self._services()
-        states = [health for health, _ in await asyncio.gather(*map(ask_health, services.values()))]
+        answers = await asyncio.gather(*(ask_health(each, HEALTH_TIMEOUT_S) for each in services.values()))
+        states = [health for health, _ in answers]
         ready = not self._is_stopping() and all(state.ok for state in states)
         content = {
             "ready": ready,
