@@ -20,6 +20,9 @@ LOOK_S = 0.4
 """How often to look whether the files have changed, in seconds. Revocation must reach connections within a second, and
 two looks come before it."""
 
+LOOKS_UNTIL_RETRY = 5
+"""After how many looks files are tried again that could not be used: the fault may be in a folder above them."""
+
 MOST_SESSIONS = 1024
 """The most sessions of TLS 1.2 that are kept for clients who come back."""
 
@@ -30,7 +33,7 @@ _State = tuple[tuple[int, int, int, int] | None, ...]
 class CertificateFiles:
     """The settings of TLS for new connections. When a file has changed, and then has stayed the same from one look to
     the next, new settings are made; a file may be half written before. If they cannot be used, the old ones stay, and
-    the log says so once.
+    the log says so once for each fault.
 
     Parameters:
         config: names the files.
@@ -52,6 +55,8 @@ class CertificateFiles:
         self._files = [config.client_ca_file, config.client_crl_file, *own_files]
         self._state = self._state_in_use = self._last_look = self._look()
         self._timer: asyncio.TimerHandle | None = None
+        self._fault = ""
+        self._looks_until_retry = 0
         self.context: ssl.SSLContext | None = tls_context(config)
         self._read_revoked()
 
@@ -77,17 +82,26 @@ class CertificateFiles:
         if state != self._state:
             if state == before:
                 self._load(state)
+        elif self._fault:
+            self._looks_until_retry -= 1
+            if self._looks_until_retry <= 0:
+                self._load(state)
         elif self.context is not None and self.context.session_stats()["number"] > MOST_SESSIONS:
             self.context = tls_context(self._config)  # The kept sessions go with the old settings.
 
     def _load(self, state: _State) -> None:
+        is_new = state != self._state
         self._state = state
         try:
             context = tls_context(self._config)
             serials = self._read_revoked()
         except ConfigError as exc:
-            logger.error("new certificates are not used, and the old ones stay in use: %s", exc)  # noqa: TRY400 - an operator's
+            fault, self._fault = self._fault, str(exc)
+            self._looks_until_retry = LOOKS_UNTIL_RETRY
+            if fault != self._fault or is_new:
+                logger.error("new certificates are not used, and the old ones stay in use: %s", exc)  # noqa: TRY400 - an operator's
             return
+        self._fault = ""
         self.context = context
         old, self._state_in_use = self._state_in_use, state
         logger.info("new certificates are in use for new connections")

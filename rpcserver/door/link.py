@@ -501,14 +501,13 @@ class ServerLink(WebSocketLink):
     def _check(self, request: Request, http_request: HttpRequest, credentials: Credentials) -> Response | None:
         """Find out who shows these credentials. If they are wrong, go on after a delay that grows with each attempt."""
         authentication = self.entrance.authentication
-        delay_s = authentication.delay_after_s(credentials)
+        answer_at = self.loop.time() + authentication.delay_after_s(credentials)
         try:
             principal = authentication.check(credentials, self.remote)
         except Unauthenticated as exc:
             failure = exc
-            if not delay_s:
-                return self._go_on(request, http_request, None, failure)
             self.entrance.waiting.send_back(self)
+            delay_s = answer_at - self.loop.time()
             self._go_on_after(delay_s, lambda: self._go_on(request, http_request, None, failure))
             return None
         return self._go_on(request, http_request, principal, None)

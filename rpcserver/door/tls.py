@@ -73,12 +73,22 @@ def _context_of(where: str, files: CertificateFilesConfig, config: TlsConfig) ->
         raise ConfigError(f"{where}: {files.certificate_file}, {files.key_file}: {exc}{hint}") from exc
     if config.client_ca_file:
         _load_authorities(context, "tls.client_ca_file", config.client_ca_file)
+        if not context.cert_store_stats()["x509"]:
+            raise ConfigError(f"tls.client_ca_file: {config.client_ca_file}: there is no certificate in it: add one")
         is_required = config.client_certificates == "required"
         context.verify_mode = ssl.CERT_REQUIRED if is_required else ssl.CERT_OPTIONAL
     if config.client_crl_file:
         if not config.client_ca_file:
             raise ConfigError("tls.client_crl_file: set tls.client_ca_file, too: it makes clients show certificates")
+        authorities = context.cert_store_stats()["x509"]
         _load_authorities(context, "tls.client_crl_file", config.client_crl_file)
+        stats = context.cert_store_stats()
+        if stats["x509"] != authorities or not stats["crl"]:
+            # OpenSSL takes either from either file. A certificate here would become an authority.
+            raise ConfigError(
+                f"tls.client_crl_file: {config.client_crl_file}: it has certificates in it: write lists of revoked "
+                "certificates only; authorities belong in tls.client_ca_file"
+            )
         context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
     return context
 

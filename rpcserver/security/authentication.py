@@ -32,6 +32,11 @@ from .ways import BearerToken, ask, ask_again, ask_name, by_scheme
 READ_WITHIN_S = 0.75
 """The longest delay before credentials are read, in seconds."""
 
+REFUSED_AFTER_S = 0.01
+"""The least time from the check of wrong credentials to the answer, in seconds. To find out that a token has expired,
+or is not accepted from this network, takes longer than to find out that there is none. Whoever has stolen it must not
+see that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -190,9 +195,9 @@ class Authentication:
         return min(self._delay_s(credentials), READ_WITHIN_S, self._timeout_s / 2)
 
     def delay_after_s(self, credentials: Credentials) -> float:
-        """Return how long to wait before the answer to wrong credentials, in seconds."""
+        """Return how long after the begin of :meth:`check` wrong credentials are answered, in seconds."""
         before_s = self.delay_before_s(credentials)
-        return max(min(self._delay_s(credentials), self._timeout_s * 0.8) - before_s, 0.0)
+        return max(min(self._delay_s(credentials), self._timeout_s * 0.8) - before_s, REFUSED_AFTER_S)
 
     def _delay_s(self, credentials: Credentials) -> float:
         return self._penalties.delay_s(credentials.keys, time.monotonic())
@@ -261,12 +266,15 @@ class Authentication:
                 await asyncio.sleep(before_s)
             finally:
                 self._asking.discard(connection)
+        loop = asyncio.get_running_loop()
+        answer_at = loop.time() + REFUSED_AFTER_S
         try:
             return self.check(credentials, f"{connection.id} {connection.remote}")
         except Unauthenticated:
             count = self._wrong_tokens.get(connection, 0) + 1
             # Where attempts have the longest delay, each connection has one: it would keep others out of its place.
             self._wrong_tokens[connection] = self._attempts if before_s >= READ_WITHIN_S else count
+            await asyncio.sleep(answer_at - loop.time())
             raise Unauthenticated("token: wrong: give a named token, or the one in the server's token file") from None
 
     def may_try_again(self, connection: Connection) -> bool:

@@ -26,8 +26,9 @@ LOCK_TIMEOUT_S = 5.0
 _TRY_AGAIN_S = 0.02
 """How often to try to get the lock, in seconds. flock(2) itself would wait without end."""
 
-Stamp = tuple[int, int, int]
-"""Tells whether a file has changed: its inode, its size, and when it was written, in nanoseconds."""
+Stamp = tuple[int, int, int, int]
+"""Tells whether a file has changed: its inode, its size, and when it and its mode or owner were written, in
+nanoseconds."""
 
 
 class TokenFile:
@@ -52,7 +53,16 @@ class TokenFile:
             info = self.path.stat()
         except OSError:
             return None
-        return info.st_ino, info.st_size, info.st_mtime_ns
+        return info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
+
+    def check_folder(self) -> None:
+        """Check that the folder of the file is there.
+
+        Raises:
+            ConfigError: it is not; somebody may have moved it.
+        """
+        if not self._folder.is_dir():
+            raise ConfigError(f"the named tokens: {self._folder}: the folder is missing: put it back")
 
     def read(self) -> TokenSet:
         """Read the tokens; none if there is no file.

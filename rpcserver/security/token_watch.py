@@ -18,6 +18,9 @@ logger = logging.getLogger("rpcserver.security")
 LOOK_EVERY_S = 0.25
 """How often the server looks whether the file has changed, in seconds. That is one call of stat(2)."""
 
+TRY_AGAIN_S = 2.0
+"""How often the server tries to read a file that it could not use, in seconds: the fault may be in a folder above."""
+
 WRITE_EVERY_S = 60.0
 """How often the server writes down when tokens were used, in seconds."""
 
@@ -40,6 +43,9 @@ class TokenWatch:
         self._tokens = tokens
         self._on_change = on_change
         self._stamp: Stamp | None = None
+        self._last_look: Stamp | None = None
+        self._fault = ""
+        self._next_try_s = 0.0
         self._look_timer: asyncio.TimerHandle | None = None
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._next_write_s = 0.0
@@ -51,7 +57,7 @@ class TokenWatch:
         Raises:
             ConfigError: the file cannot be read, others may read or change it, or it is malformed.
         """
-        self._stamp = self._file.stamp()
+        self._stamp = self._last_look = self._file.stamp()
         self._tokens.replace(self._file.read())
         loop = asyncio.get_running_loop()
         self._next_write_s = loop.time() + WRITE_EVERY_S
@@ -61,9 +67,13 @@ class TokenWatch:
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
         self._look_timer = loop.call_later(LOOK_EVERY_S, self._look)
-        stamp = self._file.stamp()
-        if stamp != self._stamp:
+        before, stamp = self._last_look, self._file.stamp()
+        self._last_look = stamp
+        # Some tools remove a file before they write it anew. That is no end of all tokens.
+        is_steady = stamp is not None or before is None
+        if is_steady and (stamp != self._stamp or (self._fault and loop.time() >= self._next_try_s)):
             self._stamp = stamp
+            self._next_try_s = loop.time() + TRY_AGAIN_S
             self._read()
         if self._tokens.uses and loop.time() >= self._next_write_s and self._writing is None:
             self._next_write_s = loop.time() + WRITE_EVERY_S
@@ -73,11 +83,17 @@ class TokenWatch:
 
     def _read(self) -> None:
         try:
+            self._file.check_folder()
             tokens = self._file.read()
         except ConfigError as exc:
             # Whoever could spoil the file must not be able to lock everybody out, or to let anybody in.
-            logger.error("%s; the server goes on with the named tokens that it knows", exc)  # noqa: TRY400 - it says all
+            fault, self._fault = self._fault, str(exc)
+            if fault != self._fault:
+                logger.error("%s; the server goes on with the named tokens that it knows", exc)  # noqa: TRY400 - it says all
             return
+        if self._fault:
+            self._fault = ""
+            logger.info("the named tokens can be read again")
         known = self._tokens.known
         if tokens == known:
             return

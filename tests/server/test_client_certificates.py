@@ -24,6 +24,7 @@ import rpcserver.security.certificates as certificates_module
 from rpcserver import Page, Service, method
 from rpcserver.config import CertificateConfig, ConfigError, TlsConfig
 from rpcserver.door.certificate_files import CertificateFiles
+from rpcserver.door.tls import tls_context
 from rpcserver.security.certificates import Certificates, parse_san, parse_subject
 from rpcserver.security.revocation import revoked_serials
 from rpcwire.context import Principal
@@ -485,6 +486,27 @@ def test_a_revocation_counts_although_the_files_were_broken_at_first(
         files.look()
     assert files.context is not before
     assert calls == [revoked_serials(issuer.crl_file.read_bytes())]
+
+
+def test_only_lists_may_stand_among_lists(issuer: Issuer, tls: dict[str, str]) -> None:
+    """A certificate among them would become an authority, since OpenSSL takes either from either file."""
+    issuer.revoke()
+    crl = issuer.crl_file.read_bytes()
+    config = TlsConfig(**tls, client_ca_file=str(issuer.ca_file), client_crl_file=str(issuer.crl_file))
+    files = CertificateFiles(config, lambda _: None)
+    before = files.context
+    other = trustme.CA().cert_pem.bytes()
+    for data in (other, crl + other):
+        issuer.crl_file.write_bytes(data)
+        with pytest.raises(ConfigError, match=r"tls\.client_crl_file: .*it has certificates in it"):
+            tls_context(config)
+        for _ in range(3):
+            files.look()
+        assert files.context is before, "the server goes on with what it has"
+    issuer.crl_file.write_bytes(crl)
+    issuer.ca_file.write_bytes(crl)
+    with pytest.raises(ConfigError, match=r"tls\.client_ca_file: .*there is no certificate in it"):
+        tls_context(config)
 
 
 def test_settings_that_cannot_work(tools: Any, sections: dict[str, Any], issuer: Issuer, tls: dict[str, str]) -> None:

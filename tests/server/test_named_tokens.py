@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidStatus
 
 from rpcserver.config import ConfigError
 from rpcserver.daemon.cli import main as command
-from rpcserver.security import named_tokens, token_file
+from rpcserver.security import named_tokens, token_file, token_watch
 from rpcserver.security.named_tokens import PREFIX, NamedTokens, TokenError, TokenSet, check_name, digest_of
 from rpcserver.security.token_file import TokenFile
 from rpcserver.security.token_watch import TokenWatch
@@ -220,6 +220,75 @@ def test_a_file_that_is_spoilt_changes_nothing(
             await Server(tools.config(), [], token=tools.TOKEN).start()
 
     tools.run(main())
+
+
+def test_a_fault_is_told_once_and_its_end_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also one of the folder, of which the file itself shows nothing."""
+    monkeypatch.setattr(token_watch, "TRY_AGAIN_S", 0.0)
+    folder = tmp_path / "state"
+    file = TokenFile(folder)
+    make(file)
+    data = file.path.read_bytes()
+    tokens = NamedTokens(lambda: NOW)
+
+    async def main() -> None:
+        watch = TokenWatch(file, tokens, lambda: None)
+        watch.start()
+
+        def spoil_folder() -> None:
+            folder.chmod(0o777)
+            file.path.touch()
+
+        faults = [
+            ("malformed", lambda: file.path.write_bytes(data[:50]), lambda: file.path.write_bytes(data)),
+            ("may read or change", lambda: file.path.chmod(0o644), lambda: file.path.chmod(0o600)),
+            ("chmod go-w", spoil_folder, lambda: folder.chmod(0o700)),
+            ("is missing", lambda: folder.rename(tmp_path / "other"), lambda: (tmp_path / "other").rename(folder)),
+        ]
+        for text, spoil, mend in faults:
+            caplog.clear()
+            spoil()
+            for _ in range(4):
+                watch._look()
+            assert text in caplog.text
+            assert caplog.text.count("goes on with the named tokens that it knows") == 1
+            mend()
+            for _ in range(2):
+                watch._look()
+            assert caplog.text.count("the named tokens can be read again") == 1
+            assert [token.name for token in tokens.known.tokens] == ["ci"]
+        await watch.stop()
+
+    with caplog.at_level(logging.INFO, "rpcserver"):
+        asyncio.run(main())
+
+
+def test_a_file_that_is_removed_ends_its_tokens_unless_it_comes_back_at_once(tmp_path: Path) -> None:
+    """Some tools remove a file before they write it anew."""
+    file = TokenFile(tmp_path)
+    make(file)
+    data = file.path.read_bytes()
+    tokens = NamedTokens(lambda: NOW)
+
+    async def main() -> None:
+        watch = TokenWatch(file, tokens, lambda: None)
+        watch.start()
+        file.path.unlink()
+        watch._look()
+        assert tokens.known.tokens
+        file.path.write_bytes(data)
+        file.path.chmod(0o600)
+        watch._look()
+        assert tokens.known.tokens
+        file.path.unlink()
+        watch._look()
+        watch._look()
+        assert not tokens.known.tokens
+        await watch.stop()
+
+    asyncio.run(main())
 
 
 def test_a_note_of_use_never_loses_a_revocation(tmp_path: Path) -> None:

@@ -199,6 +199,30 @@ def test_a_change_is_tried_when_it_is_complete(
     assert REFUSED not in caplog.text
 
 
+def test_a_fault_above_the_files_is_told_once_and_its_end_is_noticed(
+    tmp_path: Path, authority: trustme.CA, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The files themselves show nothing of it."""
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    files = certificate_files.CertificateFiles(
+        TlsConfig(**write(folder, authority.issue_cert("localhost"))), lambda _: None
+    )
+    before = files.context
+    with caplog.at_level(logging.INFO, "rpcserver"):
+        folder.chmod(0o777)
+        write(folder, authority.issue_cert("localhost"))
+        for _ in range(3 * certificate_files.LOOKS_UNTIL_RETRY):
+            files.look()
+        assert caplog.text.count(REFUSED) == caplog.text.count("chmod go-w") == 1
+        assert files.context is before
+        folder.chmod(0o755)
+        for _ in range(certificate_files.LOOKS_UNTIL_RETRY):
+            files.look()
+    assert caplog.text.count(RELOADED) == 1
+    assert files.context is not before
+
+
 # --- what TLS may do --------------------------------------------------------------------------------------------------
 
 
