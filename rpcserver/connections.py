@@ -288,7 +288,7 @@ class Connections(Mapping[Connection, Peer]):
             principal = await self._authentication.by_call(connection, token, address, origin)
         except Unauthenticated:
             peer = self._peers.get(connection)
-            if peer is not None and not self._authentication.may_try_again(connection):
+            if peer is not None and self._authentication.has_ended_attempts(connection):
                 # Close after this turn, so that the answer is sent first.
                 peer.loop.call_soon(peer.link.close, 1008, "too many wrong tokens")
             raise
