@@ -394,6 +394,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "server": frozenset(
         {"audit", "config", "connections", "door", "plugins", "security", "stalls", "state", "system", "trimming"}
     ),
+    "installing": frozenset({"config"}),
     "daemon": frozenset(
         {
             "audit",
@@ -401,6 +402,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
             "door/activation",
             "hardening",
             "health",
+            "installing",
             "layers",
             "plugins",
             "security/explanation",

@@ -29,6 +29,7 @@ from . import limits
 from .audit import audit
 from .completion import completion
 from .config import config
+from .installation import install, uninstall
 from .logs import REPORT_S, LimitedHandler, set_up
 from .notify import Notifier
 from .options import config_option, plugin_option
@@ -59,6 +60,8 @@ main.add_command(token)
 main.add_command(audit)
 main.add_command(config)
 main.add_command(completion)
+main.add_command(install)
+main.add_command(uninstall)
 
 
 @main.command()

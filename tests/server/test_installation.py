@@ -1,0 +1,223 @@
+"""`rpcserver install` and `uninstall`: what they put in place, what they leave alone, and what they take back."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from rpcserver.config import ConfigError
+from rpcserver.daemon.cli import main
+from rpcserver.installing.units import fit_unit, quote, read_version
+
+PROGRAM = str(Path(sys.executable).with_name("rpcserver"))
+UNIT = "etc/systemd/system/rpcserver.service"
+STRICT = "etc/systemd/system/rpcserver-strict.service"
+CONFIGURATION = "etc/rpcserver/rpcserver.toml"
+MANIFEST = "var/lib/rpcserver-install/manifest.json"
+
+
+def tree(root: Path) -> dict[str, bytes | None]:
+    """All files below a folder and what stands in them, and all folders."""
+    return {
+        str(path.relative_to(root)): path.read_bytes() if path.is_file() else None for path in sorted(root.rglob("*"))
+    }
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The root folder of a machine on which some folders are there already, and somebody else's unit."""
+    root = tmp_path / "root"
+    (root / "etc" / "systemd" / "system").mkdir(parents=True)
+    (root / "etc" / "systemd" / "system" / "other.service").write_text("[Service]\nExecStart=/bin/true\n")
+    return root
+
+
+def run(*words: str | Path, status: int = 0, **options: str) -> Result:
+    done = CliRunner().invoke(main, [str(word) for word in words], **options)
+    assert done.exit_code == status, done.output
+    return done
+
+
+def install(root: Path, *words: str) -> list[str]:
+    return run("install", "--system", "--root", root, "--program", PROGRAM, *words).output.splitlines()
+
+
+def uninstall(root: Path, *words: str) -> list[str]:
+    return run("uninstall", "--system", "--root", root, *words).output.splitlines()
+
+
+def test_what_is_installed_is_said_and_all_of_it_is_taken_back(root: Path) -> None:
+    before = tree(root)
+    said = install(root, "--dry-run")
+    assert tree(root) == before and all(line.startswith("create  ") for line in said)
+    assert install(root) == said
+    installed = {f"create  {root / name}" for name, data in tree(root).items() if data is not None}
+    assert installed - set(said) == {
+        f"create  {root / name}" for name in (MANIFEST, "etc/systemd/system/other.service")
+    }
+    assert {f"create  {root / name}" for name in (UNIT, CONFIGURATION, "usr/local/share/man/man8/rpcserver.8")} < set(
+        said
+    )
+    assert f"ExecStart={PROGRAM} serve\n" in (root / UNIT).read_text()
+    assert {path.stat().st_mode & 0o777 for path in root.rglob("*.service")} == {0o644}
+    assert all(line.startswith("leave   ") for line in install(root))
+    said = uninstall(root, "--dry-run")
+    assert set(said) > {f"remove  {root / UNIT}", f"keep    {root / 'etc/rpcserver'} (data)"}
+    uninstall(root)
+    assert tree(root) == before
+    assert "did you mean --user?" in run("uninstall", "--system", "--root", root, status=2).output
+
+
+def test_what_somebody_has_edited_is_kept_and_named(root: Path) -> None:
+    (root / CONFIGURATION).parent.mkdir(parents=True)
+    (root / CONFIGURATION).write_text("grace_s = 3\n")
+    (root / STRICT).symlink_to("/dev/null")  # As `systemctl mask` does.
+    said = install(root)
+    assert f"keep    {root / CONFIGURATION} (it was there before)" in said
+    assert "keep" in next(line for line in install(root, "--strict", "--dry-run") if STRICT in line)
+    with (root / UNIT).open("a") as file:
+        file.write("# edited\n")
+    assert f"keep    {root / UNIT} (it was edited)" in install(root)
+    assert (root / UNIT).read_text().endswith("# edited\n")
+    said = uninstall(root)
+    assert f"keep    {root / UNIT} (it was edited)" in said and f"keep    {root / 'etc/rpcserver'} (data)" in said
+    assert (root / UNIT).exists() and (root / CONFIGURATION).read_text() == "grace_s = 3\n"
+    assert f"replace {root / UNIT} (it was there before)" in install(root, "--replace")
+    assert not (root / UNIT).read_text().endswith("# edited\n")
+    assert (root / CONFIGURATION).read_text() == "grace_s = 3\n" and (root / STRICT).is_symlink()
+    assert f"remove  {root / 'etc/rpcserver'} (data)" in uninstall(root, "--purge")
+    assert not (root / "etc" / "rpcserver").exists() and not (root / UNIT).exists()
+
+
+def test_an_upgrade_changes_what_nobody_has_edited(root: Path) -> None:
+    install(root)
+    assert (
+        f"update  {root / UNIT}"
+        in run("install", "--system", "--root", root, "--program", "/opt/other place/rpcserver").output.splitlines()
+    )
+    assert 'ExecStart="/opt/other place/rpcserver" serve\n' in (root / UNIT).read_text()
+    said = install(root, "--strict")
+    assert {f"create  {root / STRICT}", f"remove  {root / UNIT}"} <= set(said) and not (root / UNIT).exists()
+    assert "Service=rpcserver-strict.service\n" in (root / "etc/systemd/system/rpcserver.socket").read_text()
+
+
+def test_it_asks_about_data(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = root / "var" / "lib" / "rpcserver" / "token"
+    for purge, answer in ((False, "n\n"), (False, "\n"), (True, "y\n")):
+        install(root)
+        data.parent.mkdir(exist_ok=True)
+        data.write_text("secret")
+        # A terminal answers: the runner's own input is none.
+        script = "import sys; sys.stdin.isatty = lambda: True; from rpcserver.daemon.cli import main; main(prog_name='rpcserver')"
+        done = subprocess.run(
+            [sys.executable, "-c", script, "uninstall", "--system", "--root", str(root)],
+            input=answer, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0 and f"Remove {data.parent} and " in done.stdout, done.stderr
+        assert data.exists() is not purge
+
+
+def test_a_users_own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    said = run("install", "--user", "--program", PROGRAM).output
+    assert f"create  {tmp_path}/.config/systemd/user/rpcserver.service" in said
+    assert "systemctl --user enable --now rpcserver.service" in said
+    assert not re.search(r"sysusers|tmpfiles|\.socket", said)
+    assert "User=" not in (tmp_path / ".config/systemd/user/rpcserver.service").read_text()
+    run("uninstall", "--user")
+    assert tree(tmp_path) == {}
+
+
+def test_what_cannot_be_installed_is_said(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*words: str | Path) -> str:
+        before = tree(root)
+        said = run(*words, status=2).output
+        assert said.startswith("rpcserver: ") and tree(root) == before
+        return said
+
+    assert "use --system" in refused("install", "--user", "--strict", "--root", root)
+    assert "write the whole path" in refused("install", "--system", "--root", root, "--program", "rpcserver")
+    assert "systemd does not run" in refused("install", "--system", "--root", root, "--start")
+    hidden = tmp_path / "hidden"
+    hidden.mkdir(0o700)
+    shutil.copy("/bin/true", hidden / "rpcserver")
+    if os.geteuid() == 0:
+        said = refused("install", "--system", "--dry-run", "--program", hidden / "rpcserver")
+        assert "the user rpcserver cannot reach" in said and "/opt/rpcserver" in said
+        assert "does not see" in refused("install", "--system", "--strict", "--dry-run", "--program", "/root/rpcserver")
+    (root / "usr").write_text("a file, where a folder should be")
+    install_words = ("install", "--system", "--root", root, "--program", PROGRAM)
+    assert str(root / "usr") in run(*install_words, status=2).output
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [('{"version": 2}', "use the rpcserver that has installed"), ("{", "damaged"), ('{"version": 1}', "damaged")],
+)
+def test_a_manifest_that_cannot_be_used(root: Path, text: str, remedy: str) -> None:
+    install(root)
+    before = (root / UNIT).read_bytes()
+    (root / MANIFEST).write_text(text)
+    for command in (["install", "--program", PROGRAM], ["uninstall"]):
+        assert remedy in run(*command, "--system", "--root", root, status=2).output
+    assert (root / UNIT).read_bytes() == before
+
+
+def test_a_manifest_that_others_can_write_is_not_believed(root: Path) -> None:
+    install(root)
+    (root / MANIFEST).chmod(0o666)
+    assert "manifest.json" in run("uninstall", "--system", "--root", root, status=2).output
+    assert (root / UNIT).exists()
+
+
+def test_the_unit_fits_the_version_of_systemd() -> None:
+    text = "[Service]\nType=notify-reload\nExecStart=rpcserver serve\n"
+    assert fit_unit(text, "/usr/bin/rpcserver", 253) == text.replace("=rpcserver", "=/usr/bin/rpcserver")
+    older = "[Service]\nType=notify\nExecStart=/usr/bin/rpcserver serve\nExecReload=/bin/kill -HUP $MAINPID\n"
+    assert fit_unit(text, "/usr/bin/rpcserver", 252) == fit_unit(text, "/usr/bin/rpcserver", None) == older
+    assert read_version("systemd 252 (252.38-1~deb12u1)\n+PAM") == 252 and read_version("") is None
+    assert quote('/a b/50%"\\') == '"/a b/50%%\\"\\\\"'
+
+
+@pytest.mark.parametrize("profile", ["", "--strict"])
+def test_systemd_finds_no_fault(
+    root: Path, profile: str, missing: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    if shutil.which("systemd-analyze") is None:
+        missing("systemd-analyze is not installed")
+    if shutil.which("man") is None:
+        missing("man is not installed: systemd-analyze looks for the pages of Documentation=")
+    install(root, *([profile] if profile else []))
+    units = sorted(map(str, (root / "etc" / "systemd" / "system").glob("rpcserver*")))
+    assert len(units) == 2
+    environment = {**os.environ, "MANPATH": str(root / "usr/local/share/man")}
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *units], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    name = Path(STRICT if profile else UNIT).name
+    words = ["systemd-analyze", "security", "--offline=true", f"--root={root}", name]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+    assert found, done.stderr
+    with capsys.disabled():
+        print(f"\n{name}: exposure level {found[1]} by systemd-analyze security")
+    assert not profile or float(found[1]) <= 2.0
+
+
+def test_the_files_are_missing(monkeypatch: pytest.MonkeyPatch, root: Path, tmp_path: Path) -> None:
+    from rpcserver.installing import contents
+
+    monkeypatch.setattr(contents, "files", lambda package: tmp_path / "site-packages" / package)
+    with pytest.raises(ConfigError, match="install the package"):
+        contents.find_share()
