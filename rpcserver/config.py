@@ -450,6 +450,21 @@ class AuditConfig(_Section):
     )
 
 
+class RestartConfig(_Section):
+    """When services that have failed are started again."""
+
+    first_s: float = Field(
+        default=1.0, gt=0, description="Pause before the first try, in seconds; each further one is twice as long."
+    )
+    most_s: float = Field(default=300.0, gt=0, description="Longest pause between two tries, in seconds.")
+    steady_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="Time after which a service that runs counts as well, so that pauses begin anew.",
+    )
+    start_s: float = Field(default=60.0, gt=0, description="Longest time that a service may take to start, in seconds.")
+
+
 class PluginsConfig(_Section):
     """Which services are offered."""
 
@@ -458,6 +473,12 @@ class PluginsConfig(_Section):
     )
     disabled: tuple[str, ...] = Field(default=(), description="Names of installed services not to offer.")
     files: tuple[str, ...] = Field(default=(), description="Python files with services of your own.")
+    essential: tuple[str, ...] = Field(
+        default=(),
+        description="Names of services without which the server does not start, and is not ready. If none is named, it "
+        "starts without those that fail, and is ready only while all are well.",
+    )
+    restart: RestartConfig = RestartConfig()
 
 
 class RoleConfig(BaseModel):

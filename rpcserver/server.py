@@ -18,8 +18,10 @@ from rpcserver.door.activation import ActivatedSocket
 from rpcserver.door.door import Door
 from rpcserver.door.entrance import Entrance
 from rpcserver.door.pages import Pages, pages_of
+from rpcserver.plugins.finding import BrokenPlugin
 from rpcserver.plugins.openrpc import document
-from rpcserver.plugins.running import start_service, stop_service
+from rpcserver.plugins.running import start_service
+from rpcserver.plugins.upkeep import Host, Lifeline, Upkeep
 from rpcserver.security.authentication import Authentication
 from rpcserver.security.callers import CallerNews
 from rpcserver.security.certificates import check_roles
@@ -43,7 +45,7 @@ from .config import ServerConfig
 from .connections import Connections
 from .stalls import StallProbe
 from .state import lock_state
-from .system import System
+from .system import ServiceCondition, System
 from .trimming import Trimmer
 
 logger = logging.getLogger("rpcserver")
@@ -85,14 +87,17 @@ class Server:
         token: the token of the owner.
         observers: called with the outcome of each call, over all connections.
         ways: further ways to authenticate by the header Authorization, besides the token.
+        broken: plugins whose code cannot be imported. Their services are offered when it can be.
 
     Raises:
         TypeError: two services have one name, a method cannot be offered, or an observer is not a plain function.
-        ConfigError: two ways to authenticate have one scheme, or a role is malformed.
+        ConfigError: two ways to authenticate have one scheme, a role is malformed, or a service that is named as
+            essential is not there.
 
     Attributes:
         config: the configuration.
         services: the services, without that of the protocol itself.
+        upkeep: keeps the services running.
         registry: all methods that the server offers.
         roles: who may do what.
         dispatch: decides on every call.
@@ -114,6 +119,7 @@ class Server:
         token: str,
         observers: Iterable[Observer] = (),
         ways: Iterable[Way[Any]] = (),
+        broken: Iterable[BrokenPlugin] = (),
     ) -> None:
         self.config = config
         self.services = list(services)
@@ -123,13 +129,16 @@ class Server:
         self.version = version("remote-services")
         self._threads = f"rpc-handler-{next(_POOLS)}_"
         self._executor = Pool(config.limits.threads, self._threads[:-1], share=config.limits.threads_share)
-        self._running_services: list[Service[Any]] = []
         self.stalls = StallProbe()
         self.trail: Trail | None = None
         self._state_lock: int | None = None
         self.registry = Registry(logger)
-        self.roles = Roles(config.roles, self.services, os.geteuid(), System)
-        self.dispatch = Dispatch(self.registry, RoleGate(self.roles).decide, observers, logger=connections_logger)
+        broken = list(broken)
+        self.roles = Roles(config.roles, self.services, os.geteuid(), System, [plugin.name for plugin in broken])
+        host = Host(self._begin_service, self._forget_observer, self._admit_service, self._welcome_service)
+        self.upkeep = Upkeep(self.services, broken, config.plugins, self.registry, host)
+        gate = RoleGate(self.roles, self.upkeep.why_absent)
+        self.dispatch = Dispatch(self.registry, gate.decide, observers, logger=connections_logger)
         self.authentication = Authentication(
             TokenStore(token),
             os.geteuid(),
@@ -140,7 +149,7 @@ class Server:
         _check_credentials(config, self.authentication, {role.name for role in self.roles})
         named_tokens = self.authentication.named_tokens
         self.token_watch = TokenWatch(TokenFile(config.state_path), named_tokens, self._on_tokens_changed)
-        self._caller_news = CallerNews(named_tokens, self.roles, self._running_services)
+        self._caller_news = CallerNews(named_tokens, self.roles, self.upkeep.running)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.connections = Connections(
             self.dispatch,
@@ -171,14 +180,15 @@ class Server:
             self.stalls,
             self.authentication.wrong_attempts,
             self._show_audit,
+            self._describe_services,
         )
 
     def _make_door(self, system: System) -> Door:
         config = self.config
         pages = Pages(
-            lambda: {s.name: s for s in self.services},
-            lambda: self.is_stopping,
-            pages_of([system, *self.services]),
+            self.upkeep.ask_health,
+            lambda answers: not self.is_stopping and self.upkeep.is_ready(answers),
+            pages_of([system, *self.upkeep]),
             self.authentication,
             self.roles,
             config.listen.path_prefix,
@@ -214,7 +224,7 @@ class Server:
         Raises:
             ConfigError: another server uses the state folder, or an address cannot be used; the message says why and
                 what to do.
-            Exception: a service cannot start, and raises this. The services that have started are stopped.
+            Exception: an essential service cannot start, and raises this. The services that have started are stopped.
         """
         self._loop = asyncio.get_running_loop()
         self.connections.start()
@@ -225,16 +235,7 @@ class Server:
         try:
             self._state_lock = lock_state(self.config.state_path)
             self.token_watch.start()
-            for service in self.services:
-                await start_service(
-                    service,
-                    self.config.state_path,
-                    self.config.limits.message_bytes,
-                    self.dispatch.observe,
-                    self.roles.finder(service.name),
-                    tuple(self.roles.views(service.name).values()),
-                )
-                self._running_services.append(service)
+            await self.upkeep.start()
             if self.config.audit.enabled:
                 self._begin_audit()
             await self._caller_news.tell(is_start=True)
@@ -243,6 +244,49 @@ class Server:
         except BaseException:
             await self.stop(grace_s=0)
             raise
+
+    def _describe_services(self) -> list[ServiceCondition]:
+        return [
+            ServiceCondition(
+                name=state.name, phase=state.phase, reason=state.reason, failures=state.failures,
+                next_start_s=None if state.next_start_s is None else round(state.next_start_s, 3),
+                essential=state.is_essential,
+            )
+            for state in self.upkeep.states
+        ]  # fmt: skip
+
+    async def _begin_service(self, service: Service[Any], lifeline: Lifeline) -> None:
+        def observe(observer: Observer) -> None:
+            self.dispatch.observe(observer)
+            lifeline.observers.append(observer)
+
+        await start_service(
+            service,
+            self.config.state_path,
+            self.config.limits.message_bytes,
+            observe,
+            self.roles.finder(service.name),
+            tuple(self.roles.views(service.name).values()),
+            lifeline.fail,
+            lifeline.rely_on,
+        )
+
+    def _forget_observer(self, observer: Observer) -> None:
+        self.dispatch.stop_observing(observer)
+
+    def _admit_service(self, service: Service[Any]) -> None:
+        """Offer a service whose code can be imported now."""
+        self.roles.admit(service)
+        self.registry.add(service)
+        self.services.append(service)
+        self.door.entrance.pages.add(pages_of([service]))
+        self.openrpc = document(self.registry, title="rpcserver", version=self.version)
+        if self.trail is not None:
+            self.trail.learn_methods()
+        self.reconsider()
+
+    async def _welcome_service(self, service: Service[Any]) -> None:
+        await self._caller_news.welcome(service)
 
     def _begin_audit(self) -> None:
         def role_of(principal: Principal) -> str | None:
@@ -309,9 +353,7 @@ class Server:
         self.door.close()
         await self.connections.close("the server is stopping", grace_s, patience_s)
         await self._caller_news.close(patience_s)
-        for service in reversed(self._running_services):
-            await stop_service(service, patience_s)
-        self._running_services.clear()
+        await self.upkeep.stop(patience_s)
         await self.token_watch.stop()
         self.authentication.wrong_attempts.report()
         if self.trail is not None:

@@ -76,6 +76,19 @@ class LimitUse(_Answer):
     setting: Annotated[str, Field(description="The setting that says so.")]
 
 
+class ServiceCondition(_Answer):
+    """How a service is."""
+
+    name: str
+    phase: Annotated[str, Field(description="starting, running, down or stopped; one that is down is started again.")]
+    reason: Annotated[str, Field(description="Why it does not run; empty if it runs.")]
+    failures: Annotated[int, Field(description="How often it has failed since the server started.")]
+    next_start_s: Annotated[
+        float | None, Field(description="Time until it is started again, in seconds; null if that is not planned.")
+    ]
+    essential: Annotated[bool, Field(description="Whether the server is ready only with it.")]
+
+
 class Status(_Answer):
     """How the server is."""
 
@@ -86,6 +99,7 @@ class Status(_Answer):
         float, Field(description="Longest time since the start in which the server answered nobody, in seconds.")
     ]
     wrong_attempts: Annotated[int, Field(description="Wrong attempts to authenticate since the start.")]
+    services: list[ServiceCondition]
 
 
 class MethodInfo(_Answer):
@@ -121,6 +135,7 @@ class System(Service):
         stalls: measures how long the event loop answers nobody.
         wrong_attempts: the count of wrong attempts to authenticate.
         show_audit: returns the state of the audit log as text for Prometheus.
+        conditions: returns how all services are.
     """
 
     name = "rpc"
@@ -141,6 +156,7 @@ class System(Service):
         stalls: StallProbe,
         wrong_attempts: WrongAttempts,
         show_audit: Callable[[], str],
+        conditions: Callable[[], list[ServiceCondition]],
     ) -> None:
         super().__init__()
         self._began = time.monotonic()
@@ -154,6 +170,7 @@ class System(Service):
         self._version = version
         self._openrpc = openrpc
         self._show_audit = show_audit
+        self._conditions = conditions
         self._anonymous_bytes = config.auth.unauthenticated_message_bytes
         self._has_audit = config.audit.enabled
 
@@ -219,6 +236,7 @@ class System(Service):
             connections=len(self._connections),
             longest_stall_s=round(self._stalls.longest_s, 6),
             wrong_attempts=self._wrong_attempts.count,
+            services=self._conditions(),
         )
 
     @method(kind="read", permission="rpc.limits")

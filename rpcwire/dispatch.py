@@ -145,6 +145,16 @@ class Dispatch:
         self._is_observed = self._notes_params_early = True
         self.note_answer = None
 
+    def stop_observing(self, observer: Observer) -> None:
+        """Call an observer no more; nothing happens if it is none."""
+        if observer in self._observers:
+            self._observers.remove(observer)
+        closely = self._close_observer
+        self._is_observed = bool(self._observers) or closely is not None
+        self._notes_params_early = bool(self._observers) or (closely is not None and closely.needs_codec)
+        if closely is not None and not self._observers:
+            self.note_answer = closely.answered
+
     def observe_closely(self, observer: CloseObserver) -> None:
         """Have each call that arrives from now on observed closely. There is room for one such observer."""
         self._close_observer = observer

@@ -8,7 +8,7 @@ import dis
 import inspect
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -152,6 +152,21 @@ class Registry:
             )
         self._services[name] = service
         self._offers.update(offers)
+
+    def offer_again(self, service: Service[Any], guard: Guard | None = None) -> None:
+        """Offer the methods of a service that is offered already, by another object of its class.
+
+        Parameters:
+            service: the object that runs the methods from now on.
+            guard: decides on each call in place of the service's own guards, which may raise to refuse all of them;
+                ``None`` for the service's own ones.
+        """
+        self._services[service.name] = service
+        for name, offer in self._offers.items():
+            if offer.spec.service.name == service.name:
+                own_guard = service.guard(offer.spec) if guard is None else guard
+                call = getattr(service, offer.spec.attribute)
+                self._offers[name] = replace(offer, call=call, guard=own_guard)
 
     def like(self, name: str) -> str | None:
         """Find the full name that is most like a name, such as ``wrok.note`` or ``note``; ``None`` if none is like

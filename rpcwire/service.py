@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypeVar as DefaultTypeVar
@@ -170,6 +170,35 @@ def _find_no_role(_: Principal) -> None:
     """Find no role, because there are none outside a server."""
 
 
+class BackgroundTask(Protocol):
+    """A task of an event loop, such as :class:`asyncio.Task`."""
+
+    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
+        """Have a function called when the task has ended."""
+        ...
+
+    def cancel(self) -> bool:
+        """End the task."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Return whether the task was cancelled."""
+        ...
+
+    def exception(self) -> BaseException | None:
+        """Return the exception with which the task has ended."""
+        ...
+
+
+def _log_failure(reason: str) -> None:
+    """Log a failure, because there is no server that could start the service again."""
+    logging.getLogger("rpcserver.services").error("a service has failed: %s", reason)
+
+
+def _rely_on_nothing(_: BackgroundTask) -> None:
+    """Do nothing, because there is no server that could start the service again."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceRuntime:
     """The things that a service gets from the server before it starts.
@@ -181,6 +210,10 @@ class ServiceRuntime:
         observe: adds an observer of all calls, to other services, too (:class:`~rpcwire.outcomes.Outcome`).
         role_of: finds the role of a caller.
         roles: all roles of the configuration.
+        fail: says that the service cannot go on, and why, in words that callers may read: the server stops it, and
+            makes and starts another object of it after a pause. Any thread may call this.
+        rely_on: names a task without which the service cannot go on: an exception of it is such a failure. The server
+            cancels the task when the service has stopped.
     """
 
     state_dir: Path
@@ -189,6 +222,8 @@ class ServiceRuntime:
     observe: Callable[[Observer], None] = _observe_nothing
     role_of: RoleFinder = _find_no_role
     roles: tuple[ServiceRole, ...] = ()
+    fail: Callable[[str], None] = _log_failure
+    rely_on: Callable[[BackgroundTask], None] = _rely_on_nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +257,11 @@ Guard = Callable[[Principal, Mapping[str, Any]], None]
 _ConfigT = DefaultTypeVar("_ConfigT", bound=ServiceConfig, default=ServiceConfig)
 
 
+def name_of_class(name: str) -> str:
+    """Return the name on the wire of a service class that says none, by the name of the class."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
 class Service(Generic[_ConfigT]):
     """The root of all services. The name on the wire is the name of the class in snake case, unless the class has an
     attribute ``name``. ``class Greeter(Service[GreeterConfig])`` declares the model of its configuration section.
@@ -233,6 +273,8 @@ class Service(Generic[_ConfigT]):
             permissions allow. Its defaults hold for a role without such a table.
         owner_conditions: the conditions of the role ``owner`` if the configuration has no table for it; ``None`` for
             the defaults of ``role_model``.
+        restart_unwell_s: for how long :meth:`health` may say that the service cannot work, or be silent, before the
+            server starts it again, in seconds; ``None`` for always, because the service recovers by itself.
         config: the service's configuration, validated.
         runtime: the things that it gets from the server, before :meth:`start` is called.
     """
@@ -242,12 +284,13 @@ class Service(Generic[_ConfigT]):
     permissions: ClassVar[Mapping[str, str]] = {}
     role_model: ClassVar[type[ServiceConfig]] = ServiceConfig
     owner_conditions: ClassVar[ServiceConfig | None] = None
+    restart_unwell_s: ClassVar[float | None] = None
     runtime: ServiceRuntime
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "name" not in cls.__dict__:
-            cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+            cls.name = name_of_class(cls.__name__)
         for base in cls.__dict__.get("__orig_bases__", ()):
             origin = get_origin(base)
             if isinstance(origin, type) and issubclass(origin, Service):
@@ -258,15 +301,23 @@ class Service(Generic[_ConfigT]):
     def __init__(self, config: _ConfigT | None = None) -> None:
         self.config: _ConfigT = config if config is not None else self.config_model()  # type: ignore[assignment]
 
+    def make_again(self) -> Self:
+        """Make another object of the service with the same configuration, to be started in place of one that has
+        failed. A class whose constructor takes anything but the configuration must override this."""
+        return type(self)(self.config)
+
     async def start(self) -> None:
-        """Called once, before the first call. An exception stops the server from starting.
+        """Called once, before the first call. After an exception, the methods answer ``Unavailable``, and the server
+        makes and starts another object later; the server itself starts only without services that are not essential.
 
         Raises:
-            ServiceConfigError: the service cannot start with its configuration; the operator reads the message.
+            ServiceConfigError: the service cannot start with its configuration; the operator reads the message. The
+                server does not start.
         """
 
     async def stop(self) -> None:
-        """Called once, after the last call. It must end all tasks, processes and connections of the service."""
+        """Called once, after the last call, and after a start that has failed. It must end all tasks, processes and
+        connections of the service."""
 
     async def reconsider_caller(self, name: str, principal: Principal | None, before: float) -> None:
         """Called when the credentials of somebody have ended or may have got another role, and at the start for each

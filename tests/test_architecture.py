@@ -379,7 +379,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "hardening": frozenset(),
     "security": frozenset({"config"}),
     "audit": frozenset({"config"}),
-    "plugins": frozenset({"config"}),
+    "plugins": frozenset({"config", "health"}),
     "memory": frozenset({"config"}),
     "quotas": frozenset({"config"}),
     "trimming": frozenset(),

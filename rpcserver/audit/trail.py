@@ -113,12 +113,9 @@ class Trail:
         role_of: Callable[[Principal], str | None],
         version: str,
     ) -> None:
-        levels = {name: level_of(name, config.levels) for name in registry.offers}
-        self._exceptions = {name: level for name, level in levels.items() if level != "all"}
-        self._methods = {name: quote_raw(name) for name in registry.offers}
-        secret = methods_with_secrets(registry) if config.parameters == "hash" else registry.offers
-        self._hashed_methods = registry.offers.keys() - secret
-        self._write_params = choose_writing(config.parameters, registry)
+        self._config = config
+        self._registry = registry
+        self.learn_methods()
         self.needs_codec = config.parameters == "redacted"
         self._dispatch = dispatch
         self._may_refuse = config.when_full == "refuse"
@@ -133,6 +130,16 @@ class Trail:
         self._times = Times()
         self.log = Log(config, folder, self._times, self._before_flush, self._on_change)
         self._start(version)
+
+    def learn_methods(self) -> None:
+        """Note what is to be written about each method. Call this again when more methods are offered."""
+        config, registry = self._config, self._registry
+        levels = {name: level_of(name, config.levels) for name in registry.offers}
+        self._exceptions = {name: level for name, level in levels.items() if level != "all"}
+        self._methods = {name: quote_raw(name) for name in registry.offers}
+        secret = methods_with_secrets(registry) if config.parameters == "hash" else registry.offers
+        self._hashed_methods = registry.offers.keys() - secret
+        self._write_params = choose_writing(config.parameters, registry)
 
     def _start(self, version: str) -> None:
         end, head_before = self.log.end, self.log.head_before

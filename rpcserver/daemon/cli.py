@@ -19,7 +19,7 @@ from rpcserver.config import ConfigError, PluginsConfig, ServerConfig
 from rpcserver.door.activation import ActivatedSocket, take_sockets
 from rpcserver.hardening import protect_memory
 from rpcserver.layers.loading import load
-from rpcserver.plugins.finding import create_services, find_installed, find_services
+from rpcserver.plugins.finding import BrokenPlugin, create_services, find_installed, find_services
 from rpcserver.security.tokens import load_token
 from rpcserver.security.ways import make_ways
 from rpcserver.server import STOP_TIMEOUT_S, Server
@@ -118,13 +118,15 @@ def run(config: ServerConfig, log: LimitedHandler) -> int:
     Raises:
         ConfigError: the configuration cannot be used.
     """
-    services = create_services(find_services(config.plugins), config.services)
+    broken: list[BrokenPlugin] = []
+    classes = find_services(config.plugins, config.services, broken)
+    services = create_services(classes, config.services, [plugin.name for plugin in broken])
     ways = make_ways(config.auth.ways)
     owner_token = load_token(config.token_path)
     settings = [config, *(service.config for service in services), *(way.config for way in ways)]
     log.hide([owner_token, *secrets_in(settings)])
     try:
-        server = Server(config, services, token=owner_token, ways=ways)
+        server = Server(config, services, token=owner_token, ways=ways, broken=broken)
     except TypeError as exc:
         raise ConfigError(f"a service cannot be offered: {exc}") from exc
     try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
-from rpcserver.health import TIMEOUT_S, ask_health
+from rpcserver.health import TIMEOUT_S
 from rpcserver.server import Server
 from rpcwire.logs import printable
 
@@ -28,27 +29,25 @@ async def supervise(server: Server, notifier: Notifier) -> None:
     watchdog_s = notifier.watchdog_s
     interval_s = STATUS_S if watchdog_s is None else min(STATUS_S, watchdog_s / _PER_WATCHDOG)
     while True:
-        answers = await asyncio.gather(*(ask_health(each, min(TIMEOUT_S, interval_s)) for each in server.services))
-        notifier.status(describe(server, [health.reason if not health.ok else "" for health, _ in answers]))
-        if all(has_answered for _, has_answered in answers):
+        answers = await server.upkeep.ask_health(min(TIMEOUT_S, interval_s))
+        notifier.status(
+            describe(server, {name: health.reason for name, (health, _) in answers.items() if not health.ok})
+        )
+        if all(has_answered for _, has_answered in answers.values()):
             notifier.feed_watchdog()
         await asyncio.sleep(interval_s)
 
 
-def describe(server: Server, reasons: list[str]) -> str:
+def describe(server: Server, reasons: Mapping[str, str]) -> str:
     """Describe the state of a server in one line.
 
     Parameters:
         server: the server.
-        reasons: for each of its services why it cannot work; empty if it can.
+        reasons: why each of its services cannot work that is unwell, by its name.
     """
     peers = server.connections.values()
     calls = sum(peer.session.calls_running for peer in peers)
-    unwell = [
-        f"{service.name} ({printable(reason, 100)})"
-        for service, reason in zip(server.services, reasons, strict=True)
-        if reason
-    ]
+    unwell = [f"{name} ({printable(reason, 100)})" for name, reason in reasons.items()]
     text = f"{_count(len(peers), 'connection')}, {_count(calls, 'call')} running"
     return f"{text}; unwell: {', '.join(unwell)}" if unwell else f"{text}; all services are well"
 

@@ -6,19 +6,18 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from websockets.http11 import Response
 
 from rpcserver.health import TIMEOUT_S as HEALTH_TIMEOUT_S
-from rpcserver.health import ask_health
 from rpcserver.security.authentication import Authentication
 from rpcserver.security.gate import denial
 from rpcserver.security.roles import Roles
 from rpcwire.context import Principal
-from rpcwire.errors import PermissionDenied
+from rpcwire.errors import PermissionDenied, Unavailable
 from rpcwire.logs import about, printable
-from rpcwire.service import Page, Service
+from rpcwire.service import Health, Page
 
 from .asking import HttpRequest
 from .http import require_upgrade, respond, respond_json
@@ -27,6 +26,19 @@ logger = logging.getLogger("rpcserver.door.pages")
 
 PAGE_TIMEOUT_S = 30.0
 """How long a service may take to make a page, in seconds. Nothing else bounds how many clients wait for pages."""
+
+
+class HasPages(Protocol):
+    """Has pages, such as a service."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    def http_pages(self) -> Mapping[str, Page]:
+        """Return its pages by path."""
+        ...
 
 
 class Replier(Protocol):
@@ -41,8 +53,9 @@ class Pages:
     """Answers GET and HEAD requests.
 
     Parameters:
-        services: returns the services whose health ``/readyz`` reports, by name.
-        is_stopping: tells whether the server will stop soon.
+        ask_health: asks each service for its health, with a time limit in seconds, and returns by its name what it
+            has answered, and whether it has.
+        is_ready: tells whether the server can do its work, by these answers.
         pages: the pages of services, by path.
         authentication: finds out who a client is.
         roles: who may do what.
@@ -55,26 +68,41 @@ class Pages:
 
     def __init__(
         self,
-        services: Callable[[], Mapping[str, Service[Any]]],
-        is_stopping: Callable[[], bool],
+        ask_health: Callable[[float], Awaitable[Mapping[str, tuple[Health, bool]]]],
+        is_ready: Callable[[Mapping[str, tuple[Health, bool]]], bool],
         pages: Mapping[str, Page],
         authentication: Authentication,
         roles: Roles,
         path_prefix: str = "",
     ) -> None:
-        self._services = services
-        self._is_stopping = is_stopping
-        self._service_pages = pages
+        self._ask_health = ask_health
+        self._is_ready = is_ready
+        self._service_pages = dict(pages)
         self._authentication = authentication
         self._roles = roles
         self._path_prefix = path_prefix
-        self._pages: Mapping[str, Callable[[bool], Awaitable[Response]]] = {
+        self._pages: dict[str, Callable[[bool], Awaitable[Response]]] = {
             "/healthz": self._healthz,
             "/readyz": self._readyz,
             **{path: partial(self._show, path) for path in pages},
         }
         self._tasks: set[asyncio.Task[None]] = set()
         self.why_closed: Callable[[], str | None] = lambda: None
+
+    def add(self, pages: Mapping[str, Page]) -> None:
+        """Show more pages, of a service that could not be loaded before.
+
+        Parameters:
+            pages: the pages by path.
+
+        Raises:
+            TypeError: there is a page at one of the paths already.
+        """
+        for path in pages:
+            if path in self._pages:
+                raise TypeError(f"there is a page at {path} already")
+        self._service_pages.update(pages)
+        self._pages.update({path: partial(self._show, path) for path in pages})
 
     def answer(self, replier: Replier, request: HttpRequest, principal: Principal | None) -> None:
         """Answer a request that is not a WebSocket handshake, now or a little later.
@@ -126,6 +154,8 @@ class Pages:
         try:
             async with limit:
                 text = await page.render()
+        except Unavailable as exc:
+            return respond(503, f"{printable(exc.message)}\n", head=head)
         except Exception:
             if limit.expired():
                 logger.error("the page %s was not made within %g s", path, PAGE_TIMEOUT_S, extra=extra)  # noqa: TRY400 - says all
@@ -138,20 +168,16 @@ class Pages:
         return respond(200, "ok\n", head=head)
 
     async def _readyz(self, head: bool) -> Response:
-        services = self._services()
-        answers = await asyncio.gather(*(ask_health(each, HEALTH_TIMEOUT_S) for each in services.values()))
-        states = [health for health, _ in answers]
-        ready = not self._is_stopping() and all(state.ok for state in states)
+        answers = await self._ask_health(HEALTH_TIMEOUT_S)
+        ready = self._is_ready(answers)
         content = {
             "ready": ready,
-            "services": {
-                name: {"ok": state.ok, "reason": state.reason} for name, state in zip(services, states, strict=True)
-            },
+            "services": {name: {"ok": state.ok, "reason": state.reason} for name, (state, _) in answers.items()},
         }
         return respond_json(200 if ready else 503, content, head=head)
 
 
-def pages_of(services: Iterable[Service[Any]]) -> dict[str, Page]:
+def pages_of(services: Iterable[HasPages]) -> dict[str, Page]:
     """Collect the pages of services by path.
 
     Raises:

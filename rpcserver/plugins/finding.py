@@ -3,10 +3,14 @@ found in the same way."""
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -16,12 +20,31 @@ from pydantic import ValidationError
 from rpcserver.config import ConfigError, PluginsConfig, name_keys
 from rpcwire.errors import describe_fields, field_errors
 from rpcwire.secret import hide, secrets_in
-from rpcwire.service import Service
+from rpcwire.service import Service, name_of_class
 from rpcwire.trusted_files import UntrustedFile, check_file, check_folder
 
 from .old_roles import explain_old_roles
 
 GROUP = "rpcserver.services"
+
+
+class PluginImportError(ConfigError):
+    """The code of a plugin cannot be imported. The cause is the exception of the import."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenPlugin:
+    """A plugin whose code cannot be imported.
+
+    Attributes:
+        name: the name of its service: that of its entry point, or what the file says.
+        error: names the plugin and says what is wrong. Its cause is the exception of the import.
+        make: imports it once more, and makes its service.
+    """
+
+    name: str
+    error: PluginImportError
+    make: Callable[[], Service[Any]]
 
 
 def find_installed() -> dict[str, EntryPoint]:
@@ -41,8 +64,15 @@ def find_installed() -> dict[str, EntryPoint]:
     return points
 
 
-def find_services(config: PluginsConfig) -> list[type[Service[Any]]]:
+def find_services(
+    config: PluginsConfig, sections: Mapping[str, Any] | None = None, broken: list[BrokenPlugin] | None = None
+) -> list[type[Service[Any]]]:
     """Find the service classes that the configuration names.
+
+    Parameters:
+        config: the settings.
+        sections: the tables below ``[services]``, for services that can be imported later only.
+        broken: gets the plugins that cannot be imported; ``None`` if these are errors like others.
 
     Raises:
         ConfigError: a service is missing, or cannot be imported.
@@ -52,20 +82,77 @@ def find_services(config: PluginsConfig) -> list[type[Service[Any]]]:
         if name not in points:
             raise ConfigError(f"plugins: no service {name!r} is installed; there are: {', '.join(points) or 'none'}")
     names = [name for name in (config.enabled or points) if name not in config.disabled]
-    classes = [_load(points[name]) for name in names]
-    for file in config.files:
-        classes += services_in(Path(file))
+    sources: list[tuple[Callable[[], list[type[Service[Any]]]], Callable[[], list[str]]]] = []
+    sources += [(partial(_load, points[name]), partial(list, [name])) for name in names]
+    sources += [(partial(services_in, Path(file)), partial(names_in, Path(file))) for file in config.files]
+    classes: list[type[Service[Any]]] = []
+    for load, list_names in sources:
+        try:
+            classes += load()
+        except PluginImportError as exc:
+            if broken is None:
+                raise
+            for name in list_names():
+                make = partial(_make_later, load, name, sections or {})
+                broken.append(BrokenPlugin(name, exc, make))
     return classes
 
 
-def _load(point: EntryPoint) -> type[Service[Any]]:
+def _make_later(load: Callable[[], list[type[Service[Any]]]], name: str, sections: Mapping[str, Any]) -> Service[Any]:
+    """Import the code of a plugin that could not be imported, and make its service.
+
+    Raises:
+        ConfigError: it still cannot be imported, or not be made.
+    """
+    importlib.invalidate_caches()  # What it needs may have been installed meanwhile.
+    classes = load()
+    chosen = [cls for cls in classes if cls.name == name]
+    if not chosen:
+        there = ", ".join(cls.name for cls in classes)
+        raise ConfigError(f"plugin {name!r}: it offers {there}, and no service of that name: start the server again")
+    (service,) = create_services(chosen, {name: sections[name]} if name in sections else {})
+    return service
+
+
+def names_in(path: Path) -> list[str]:
+    """Return the names of the services in a file that cannot be imported, as far as its text tells: else the name of
+    the file."""
+    try:
+        body = ast.parse(path.read_bytes()).body
+    except (OSError, SyntaxError, ValueError):
+        return [path.stem]
+    classes = [node for node in body if isinstance(node, ast.ClassDef)]
+    return [_name_of(node) for node in classes if any(map(_is_service, node.bases))] or [path.stem]
+
+
+def _is_service(base: ast.expr) -> bool:
+    """Return whether the base of a class looks like that of a service: ``Service``, ``rpcserver.Service[Any]``."""
+    while isinstance(base, ast.Subscript):
+        base = base.value
+    return ast.unparse(base).rpartition(".")[2].endswith("Service")
+
+
+def _name_of(node: ast.ClassDef) -> str:
+    for statement in node.body:
+        match statement:
+            case (
+                ast.Assign(targets=[ast.Name("name")], value=ast.Constant(value))
+                | ast.AnnAssign(target=ast.Name("name"), value=ast.Constant(value))
+            ):
+                return str(value)
+            case _:
+                pass
+    return name_of_class(node.name)
+
+
+def _load(point: EntryPoint) -> list[type[Service[Any]]]:
     try:
         cls = point.load()
     except Exception as exc:
-        raise ConfigError(f"plugin {point.name!r} ({point.value}): {type(exc).__name__}: {exc}") from exc
+        raise PluginImportError(f"plugin {point.name!r} ({point.value}): {type(exc).__name__}: {exc}") from exc
     if not (isinstance(cls, type) and issubclass(cls, Service)):
         raise ConfigError(f"plugin {point.name!r} ({point.value}): not a subclass of rpcserver.Service")
-    return cls
+    return [cls]
 
 
 def services_in(path: Path) -> list[type[Service[Any]]]:
@@ -88,7 +175,7 @@ def services_in(path: Path) -> list[type[Service[Any]]]:
         spec.loader.exec_module(module)
     except Exception as exc:
         del sys.modules[name]
-        raise ConfigError(f"plugins.files: {path}: {type(exc).__name__}: {exc}") from exc
+        raise PluginImportError(f"plugins.files: {path}: {type(exc).__name__}: {exc}") from exc
     classes = [
         value
         for value in vars(module).values()
@@ -115,12 +202,15 @@ def _check(path: Path) -> None:
         raise ConfigError(f"plugins.files: {path}: {exc.strerror}: give the path of a Python file") from exc
 
 
-def create_services(classes: Iterable[type[Service[Any]]], sections: Mapping[str, Any]) -> list[Service[Any]]:
+def create_services(
+    classes: Iterable[type[Service[Any]]], sections: Mapping[str, Any], absent: Iterable[str] = ()
+) -> list[Service[Any]]:
     """Make the services, each with its section of the configuration.
 
     Parameters:
         classes: the service classes.
         sections: the tables below ``[services]``.
+        absent: the names of services that cannot be imported. Their sections are not read.
 
     Raises:
         ConfigError: a section does not fit its service, belongs to no service, or has the tables of roles that services
@@ -147,7 +237,7 @@ def create_services(classes: Iterable[type[Service[Any]]], sections: Mapping[str
         except Exception as exc:
             text = hide(f"{type(exc).__name__}: {exc}", secrets_in(config))
             raise ConfigError(f"services.{cls.name}: cannot be made: {text}") from exc
-    unknown = sorted(set(sections) - {service.name for service in services})
+    unknown = sorted(set(sections) - {service.name for service in services} - set(absent))
     if unknown:
         names = ", ".join(service.name for service in services)
         raise ConfigError(f"services.{unknown[0]}: no such service is loaded; there are: {names}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from rpcserver.config import ConfigError
 from rpcwire.outcomes import Observer
-from rpcwire.service import RoleFinder, Service, ServiceConfigError, ServiceRole, ServiceRuntime
+from rpcwire.service import BackgroundTask, RoleFinder, Service, ServiceConfigError, ServiceRole, ServiceRuntime
 
 logger = logging.getLogger("rpcserver")
 
@@ -22,6 +22,8 @@ async def start_service(
     observe: Callable[[Observer], None],
     role_of: RoleFinder,
     roles: tuple[ServiceRole, ...],
+    fail: Callable[[str], None],
+    rely_on: Callable[[BackgroundTask], None],
 ) -> None:
     """Give a service its folder and its logger, and start it.
 
@@ -32,6 +34,8 @@ async def start_service(
         observe: adds an observer of all calls.
         role_of: finds the role of a caller for this service.
         roles: all roles, as this service sees them.
+        fail: says that the service cannot go on.
+        rely_on: names a task without which it cannot go on.
 
     Raises:
         ConfigError: the service cannot work with its settings.
@@ -40,7 +44,7 @@ async def start_service(
     folder = state_path / "services" / service.name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     own_logger = logging.getLogger(f"rpcserver.services.{service.name}")
-    service.runtime = ServiceRuntime(folder, own_logger, message_bytes, observe, role_of, roles)
+    service.runtime = ServiceRuntime(folder, own_logger, message_bytes, observe, role_of, roles, fail, rely_on)
     try:
         await service.start()
     except ServiceConfigError as exc:

@@ -71,12 +71,24 @@ class CallerNews:
         async with self._lock:
             news = list(self._collect(self._tokens.known, time.time(), is_start=is_start))
             for service in list(self._services):
-                for each in news:
-                    try:
-                        async with asyncio.timeout(SERVICE_TIMEOUT_S):
-                            await service.reconsider_caller(each.name, each.principal, each.at)
-                    except Exception:
-                        logger.exception("the service %s cannot reconsider %s", service.name, each.name)
+                await self._tell(service, news)
+
+    async def welcome(self, service: Service[Any]) -> None:
+        """Tell a service that has started while the server runs what all are told at the start.
+
+        Parameters:
+            service: the service.
+        """
+        async with self._lock:
+            await self._tell(service, list(_all_news(self._tokens.known, time.time())))
+
+    async def _tell(self, service: Service[Any], news: Sequence[News]) -> None:
+        for each in news:
+            try:
+                async with asyncio.timeout(SERVICE_TIMEOUT_S):
+                    await service.reconsider_caller(each.name, each.principal, each.at)
+            except Exception:
+                logger.exception("the service %s cannot reconsider %s", service.name, each.name)
 
     def _collect(self, tokens: TokenSet, now: float, *, is_start: bool) -> Iterator[News]:
         """Yield what the services have not been told yet of ends, and who has a valid token."""
@@ -106,3 +118,10 @@ class CallerNews:
             _, late = await asyncio.wait(self._tasks, timeout=timeout_s)
             for task in late:
                 task.cancel()
+
+
+def _all_news(tokens: TokenSet, now: float) -> Iterator[News]:
+    """Yield all ends of credentials that are known, and who has a valid token."""
+    yield from (News(ending.name, None, ending.at) for ending in tokens.endings(now))
+    current = [token for token in tokens.tokens if token.state == "current" and token.is_valid(now)]
+    yield from (News(token.name, token.principal, now) for token in current)

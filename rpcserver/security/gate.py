@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rpcwire.context import Connection, Principal
 from rpcwire.errors import PermissionDenied, RpcError, Unauthenticated
 from rpcwire.registry import Offer
@@ -15,12 +17,15 @@ class RoleGate:
 
     Parameters:
         roles: the roles of the server.
+        why_absent: returns the error for a call of a method whose service's code cannot be imported; ``None`` for any
+            other one.
     """
 
-    __slots__ = ("_roles",)
+    __slots__ = ("_roles", "_why_absent")
 
-    def __init__(self, roles: Roles) -> None:
+    def __init__(self, roles: Roles, why_absent: Callable[[str], RpcError | None] = lambda _: None) -> None:
         self._roles = roles
+        self._why_absent = why_absent
 
     def decide(self, connection: Connection, method: str, offer: Offer | None) -> RpcError | None:
         """Decide whether a call may run: a :data:`~rpcwire.dispatch.Gate`.
@@ -35,6 +40,8 @@ class RoleGate:
         """
         if method in connection.allowed:
             return None
+        if offer is None and connection.principal is not None:
+            return self._why_absent(method)  # Of a method that there never was, the dispatch says so.
         return refuse(self._roles, connection, method, offer)
 
 

@@ -160,6 +160,8 @@ class Roles:
         services: the services that are offered, without that of the protocol itself.
         owner_uid: the user who runs the server.
         system: the class of the service of the protocol itself.
+        absent: the names of services whose code cannot be imported. What roles give of them counts when
+            :meth:`admit` brings them.
 
     Raises:
         ConfigError: a table names a permission, a service or a key that does not exist, or somebody is in two roles.
@@ -177,13 +179,23 @@ class Roles:
         services: Iterable[Service[Any]],
         owner_uid: int,
         system: type[Service[Any]],
+        absent: Iterable[str] = (),
     ) -> None:
+        self._sections = sections
         self._services = {service.name: service for service in services}
-        kinds = [system, *(type(service) for service in self._services.values())]
+        self._system = system
+        self._absent = frozenset(absent)
+        self._owner_uid = owner_uid
+        self._members = _index(sections)
+        self._role_of: dict[Principal, Role | None] = {}
+        self._make_all()
+
+    def _make_all(self) -> None:
+        sections = self._sections
+        kinds = [self._system, *(type(service) for service in self._services.values())]
         self.permissions: Mapping[str, str] = list_permissions(kinds)
         self.methods: Mapping[str, list[str]] = methods_by_permission(kinds)
         self.pages: Mapping[str, str | None] = _permissions_of_pages(self._services.values(), self.permissions)
-        self._owner_uid = owner_uid
         self._roles = {name: self._make(name, section) for name, section in sections.items()}
         if OWNER_ROLE not in self._roles:
             self._roles[OWNER_ROLE] = self._make(OWNER_ROLE, RoleConfig(permissions=("*",)))
@@ -193,8 +205,25 @@ class Roles:
                     service.check_role(view)
                 except ServiceConfigError as exc:
                     raise ConfigError(str(exc)) from exc
-        self._members = _index(sections)
-        self._role_of: dict[Principal, Role | None] = {}
+
+    def admit(self, service: Service[Any]) -> None:
+        """Give the roles what they give of a service whose code could not be imported before.
+
+        Parameters:
+            service: the service.
+
+        Raises:
+            ConfigError, TypeError: a role does not fit the service, or the service is malformed. Nothing has changed.
+        """
+        # Another object first: a service that does not fit must leave nothing behind.
+        changed = Roles(
+            self._sections,
+            [*self._services.values(), service],
+            self._owner_uid,
+            self._system,
+            self._absent - {service.name},
+        )
+        vars(self).update(vars(changed))
 
     def __iter__(self) -> Iterator[Role]:
         return iter(self._roles.values())
@@ -211,9 +240,11 @@ class Roles:
             try:
                 permissions |= expand(pattern, self.permissions)
             except ValueError as exc:
+                if pattern.partition(".")[0] in self._absent:
+                    continue
                 raise ConfigError(f"roles.{name}.permissions.{index}: {exc}") from None
         for table in section.tables:
-            if table not in self._services:
+            if table not in self._services and table not in self._absent:
                 keys = ", ".join([*RoleConfig.model_fields, *self._services])
                 raise ConfigError(f"roles.{name}.{table}: there is no such key, and no such service; there are: {keys}")
         methods = {method for permission in permissions for method in self.methods.get(permission, ())}

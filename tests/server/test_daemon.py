@@ -334,8 +334,9 @@ def test_configuration_it_cannot_use(tmp_path: Path) -> None:
     assert "--port" in error
 
 
-def test_a_service_that_cannot_start(tmp_path: Path) -> None:
-    config = str(configure(tmp_path, services__work={"note": "fails"}))
+def test_an_essential_service_that_cannot_start(tmp_path: Path) -> None:
+    plugins = {"disabled": QUIET, "files": [str(tmp_path / "work.py")], "essential": ["work"]}
+    config = str(configure(tmp_path, plugins=plugins, services__work={"note": "fails"}))
     done = subprocess.run(
         [sys.executable, "-m", "rpcserver", "serve", "--config", config],
         capture_output=True, text=True, env=environment(tmp_path), timeout=30, check=False,

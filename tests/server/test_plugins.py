@@ -283,17 +283,17 @@ def test_services_start_in_order_and_stop_in_reverse(tools: Any, caplog: pytest.
     assert "two did not stop cleanly" in caplog.text
 
 
-def test_a_service_that_cannot_start_stops_those_that_did(tools: Any) -> None:
+def test_an_essential_service_that_cannot_start_stops_those_that_did(tools: Any) -> None:
     events: list[str] = []
 
     async def main() -> None:
-        server = Server(tools.config(), recorders(events, two="start"), token=tools.TOKEN)
+        server = Server(tools.config(plugins={"essential": ["two"]}), recorders(events, two="start"), token=tools.TOKEN)
         with pytest.raises(RuntimeError, match="no start"):
             await server.start()
         assert server.addresses == []
 
     tools.run(main())
-    assert events == ["start one", "start two", "stop one"]
+    assert events == ["start one", "start two", "stop two", "stop one"]
 
 
 def test_a_service_that_hangs_when_stopping_is_left_behind(tools: Any, caplog: pytest.LogCaptureFixture) -> None:

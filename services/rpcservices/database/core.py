@@ -178,10 +178,10 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         try:
             for name, config in self.config.databases.items():
                 self._targets[name] = Target(name, config, state_dir, self.config.secrets_dir)
-            for target in self._targets.values():
-                await target.open()
         except ValueError as exc:
             raise ServiceConfigError(str(exc)) from None
+        for target in self._targets.values():
+            await target.open()
 
     async def check_connections(self, state_dir: Path) -> Mapping[str, str]:
         """Connect to each database. One that the server would make at its start is left out."""

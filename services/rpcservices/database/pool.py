@@ -16,6 +16,7 @@ from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
+from rpcwire.errors import Unavailable
 from rpcwire.pool import share_of
 
 from .backends.base import Link, log
@@ -322,7 +323,7 @@ class Target:
         """Make the file of an embedded database. A server is first asked when a client uses its database.
 
         Raises:
-            ValueError: the file cannot be made; the message says why.
+            Unavailable: the file cannot be made.
         """
         if self._file is not None:
             await self._create(self._file)
@@ -351,7 +352,8 @@ class Target:
         try:
             await asyncio.to_thread(create_embedded, file)
         except Exception as exc:
-            raise ValueError(f"databases.{self.name}: {exc}: {file}") from None
+            log.error("databases.%s: %s: %s", self.name, exc, file)
+            raise Unavailable(f"databases.{self.name}: its file cannot be made: {exc}") from None
 
     def pool(self, *, readonly: bool) -> Pool:
         """The pool for statements that only read, or that may write."""
