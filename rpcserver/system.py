@@ -296,6 +296,8 @@ class System(Service):
                 yield of("method", offer.name, "bytes of a call", limits.message_bytes, "limits.message_bytes")
             elif most != METHOD_MESSAGE_BYTES:
                 yield of("method", offer.name, "bytes of a call", most, "@method(message_bytes=...)")
+            if (most_nodes := offer.contract.most_nodes) is not None:
+                yield of("method", offer.name, "values of a call", most_nodes, "the types of its parameters")
 
     @method(kind="read")
     async def discover(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ the items of its streams. Both sides build it from the same annotations.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -28,7 +29,7 @@ from pydantic.experimental.arguments_schema import generate_arguments_schema
 from pydantic_core import CoreSchema, core_schema
 
 from rpcwire.values.unsendable import Unsendable, unsendable
-from rpcwire.values.wiretypes import WireType
+from rpcwire.values.wiretypes import WireType, check_parts
 
 from .codec import Codec
 from .errors import FIELD_ERRORS, InvalidParams, describe_fields, field_errors
@@ -140,8 +141,34 @@ class Contract:
         self.result = None if item is not None else _wire_type(self.returns, where, "return")
         self.stream_parameters: Mapping[str, WireType] = {p.name: p.item for p in self.parameters if p.item is not None}
         self.secret_parameters = frozenset(p.name for p in self.parameters if is_secret(p.annotation))
+        self._where = where
         self._params = _ParamsType(self.parameters, where)
         self._by_keyword = self.context_name is not None or bool(self.stream_parameters)
+
+    def bound_work(self) -> None:
+        """Bound the number of values in calls whose types take many steps to read one: otherwise one call could keep
+        its reader busy for seconds. Whoever offers the method to others asks for this.
+
+        Raises:
+            TypeError: no number would be small enough; the message says what to do.
+        """
+        try:
+            self._params.bound()
+        except TypeError as exc:
+            raise TypeError(f"{self._where}: {exc}") from None
+        if self._params.most_nodes != sys.maxsize:
+            self._params = _BoundedParamsType(self.parameters, self._where)
+            self._params.bound()
+        for name, item in self.stream_parameters.items():
+            try:
+                item.bound()
+            except TypeError as exc:
+                raise TypeError(f"{self._where}: {name}: {exc}") from None
+
+    @property
+    def most_nodes(self) -> int | None:
+        """The most values, names, arrays and objects in one call, if its types bound them (:meth:`bound_work`)."""
+        return None if self._params.most_nodes == sys.maxsize else self._params.most_nodes
 
     def load_params(
         self, raw: Raw | bytes | None, codec: Codec, *, is_large: bool = False
@@ -157,6 +184,7 @@ class Contract:
 
         Raises:
             InvalidParams: the parameters do not fit; ``errors`` names each field.
+            TooLarge: they have more values than the types allow.
         """
         try:
             if is_large and raw is not None:
@@ -308,6 +336,18 @@ class _ParamsType(WireType):
         except UNSENDABLE as exc:
             raise_interruption(exc)
             raise unsendable(value, exc, binary=codec.packed) from exc
+
+
+class _BoundedParamsType(_ParamsType):
+    """Parameters whose types take many steps to read a value. All others do without the comparison."""
+
+    def load(self, raw: Raw | bytes, codec: Codec) -> Any:
+        check_parts(self, raw, codec, "params: this call", ("params",))
+        return super().load(raw, codec)
+
+    def load_large(self, raw: Raw | bytes, codec: Codec) -> Any:
+        check_parts(self, raw, codec, "params: this call", ("params",))
+        return super().load_large(raw, codec)
 
 
 def _as_typed_dict(schema: Any) -> CoreSchema:

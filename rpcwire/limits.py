@@ -61,6 +61,10 @@ MESSAGE_NODES = 20 * 1024
 """The most values, names, arrays and objects in a message that a server accepts: a message of as many bytes cannot have
 more, and so need not be counted."""
 
+CALL_STEPS = 5 * MESSAGE_NODES
+"""The most steps that reading the parameters of one call, or an item of a stream, may take
+(:mod:`rpcwire.values.steps`). They take about 30 ms."""
+
 MESSAGE_NODES_HEADER = "RPC-Message-Nodes"
 """The header of the handshake in which a server says how many values, names, arrays and objects it accepts in one
 message."""

@@ -134,6 +134,9 @@ class Registry:
         if name in self._services:
             other = type(self._services[name])
             raise TypeError(f"{type(service).__qualname__}: {other.__qualname__} already offers a service {name!r}")
+        specs = list(service.methods())
+        for spec in specs:
+            spec.contract.bound_work()
         offers = {
             spec.full_name: Offer(
                 name=spec.full_name,
@@ -144,7 +147,7 @@ class Registry:
                 logger=self._logger.getChild(f"services.{name}"),
                 guard=service.guard(spec),
             )
-            for spec in service.methods()
+            for spec in specs
         }
         if not offers:
             raise TypeError(

@@ -5,6 +5,7 @@ the type that they had.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -19,12 +20,13 @@ from pydantic_core import (
 )
 
 from rpcwire.codec import Codec
-from rpcwire.errors import InvalidParams, RemoteProtocolError, describe_fields, field_errors
-from rpcwire.limits import BODY_LEVELS, MAX_DIGITS
+from rpcwire.errors import Executed, InvalidParams, RemoteProtocolError, TooLarge, describe_fields, field_errors
+from rpcwire.limits import BODY_LEVELS, CALL_STEPS, MAX_DIGITS, MESSAGE_NODES
 from rpcwire.sending import UNSENDABLE, raise_interruption
 
 from .guarding import guard_schema
 from .packing import AS_BYTES, pack, unpack
+from .steps import EndlessSteps, most_steps
 from .tagged import AS_TAGGED, bounded_texts, depth_mark
 from .unsendable import spent_generator, unsendable
 
@@ -160,7 +162,12 @@ class WireType:
 
     Raises:
         TypeError: pydantic has no schema for it.
+
+    Attributes:
+        most_nodes: the most values, names, arrays and objects of a body to read, see :meth:`bound`.
     """
+
+    most_nodes: int = sys.maxsize
 
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
@@ -235,6 +242,24 @@ class WireType:
         """Make plain data of a value, as for JSON."""
         return self._serializer.to_python(value, mode="json", by_alias=True)
 
+    def bound(self) -> None:
+        """Let the bodies of callers have so few parts that to read one takes at most
+        :data:`~rpcwire.limits.CALL_STEPS`, if the steps of the type are many. Whoever reads compares
+        :attr:`most_nodes`.
+
+        Raises:
+            TypeError: the steps grow with each level of a value.
+        """
+        try:
+            steps = most_steps(self._to_read)
+        except EndlessSteps:
+            raise TypeError(
+                "the type contains itself in several alternatives of a union, and all of them are tried at each level, "
+                "so that a short value could take years: make it a discriminated union (pydantic.Discriminator)"
+            ) from None
+        if steps * MESSAGE_NODES > CALL_STEPS:
+            self.most_nodes = int(CALL_STEPS / steps)
+
     @cached_property
     def _guard_validator(self) -> SchemaValidator:
         """Validates large bodies."""
@@ -286,7 +311,9 @@ def load_upload(kind: WireType, raw: Raw | bytes, codec: Codec, name: str) -> An
 
     Raises:
         InvalidParams: the item is not of this type.
+        TooLarge: the item has more parts than :attr:`WireType.most_nodes`.
     """
+    check_parts(kind, raw, codec, f"{name}: an item", (name,), executed="yes")
     try:
         return (kind.load_large if len(memoryview(raw)) > LARGE_BYTES else kind.load)(raw, codec)
     except ValidationError as exc:
@@ -294,3 +321,31 @@ def load_upload(kind: WireType, raw: Raw | bytes, codec: Codec, name: str) -> An
         raise InvalidParams(f"an item does not fit: {describe_fields(errors)}", errors=errors, executed="yes") from None
     except ValueError as exc:
         raise InvalidParams(f"{name}: an item is malformed: {exc}", executed="yes") from None
+
+
+def check_parts(
+    kind: WireType, raw: Raw | bytes, codec: Codec, what: str, place: tuple[str, ...], *, executed: Executed = "no"
+) -> None:
+    """Make sure that a body has no more parts than :attr:`WireType.most_nodes`.
+
+    Parameters:
+        kind: the type.
+        raw: the body.
+        codec: the form of the wire.
+        what: the name of the body, for the error.
+        place: its place.
+        executed: whether the method's handler runs.
+
+    Raises:
+        TooLarge: it has more.
+    """
+    most = kind.most_nodes
+    if len(memoryview(raw)) <= most or not codec.has_more_nodes(bytes(raw), most):
+        return
+    text = f"at most {most} values, names, arrays and objects"
+    raise TooLarge(
+        f"{what} may have {text}, because its types take many steps to read one: send less at once, or let whoever "
+        "declares the method use discriminated unions, and fewer defaults",
+        executed=executed,
+        errors=[{"loc": list(place), "msg": text, "type": "too_large"}],
+    )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -12,7 +15,7 @@ import pytest
 from rpcserver import Service, method
 from rpcserver.server import Server
 from rpcwire.codec import Subprotocol, codec_for
-from rpcwire.limits import METHOD_MESSAGE_BYTES
+from rpcwire.limits import CALL_STEPS, METHOD_MESSAGE_BYTES
 from rpcwire.messages import Notification, Request
 
 MIB = 1024 * 1024
@@ -43,6 +46,12 @@ class Desk(Service):
         """Take as much as the connection accepts."""
         self.calls.append("largest")
         return len(text)
+
+    @method()
+    async def wide(self, values: list[int | float | str | UUID | datetime | Decimal]) -> int:
+        """Take values of many types."""
+        self.calls.append("wide")
+        return len(values)
 
     @method()
     async def pour(self, text: str, items: AsyncIterator[str]) -> int:
@@ -151,6 +160,28 @@ def test_a_notification_and_a_method_with_a_stream(tools: Any, caplog: pytest.Lo
         tools.run(main())
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_call_of_types_that_take_many_steps_has_fewer_values(tools: Any, form: Subprotocol) -> None:
+    codec = codec_for(form)
+    encode = (msgspec.msgpack if codec.packed else msgspec.json).encode
+
+    def wide(count: int, call_id: int) -> bytes:
+        return codec.encode(Request("desk.wide", call_id, msgspec.Raw(encode([[1] * count])), msgspec.UNSET))
+
+    async def main() -> None:
+        desk = Desk()
+        async with tools.serve(desk) as server:
+            most = int(CALL_STEPS / 11)
+            got = await answers(tools, server, form, [wide(most - 5, 1), wide(most + 5, 2), wide(1, 3)], 3)
+            assert [answer.get("result") for answer in got] == [most - 5, None, 1]
+            error = got[1]["error"]
+            assert (error["data"]["type"], error["data"]["executed"]) == ("TooLarge", "no")
+            assert f"this call may have at most {most} values" in error["message"]
+            assert desk.calls == ["wide", "wide"]
+
+    tools.run(main())
+
+
 def test_the_limits_of_messages_are_told(tools: Any) -> None:
     async def main() -> None:
         roles = {"wall": {"principals": ["wall"], "permissions": [], "limits": {"message_bytes": 65536}}}
@@ -164,8 +195,12 @@ def test_the_limits_of_messages_are_told(tools: Any) -> None:
             assert found["method", "desk.large", "bytes of a call"] == (2 * MIB, "@method(message_bytes=...)")
             assert found["method", "desk.largest", "bytes of a call"] == (16 * MIB, "limits.message_bytes")
             assert ("method", "desk.small", "bytes of a call") not in found
+            assert found["method", "desk.wide", "values of a call"][0] == int(CALL_STEPS / 11)
+            assert ("method", "desk.small", "values of a call") not in found
             document = (await tools.call(one, "rpc.discover", call_id=2))["result"]
             told = {m["name"]: m.get("x-message_bytes") for m in document["methods"]}
+            nodes = {m["name"]: m.get("x-message_nodes") for m in document["methods"]}
+            assert (nodes["desk.small"], nodes["desk.wide"]) == (None, int(CALL_STEPS / 11))
             assert (told["desk.small"], told["desk.large"], told["desk.largest"]) == (MIB, 2 * MIB, None)
 
     tools.run(main())
