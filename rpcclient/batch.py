@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar, overload
 
-from rpcwire.errors import Cancelled, LocalProtocolError, RpcError
+from rpcwire.errors import Cancelled, LocalProtocolError, RpcError, WireError
 
 from .methods import Method
 
@@ -28,6 +28,12 @@ class BatchResult(Generic[_T]):
     def settle(self, value: _T | None, error: RpcError | None) -> None:
         """Set the outcome. For the client's use."""
         self._outcome = (value, error)
+
+    def fail(self, error: RpcError | WireError) -> None:
+        """Set the error as the outcome. For the client's use."""
+        if isinstance(error, WireError):
+            error = self.method.error(error.code, error.message, error.data)
+        self.settle(None, error)
 
     def result(self) -> _T:
         """The call's result.

@@ -68,10 +68,8 @@ class AsyncBatch(BatchBase):
             for entry, call_id, pending in waiting:
                 try:
                     entry.settle(entry.method.load(await peer.outcome(call_id, pending), codec), None)
-                except WireError as exc:
-                    entry.settle(None, entry.method.error(exc.code, exc.message, exc.data))
-                except RpcError as exc:
-                    entry.settle(None, exc)
+                except (WireError, RpcError) as exc:
+                    entry.fail(exc)
         except BaseException:  # Cancellation, or an error of a type that the caller has given.
             if current_loop() is peer.loop:
                 for _, call_id, pending in waiting:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from rpcclient.batch import BatchBase, BatchResult
+from rpcclient.batch import BatchBase
 from rpcwire.errors import NotSent, RpcError, WireError
 from rpcwire.threads.peer import Peer
 from rpcwire.threads.pending import Mailbox, Pending
@@ -58,18 +58,12 @@ class Batch(BatchBase):
             ctx = options.context(max(deadline - time.monotonic(), 0.001))
             peer.begin_batch(calls, ctx, pendings, deadline)
             for entry, pending in waiting:
-                self._settle(entry, pending, peer, deadline)
+                try:
+                    entry.settle(entry.method.load(peer.outcome(pending, deadline), codec), None)
+                except (WireError, RpcError) as exc:
+                    entry.fail(exc)
         except BaseException:
             for _, pending in waiting:
                 if pending.id and not pending.done:
                     peer.abandon(pending)
             raise
-
-    @staticmethod
-    def _settle(entry: BatchResult[Any], pending: Pending, peer: Peer, deadline: float) -> None:
-        try:
-            entry.settle(entry.method.load(peer.outcome(pending, deadline), peer.session.codec), None)
-        except WireError as exc:
-            entry.settle(None, entry.method.error(exc.code, exc.message, exc.data))
-        except RpcError as exc:
-            entry.settle(None, exc)

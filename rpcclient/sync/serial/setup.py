@@ -4,7 +4,7 @@ names that its users know from before version 3."""
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from rpcclient.serial_settings import SerialOptions, TimeLimits
 from rpcwire.elsewhere import parent_error
@@ -13,6 +13,32 @@ from rpcwire.forking import Home, home
 if TYPE_CHECKING:
     from rpcclient.stubs.hardware import SerialLines, SerialSession
     from rpcclient.sync.stubs.hardware import Hardware
+
+_T = TypeVar("_T")
+
+
+class Setting(Generic[_T]):
+    """A setting of the port, an attribute as of ``serial.Serial``. Setting it sets the port up anew.
+
+    Parameters:
+        text: what it means.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.__doc__ = f"{text} Setting it sets the port up anew."
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, port: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, port: SerialSetup, owner: type) -> _T: ...
+    def __get__(self, port: SerialSetup | None, owner: type) -> Any:
+        return self if port is None else getattr(port._options, self._name)  # noqa: SLF001 - a part of that class
+
+    def __set__(self, port: SerialSetup, value: _T) -> None:
+        port.apply_settings({self._name: value})
 
 
 class SerialSetup(TimeLimits, io.RawIOBase):
@@ -58,68 +84,13 @@ class SerialSetup(TimeLimits, io.RawIOBase):
             "inter_byte_timeout": self.inter_byte_timeout,
         }
 
-    @property
-    def baudrate(self) -> int:
-        """Bits per second. Setting it sets the port up anew."""
-        return self._options.baudrate
-
-    @baudrate.setter
-    def baudrate(self, value: int) -> None:
-        self.apply_settings({"baudrate": value})
-
-    @property
-    def bytesize(self) -> int:
-        """Data bits. Setting it sets the port up anew."""
-        return self._options.bytesize
-
-    @bytesize.setter
-    def bytesize(self, value: int) -> None:
-        self.apply_settings({"bytesize": value})
-
-    @property
-    def parity(self) -> str:
-        """None, even, odd, mark or space, by its first letter. Setting it sets the port up anew."""
-        return self._options.parity
-
-    @parity.setter
-    def parity(self, value: str) -> None:
-        self.apply_settings({"parity": value})
-
-    @property
-    def stopbits(self) -> float:
-        """Stop bits: 1, 1.5 or 2. Setting it sets the port up anew."""
-        return self._options.stopbits
-
-    @stopbits.setter
-    def stopbits(self, value: float) -> None:
-        self.apply_settings({"stopbits": value})
-
-    @property
-    def xonxoff(self) -> bool:
-        """Flow control by characters. Setting it sets the port up anew."""
-        return self._options.xonxoff
-
-    @xonxoff.setter
-    def xonxoff(self, value: bool) -> None:
-        self.apply_settings({"xonxoff": value})
-
-    @property
-    def rtscts(self) -> bool:
-        """Flow control by the lines RTS and CTS. Setting it sets the port up anew."""
-        return self._options.rtscts
-
-    @rtscts.setter
-    def rtscts(self, value: bool) -> None:
-        self.apply_settings({"rtscts": value})
-
-    @property
-    def dsrdtr(self) -> bool:
-        """Flow control by the lines DSR and DTR. Setting it sets the port up anew."""
-        return self._options.dsrdtr
-
-    @dsrdtr.setter
-    def dsrdtr(self, value: bool) -> None:
-        self.apply_settings({"dsrdtr": value})
+    baudrate = Setting[int]("Bits per second.")
+    bytesize = Setting[int]("Data bits.")
+    parity = Setting[str]("None, even, odd, mark or space, by its first letter.")
+    stopbits = Setting[float]("Stop bits: 1, 1.5 or 2.")
+    xonxoff = Setting[bool]("Flow control by characters.")
+    rtscts = Setting[bool]("Flow control by the lines RTS and CTS.")
+    dsrdtr = Setting[bool]("Flow control by the lines DSR and DTR.")
 
     def _lines(self) -> SerialLines:
         self._check_open()
