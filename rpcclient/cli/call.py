@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rpcclient.describe import MethodDescription
     from rpcwire.events import ProgressHook
 
-_WORD = re.compile(r"[\w.-]+")
+WORD = re.compile(r"[\w.-]+")
 """What a shell may write into a command line by itself: a server's names with other characters are not offered."""
 COMPLETION_TIMEOUT_S = 1.0
 """How long completion may take to ask the server."""
@@ -36,7 +36,7 @@ def _complete_method(ctx: click.Context, param: click.Parameter, incomplete: str
         CompletionItem(method.name, help=visible_line(method.summary))
         for service in _ask(ctx)
         for method in service.methods
-        if method.name.startswith(incomplete) and _WORD.fullmatch(method.name)
+        if method.name.startswith(incomplete) and WORD.fullmatch(method.name)
     ]
 
 
@@ -45,15 +45,15 @@ def _complete_parameter(ctx: click.Context, param: click.Parameter, incomplete: 
 
     method = ctx.params.get("method") or ""
     try:
-        with _settings(ctx).connect(connect_timeout_s=COMPLETION_TIMEOUT_S) as client:
+        with read_settings(ctx).connect(connect_timeout_s=COMPLETION_TIMEOUT_S) as client:
             description = _describe(client, method)
     except (RpcError, click.UsageError):
         return []
     names = [] if description is None else list(description.signature.parameters)
-    return [CompletionItem(f"{name}=") for name in names if name.startswith(incomplete) and _WORD.fullmatch(name)]
+    return [CompletionItem(f"{name}=") for name in names if name.startswith(incomplete) and WORD.fullmatch(name)]
 
 
-def _settings(ctx: click.Context) -> context.Settings:
+def read_settings(ctx: click.Context) -> context.Settings:
     """Read the global options, which click does not process when a shell completes."""
     values = {name: value for name, value in ctx.find_root().params.items() if value is not None}
     names = {field.name for field in fields(context.Settings)}
@@ -65,7 +65,7 @@ def _ask(ctx: click.Context) -> list[Any]:
     from rpcwire.errors import RpcError
 
     try:
-        with _settings(ctx).connect(connect_timeout_s=COMPLETION_TIMEOUT_S) as client:
+        with read_settings(ctx).connect(connect_timeout_s=COMPLETION_TIMEOUT_S) as client:
             return list(client.services())
     except (RpcError, click.UsageError):
         return []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from .call import _WORD, COMPLETION_TIMEOUT_S, _settings
+from .call import COMPLETION_TIMEOUT_S, WORD, read_settings
 from .characters import visible_line
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def complete_id(ctx: click.Context, param: click.Parameter, incomplete: str) -> 
     from rpcclient.errors import RpcError
 
     try:
-        with _settings(ctx).connect(connect_timeout_s=COMPLETION_TIMEOUT_S) as client:
+        with read_settings(ctx).connect(connect_timeout_s=COMPLETION_TIMEOUT_S) as client:
             programs = client.programs.list()
     except (RpcError, click.UsageError):
         return []
@@ -31,7 +31,7 @@ def complete_running(ctx: click.Context, param: click.Parameter, incomplete: str
     from rpcclient.errors import RpcError
 
     try:
-        with _settings(ctx).connect(connect_timeout_s=COMPLETION_TIMEOUT_S) as client:
+        with read_settings(ctx).connect(connect_timeout_s=COMPLETION_TIMEOUT_S) as client:
             programs = client.programs.list(running=True)
     except (RpcError, click.UsageError):
         return []
@@ -42,5 +42,5 @@ def _items(programs: list[ProgramInfo], incomplete: str) -> list[CompletionItem]
     return [
         CompletionItem(p.id, help=visible_line(" ".join(p.argv)[:60]))
         for p in programs
-        if p.id.startswith(incomplete) and _WORD.fullmatch(p.id)
+        if p.id.startswith(incomplete) and WORD.fullmatch(p.id)
     ]
