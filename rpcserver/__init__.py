@@ -18,6 +18,7 @@ from rpcwire.errors import (
 from rpcwire.outcomes import Observer, Outcome
 from rpcwire.secret import Secret
 from rpcwire.service import (
+    Figure,
     Guard,
     Health,
     MethodSpec,
@@ -39,6 +40,7 @@ __all__ = [
     "Connection",
     "Context",
     "DeadlineExceeded",
+    "Figure",
     "Guard",
     "Health",
     "InternalError",

@@ -465,6 +465,15 @@ class RestartConfig(_Section):
     start_s: float = Field(default=60.0, gt=0, description="Longest time that a service may take to start, in seconds.")
 
 
+class MetricsConfig(_Section):
+    """What the server counts of itself, for Prometheus."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Whether to count, and to show the figures at /metrics, to whoever has the permission rpc.metrics.",
+    )
+
+
 class PluginsConfig(_Section):
     """Which services are offered."""
 
@@ -529,6 +538,7 @@ class ServerConfig(BaseSettings):
     keepalive: KeepaliveConfig = KeepaliveConfig()
     log: LogConfig = LogConfig()
     audit: AuditConfig = AuditConfig()
+    metrics: MetricsConfig = MetricsConfig()
     plugins: PluginsConfig = PluginsConfig()
     roles: Mapping[str, RoleConfig] = Field(
         default={},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import replace
@@ -66,6 +67,11 @@ class AdmittedLink(Link, Protocol):
     @property
     def remote(self) -> str:
         """The address of the client, for a person."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """The transport: ``tcp``, ``tls``, ``unix``, or ``other`` for that of a plugin."""
         ...
 
     @property
@@ -131,6 +137,8 @@ class Connections(Mapping[Connection, Peer]):
         service_logger: the logger that handlers get with their connection.
 
     Attributes:
+        opened: the number of connections since the start.
+        refusals: counts what is refused, by the setting of the limit.
         memory: counts the bytes that the connections hold.
         quotas: counts connections, calls and streams.
         on_authenticated: called when somebody has authenticated on a connection.
@@ -161,8 +169,10 @@ class Connections(Mapping[Connection, Peer]):
             violations=limits.violations,
             opening_violations=opening_violations,
         )
-        self.memory = Memory(limits)
-        self.quotas = Quotas(limits)
+        self.opened = 0
+        self.refusals: Counter[str] = Counter()
+        self.memory = Memory(limits, self.refusals)
+        self.quotas = Quotas(limits, self.refusals)
         self._limits = limits
         self._limits_by_role: dict[str | None, Limits] = {}
         self._session_limits_of = lru_cache(64)(self._narrow_limits)  # One object for many connections.
@@ -187,6 +197,14 @@ class Connections(Mapping[Connection, Peer]):
 
     def __len__(self) -> int:
         return len(self._peers)
+
+    def kinds(self) -> Iterator[tuple[str, str, str]]:
+        """Yield of each connection the transport (``tcp``, ``tls``, ``unix``, ``memory`` or ``other``), the form of the
+        wire, and how the client has authenticated (empty if it has not)."""
+        for connection, peer in self._peers.items():
+            link, principal = self._links.get(connection), connection.principal
+            transport = "memory" if link is None else link.kind
+            yield transport, peer.session.codec.subprotocol, "" if principal is None else principal.method
 
     # --- the beginning ----------------------------------------------------------------------------------------
 
@@ -247,7 +265,8 @@ class Connections(Mapping[Connection, Peer]):
         session = Session(codec, limits=limits, stream_prefix="s", state=SessionState.OPENING)
         session.account = self.memory.of_connection(self.memory.join(NOBODY))
         caller = RemoteCaller()
-        connection = Connection(f"c{next(self._numbers)}", remote, caller, logger=self._service_logger)
+        self.opened = next(self._numbers)
+        connection = Connection(f"c{self.opened}", remote, caller, logger=self._service_logger)
         connection.allowed = OPEN_TO_ALL
         peer = Peer(session, link, self._dispatch, connection, executor=self._executor, logger=logger)
         caller.bind(peer)

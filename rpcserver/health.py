@@ -1,4 +1,4 @@
-"""Asks services whether they can work."""
+"""Asks services whether they can work, and what they do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from rpcwire.logs import about
-from rpcwire.service import Health, Service
+from rpcwire.service import Figure, Health, Service
 
 logger = logging.getLogger("rpcserver.health")
 
@@ -33,3 +33,16 @@ async def ask_health(service: Service[Any], timeout_s: float) -> tuple[Health, b
         extra = about("", is_known=False)  # Anybody may ask for this by a page, as often as they like.
         logger.exception("the health check of %s failed", service.name, extra=extra)
         return Health(ok=False, reason="the health check failed; see the log"), True
+
+
+def figures_of(service: Service[Any]) -> list[Figure]:
+    """Ask a service for its figures; none if that fails.
+
+    Parameters:
+        service: the service, which has started.
+    """
+    try:
+        return list(service.figures())
+    except Exception:
+        logger.exception("the figures of %s failed", service.name, extra=about("", is_known=False))
+        return []

@@ -50,6 +50,7 @@ class Shares:
         limit_bytes: the limit of all of them together.
         setting: the setting of this limit.
         above: the accounts of the whole server; ``None`` for its own.
+        refusals: counts what the whole server refuses, by the setting; ``None`` for accounts below it.
 
     Attributes:
         calls: counts large parameters while their handlers run, items of streams that wait for their readers, and
@@ -60,7 +61,14 @@ class Shares:
 
     __slots__ = ("arriving", "calls", "name", "outgoing")
 
-    def __init__(self, name: str, limit_bytes: int, setting: str, above: Shares | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        limit_bytes: int,
+        setting: str,
+        above: Shares | None = None,
+        refusals: Counter[str] | None = None,
+    ) -> None:
         def account(what: str, divisor: int, parent: Account | None) -> Account:
             return Account(f"{what} of {name}", limit_bytes // divisor, f"1/{divisor} of {setting}", parent)
 
@@ -68,6 +76,8 @@ class Shares:
         self.calls: Account = account("calls and streams", CALLS_SHARE, None if above is None else above.calls)
         self.arriving: Account = account("arriving messages", ARRIVING_SHARE, None if above is None else above.arriving)
         self.outgoing: Account = account("output", OUTGOING_SHARE, None if above is None else above.outgoing)
+        if refusals is not None:
+            self.calls.refusals = self.arriving.refusals = self.outgoing.refusals = refusals
 
     def uses(self, scope: Literal["server", "principal"], holder: str) -> Iterator[Use]:
         """Yield the present use of each account.
@@ -85,11 +95,12 @@ class Memory:
 
     Parameters:
         limits: the settings.
+        refusals: counts what is refused, by the setting of the limit.
     """
 
-    def __init__(self, limits: LimitsConfig) -> None:
+    def __init__(self, limits: LimitsConfig, refusals: Counter[str]) -> None:
         self._limits = limits
-        self._whole = Shares("the server", self._limit(limits.memory_bytes), "limits.memory_bytes")
+        self._whole = Shares("the server", self._limit(limits.memory_bytes), "limits.memory_bytes", refusals=refusals)
         self._principals: dict[str, Shares] = {}
         self._connections: Counter[str] = Counter()
         self._left: set[str] = set()

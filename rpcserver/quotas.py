@@ -137,16 +137,19 @@ class Groups:
         principal: the name of the principal.
         settings: the limits of one principal.
         server: what the whole server has.
+        refusals: counts what is refused, by the setting of the limit.
 
     Attributes:
         connections: the quotas of the connections of the principal.
+        refusals: as above.
         own: what the principal has.
         all: what the principal and the server have.
         calls, streams: the places of both.
     """
 
-    def __init__(self, principal: str, settings: LimitsConfig, server: Group) -> None:
+    def __init__(self, principal: str, settings: LimitsConfig, server: Group, refusals: Counter[str]) -> None:
         self.principal = principal
+        self.refusals = refusals
         self.connections: set[ConnectionQuota] = set()
         self.own = own = Group(
             f"the principal {printable(principal, 40)}",
@@ -256,10 +259,12 @@ class ConnectionQuota:
         if used >= lease.limit:
             where = f"{self.limits.place or 'limits'}.{setting}"
             message = f"{used} {text} on this connection ({where}): wait for some to end"
+            self._groups.refusals[where] += 1
         else:
             short = lease.shortage(1)
             groups = self._groups.all
             group = next((each for each in groups if places_of(each) is short), groups[-1])
+            self._groups.refusals[f"limits.{setting}{group.suffix}"] += 1
             message = (
                 f"{places_of(group).limit} {text} or reserved for {group.name} (limits.{setting}{group.suffix}): wait "
                 "for some to end"
@@ -272,6 +277,7 @@ class ConnectionQuota:
         else:
             group = self._groups.all[index - 1]
             whose, where = group.name, f"limits.calls_per_s{group.suffix}"
+        self._groups.refusals[where] += 1
         return Busy(
             f"more than {rate.per_s:g} calls in a second for {whose} ({where}): call less often",
             executed="no",
@@ -284,10 +290,12 @@ class Quotas:
 
     Parameters:
         limits: the settings.
+        refusals: counts what is refused, by the setting of the limit.
     """
 
-    def __init__(self, limits: LimitsConfig) -> None:
+    def __init__(self, limits: LimitsConfig, refusals: Counter[str]) -> None:
         self._limits = limits
+        self._refusals = refusals
         self._quotas: dict[Session, ConnectionQuota] = {}
         self._server = Group(
             "the server",
@@ -311,8 +319,10 @@ class Quotas:
         groups = self._principals.get(principal)
         if groups is not None and len(groups.connections) >= limits.connections:
             where = f"{limits.place}.connections" if limits.place else "limits.connections_per_principal"
+            self._refusals[where] += 1
             return f"{len(groups.connections)} connections of {printable(principal, 40)} are open ({where})"
         if address and self._addresses[address] >= self._limits.connections_per_address:
+            self._refusals["limits.connections_per_address"] += 1
             return f"{self._addresses[address]} connections of {address} are open (limits.connections_per_address)"
         return None
 
@@ -327,7 +337,7 @@ class Quotas:
         self.leave(session)
         groups = self._principals.get(principal)
         if groups is None:
-            groups = self._principals[principal] = Groups(principal, self._limits, self._server)
+            groups = self._principals[principal] = Groups(principal, self._limits, self._server, self._refusals)
         quota = ConnectionQuota(session, connection, address, limits, groups)
         groups.connections.add(quota)
         if address:

@@ -46,6 +46,7 @@ from .connections import Connections
 from .stalls import StallProbe
 from .state import lock_state
 from .system import ServiceCondition, System
+from .telemetry.metrics import Metrics
 from .trimming import Trimmer
 
 logger = logging.getLogger("rpcserver")
@@ -106,6 +107,7 @@ class Server:
         connections: the peers of all connections, by connection.
         door: the listeners, and the connections that are not admitted yet.
         stalls: measures how long the event loop has answered nobody.
+        metrics: counts what happens, for the page ``/metrics``.
         trail: the audit log; ``None`` if the configuration wants none, and before the start.
         is_stopping: whether the server will stop soon.
         version: the version of the server.
@@ -161,6 +163,18 @@ class Server:
             logger,
         )
         self._trimmer = Trimmer(self.connections.memory.note_peak)
+        self.metrics = Metrics(
+            self.registry,
+            self.connections,
+            self.stalls,
+            self.upkeep.ask_health,
+            self.upkeep.running,
+            self._count_waiting,
+            lambda: self.authentication.wrong_attempts.count,
+            self.version,
+        )
+        if config.metrics.enabled:
+            self.dispatch.measure(self.metrics.calls)
         self.openrpc: dict[str, Any] = {}
         system = self._make_system()
         self.registry.add(system, has_reserved_name=True)
@@ -180,6 +194,7 @@ class Server:
             self.stalls,
             self.authentication.wrong_attempts,
             self._show_audit,
+            self.metrics.render,
             self._describe_services,
         )
 
@@ -201,6 +216,7 @@ class Server:
             self.connections.adopt,
             self.connections.refuse,
             self.connections.end,
+            self.connections.refusals,
         )
         return Door(entrance)
 
@@ -229,6 +245,8 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self.connections.start()
         self.stalls.start()
+        if self.config.metrics.enabled:
+            self.metrics.start()
         self._trimmer.start()
         for way in self._ways:
             way.on_change(self._on_way_changed)
@@ -303,6 +321,9 @@ class Server:
         self.door.entrance.pages.why_closed = trail.why_no_pages
         self.door.entrance.on_refusal = trail.note_refused
 
+    def _count_waiting(self) -> dict[str, int]:
+        return self.door.entrance.waiting.by_state()
+
     def _show_audit(self) -> str:
         return "" if self.trail is None else show_metrics(self.trail.log)
 
@@ -359,6 +380,7 @@ class Server:
         if self.trail is not None:
             await self.trail.close(patience_s)
         self.stalls.stop()
+        self.metrics.stop()
         self._trimmer.stop()
         self._executor.shutdown(wait=False, cancel_futures=True)
         if self._state_lock is not None:

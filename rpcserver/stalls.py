@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 logger = logging.getLogger("rpcserver.stalls")
 
@@ -20,10 +21,12 @@ class StallProbe:
 
     Attributes:
         longest_s: the longest stall since the start, in seconds.
+        on_look: called at each look, with how much later than planned it was, in seconds; ``None`` for nobody.
     """
 
     def __init__(self) -> None:
         self.longest_s = 0.0
+        self.on_look: Callable[[float], None] | None = None
         self._unreported_s = 0.0
         self._report_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -49,6 +52,8 @@ class StallProbe:
         assert self._loop is not None
         now = self._loop.time()
         self.note(now - self._due, now)
+        if self.on_look is not None:
+            self.on_look(now - self._due)
         self._plan(self._loop, now)
 
     def note(self, stall_s: float, now: float) -> None:

@@ -4,7 +4,7 @@ and ``rpc.services``. They are a service like any other."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,6 +28,12 @@ _MEMORY = {"calls": "calls and streams", "arriving": "arriving messages", "outgo
 
 AUDIT_PAGE = "/metrics/audit"
 """The page with the state of the audit log."""
+
+METRICS_PAGE = "/metrics"
+"""The page with the figures of the server, and of services."""
+
+_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+"""The type of both."""
 
 
 class _Answer(BaseModel):
@@ -135,6 +141,7 @@ class System(Service):
         stalls: measures how long the event loop answers nobody.
         wrong_attempts: the count of wrong attempts to authenticate.
         show_audit: returns the state of the audit log as text for Prometheus.
+        show_metrics: returns the figures of the server as text for Prometheus.
         conditions: returns how all services are.
     """
 
@@ -142,6 +149,7 @@ class System(Service):
     permissions: ClassVar[Mapping[str, str]] = {
         "rpc.limits": "see all limits, and who uses how much",
         "rpc.status": "see how the server is",
+        "rpc.metrics": f"read the figures of the server on the page {METRICS_PAGE}",
         "rpc.audit": f"read the page {AUDIT_PAGE}, with the state of the audit log",
     }
 
@@ -156,6 +164,7 @@ class System(Service):
         stalls: StallProbe,
         wrong_attempts: WrongAttempts,
         show_audit: Callable[[], str],
+        show_metrics: Callable[[], Awaitable[str]],
         conditions: Callable[[], list[ServiceCondition]],
     ) -> None:
         super().__init__()
@@ -173,16 +182,21 @@ class System(Service):
         self._conditions = conditions
         self._anonymous_bytes = config.auth.unauthenticated_message_bytes
         self._has_audit = config.audit.enabled
+        self._show_metrics = show_metrics
+        self._has_metrics = config.metrics.enabled
 
     def http_pages(self) -> Mapping[str, Page]:
-        """Return the page with the state of the audit log, if there is one."""
+        """Return the pages with the figures of the server, and with the state of the audit log, if they are kept."""
 
-        async def render() -> str:
+        async def show_audit() -> str:
             return self._show_audit()
 
-        if not self._has_audit:
-            return {}
-        return {AUDIT_PAGE: Page(render, "text/plain; version=0.0.4; charset=utf-8", permission="rpc.audit")}
+        pages: dict[str, Page] = {}
+        if self._has_metrics:
+            pages[METRICS_PAGE] = Page(self._show_metrics, _PROMETHEUS, permission="rpc.metrics")
+        if self._has_audit:
+            pages[AUDIT_PAGE] = Page(show_audit, _PROMETHEUS, permission="rpc.audit")
+        return pages
 
     @method(kind="read")
     async def hello(self, ctx: Context) -> Hello:

@@ -3,7 +3,7 @@ server, its principals and their connections: whatever one holds, those above it
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 
 from .errors import Busy
 
@@ -75,9 +75,12 @@ class Account:
         recent_bytes: the same since somebody has last set it to 0.
         strays: what loans held that were forgotten and not given back, with their accounts. It is counted off before
             the next use. All accounts of a tree share it.
+        refusals: counts what was refused, by the setting. All accounts of a tree share it.
     """
 
-    __slots__ = ("counted_bytes", "limit_bytes", "most_bytes", "name", "parent", "recent_bytes", "setting", "strays")
+    __slots__ = (
+        "counted_bytes", "limit_bytes", "most_bytes", "name", "parent", "recent_bytes", "refusals", "setting", "strays",
+    )  # fmt: skip
 
     def __init__(self, name: str, limit_bytes: int, setting: str, parent: Account | None = None) -> None:
         self.name = name
@@ -88,6 +91,7 @@ class Account:
         self.most_bytes = 0
         self.recent_bytes = 0
         self.strays: deque[tuple[Account, int]] = deque() if parent is None else parent.strays
+        self.refusals: Counter[str] = Counter() if parent is None else parent.refusals
 
     @property
     def used_bytes(self) -> int:
@@ -117,6 +121,7 @@ class Account:
         """
         account = self._narrowest(size_bytes)
         if account is not None:
+            self.refusals[account.setting] += 1
             raise Busy(
                 f"{account.name}: {account.used_bytes} of {account.limit_bytes} bytes are in use ({account.setting}), "
                 f"and {size_bytes} more are asked for: wait for calls to end, send less at once, or raise the limit",

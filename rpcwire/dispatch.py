@@ -27,7 +27,7 @@ from .events import IncomingCall, NotificationReceived
 from .limits import ITEM_LEVELS
 from .logs import printable
 from .messages import CallContext, MessageId
-from .outcomes import METHOD_CHARACTERS, CloseObserver, Observer, Outcome, Subject
+from .outcomes import METHOD_CHARACTERS, CloseObserver, Meter, Observer, Outcome, Subject
 from .registry import Offer, Offers
 from .streams import OutgoingStream
 from .values.unsendable import Unsendable
@@ -123,6 +123,7 @@ class Dispatch:
         self._logger = logger
         self._observers: list[Observer] = []
         self._close_observer: CloseObserver | None = None
+        self._meter: Meter | None = None
         self._notes_params_early = False
         self._is_observed = False
         self.note_answer: Callable[[Connection, IncomingCall, int], None] | None = None
@@ -143,26 +144,47 @@ class Dispatch:
             raise TypeError(f"observers: {observer!r}: must be a plain function that takes an Outcome, not a coroutine")
         self._observers.append(observer)
         self._is_observed = self._notes_params_early = True
-        self.note_answer = None
+        self._choose_note()
 
     def stop_observing(self, observer: Observer) -> None:
         """Call an observer no more; nothing happens if it is none."""
         if observer in self._observers:
             self._observers.remove(observer)
         closely = self._close_observer
-        self._is_observed = bool(self._observers) or closely is not None
+        self._is_observed = bool(self._observers) or closely is not None or self._meter is not None
         self._notes_params_early = bool(self._observers) or (closely is not None and closely.needs_codec)
-        if closely is not None and not self._observers:
-            self.note_answer = closely.answered
+        self._choose_note()
 
     def observe_closely(self, observer: CloseObserver) -> None:
         """Have each call that arrives from now on observed closely. There is room for one such observer."""
         self._close_observer = observer
         self._is_observed = True
         self._notes_params_early = self._notes_params_early or observer.needs_codec
-        if not self._observers:
-            # Most calls are told so. No outcome is made for them, because that takes as long as all the rest.
-            self.note_answer = observer.answered
+        self._choose_note()
+
+    def measure(self, meter: Meter) -> None:
+        """Have each call counted. There is room for one meter, which must come before the first call."""
+        self._meter = meter
+        self._is_observed = True
+        self._choose_note()
+
+    def _choose_note(self) -> None:
+        """Choose how calls that were answered are told. Most calls are told so: no outcome is made for them, because
+        that takes as long as all the rest."""
+        meter, closely = self._meter, self._close_observer
+        if self._observers:
+            self.note_answer = None
+        elif meter is None or closely is None:
+            teller = closely or meter
+            self.note_answer = None if teller is None else teller.answered
+        else:
+            count, note = meter.answered, closely.answered
+
+            def both(connection: Connection, call: IncomingCall, sent_bytes: int) -> None:
+                count(connection, call, sent_bytes)
+                note(connection, call, sent_bytes)
+
+            self.note_answer = both
 
     def put_before_gate(self, gate: Gate) -> Callable[[], None]:
         """Have every call ask one more gate first.
@@ -344,16 +366,20 @@ class Dispatch:
         """
         if message.arrived_ns is None:
             return
-        closely = self._close_observer
+        closely, meter = self._close_observer, self._meter
         self._note_params(message)
-        if closely is not None and error is None and isinstance(message, IncomingCall):
-            closely.answered(connection, message, sent_bytes)
+        if error is None and isinstance(message, IncomingCall):
+            if meter is not None:
+                meter.answered(connection, message, sent_bytes)
+            if closely is not None:
+                closely.answered(connection, message, sent_bytes)
             if not self._observers:
                 return
-            closely = None
+            closely = meter = None
         subject: Subject = "call" if isinstance(message, IncomingCall) else "notification"
+        received_bytes = message.received_bytes
         self._notify_observers(
-            subject, connection, message, error, closely, received_bytes=message.received_bytes, sent_bytes=sent_bytes
+            subject, connection, message, error, closely, meter, received_bytes=received_bytes, sent_bytes=sent_bytes
         )
 
     def report_stream_end(
@@ -369,15 +395,17 @@ class Dispatch:
         """
         if call.arrived_ns is not None:
             self._notify_observers(
-                "stream", connection, call, error, self._close_observer, items=stream.items, sent_bytes=stream.bytes
-            )
+                "stream", connection, call, error, self._close_observer, self._meter,
+                items=stream.items, sent_bytes=stream.bytes,
+            )  # fmt: skip
 
     def report_upload_end(self, connection: Connection, call: Incoming, upload: Upload) -> None:
         """Tell the observers that nobody reads this stream of a call's parameters any more."""
         if call.arrived_ns is not None:
             self._notify_observers(
-                "upload", connection, call, None, self._close_observer, items=upload.items, received_bytes=upload.bytes
-            )
+                "upload", connection, call, None, self._close_observer, self._meter,
+                items=upload.items, received_bytes=upload.bytes,
+            )  # fmt: skip
 
     def report_refusal(self, connection: Connection, call: IncomingCall, error: RpcError, codec: Codec) -> None:
         """Tell the observers that the session has refused a call before its method was looked up."""
@@ -417,6 +445,7 @@ class Dispatch:
         message: Incoming,
         error: RpcError | None,
         closely: CloseObserver | None,
+        meter: Meter | None,
         *,
         items: int = 0,
         received_bytes: int = 0,
@@ -441,6 +470,8 @@ class Dispatch:
             received_bytes=received_bytes,
             sent_bytes=sent_bytes,
         )
+        if meter is not None:
+            meter.ended(outcome)
         if self._observers:
             self._tell(outcome)
         if closely is not None:
@@ -539,6 +570,8 @@ class Dispatch:
                 received_bytes=received_bytes,
                 sent_bytes=sent_bytes,
             )
+            if self._meter is not None:
+                self._meter.ended(outcome)
             self._tell(outcome)
             if self._close_observer is not None:
                 self._tell_closely(self._close_observer, outcome, None, None)

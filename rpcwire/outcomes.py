@@ -130,3 +130,27 @@ class CloseObserver(Protocol):
             start: what :meth:`started` has returned; ``None`` if the call has ended at once.
         """
         ...
+
+
+class Meter(Protocol):
+    """Counts calls. It sees less of them than a :class:`CloseObserver`, so that most calls cost it next to nothing. Its
+    methods must be quick, and must raise nothing."""
+
+    def answered(self, connection: Connection, call: IncomingCall, sent_bytes: int) -> None:
+        """Take note that a call was answered with a result, or with a stream that begins. :meth:`ended` is not called
+        for it.
+
+        Parameters:
+            connection: the connection of the call.
+            call: the call, of which only ``method`` and ``arrived_ns`` are sure to be there. It must not be kept.
+            sent_bytes: the size of the encoded result.
+        """
+        ...
+
+    def ended(self, outcome: Outcome) -> None:
+        """Take note of any other outcome.
+
+        Parameters:
+            outcome: the outcome.
+        """
+        ...

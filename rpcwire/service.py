@@ -16,7 +16,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -235,6 +235,23 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """A number that a service tells of itself, for ``rpcserver status`` and for the page ``/metrics``.
+
+    Attributes:
+        name: its name there, after that of the service and an underscore; that of a counter ends in ``_total``.
+        value: the number now.
+        text: what it means, for a person.
+        labels: what tells it from others of the same name. There must be few such values in all.
+    """
+
+    name: str
+    value: float
+    text: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A page with which the server's port answers a plain HTTP GET.
 
@@ -335,6 +352,11 @@ class Service(Generic[_ConfigT]):
     async def health(self) -> Health:
         """Return whether the service can work now; ``/readyz`` reports it."""
         return Health()
+
+    def figures(self) -> Iterable[Figure]:
+        """Return numbers that tell what the service does now, such as how many programs run. It is called after the
+        start, in the event loop, whenever somebody looks; it must be quick."""
+        return ()
 
     async def check_connections(self, state_dir: Path) -> Mapping[str, str]:  # noqa: ARG002 - for services that connect
         """Try what the service connects to, such as databases. ``rpcserver config check --connect`` calls it on a

@@ -375,6 +375,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "layers": frozenset({"config", "credentials", "plugins/toml"}),
     "health": frozenset(),
     "stalls": frozenset(),
+    "telemetry": frozenset({"connections", "health", "stalls"}),
     "state": frozenset({"config"}),
     "hardening": frozenset(),
     "security": frozenset({"config"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
@@ -39,6 +40,7 @@ class Entrance:
         refuse: returns why a link may not become a connection; ``None`` if it may.
         end: ends the connections of the links for which its first argument returns ``True``; the second one is the
             reason that the clients get.
+        refusals: counts what is refused, by the setting of the limit.
 
     Attributes:
         config: the server's configuration.
@@ -67,11 +69,13 @@ class Entrance:
         adopt: Callable[[AdmittedLink, str | None], None],
         refuse: Callable[[AdmittedLink], str | None],
         end: Callable[[Callable[[AdmittedLink], bool], str], None],
+        refusals: Counter[str],
     ) -> None:
+        self._refusals = refusals
         self.config = config
         self.authentication = authentication
         self.pages = pages
-        self.waiting = WaitingRoom(config.auth)
+        self.waiting = WaitingRoom(config.auth, refusals)
         self.turns = Turns()
         self.descriptors = Descriptors(config.limits.reserved_descriptors)
         self.proxies = Proxies(config.listen)
@@ -95,6 +99,7 @@ class Entrance:
         if self._is_stopping():
             return STOPPING
         if len(self.links) >= self.config.limits.connections:
+            self._refusals["limits.connections"] += 1
             return Refusal(503, "too many connections: try again later, or raise limits.connections")
         reason = self._refuse(link)
         if reason is not None:
@@ -112,6 +117,7 @@ class Entrance:
             return None
         if self.waiting.make_room():
             return None
+        self._refusals["limits.reserved_descriptors"] += 1
         return Refusal(503, "too few open files are left: try again later, or raise the server's limit (ulimit -n)")
 
     def admit(self, link: AdmittedLink, subprotocol: str | None) -> None:

@@ -167,6 +167,13 @@ class ServerLink(WebSocketLink):
         return str(self.source)
 
     @property
+    def kind(self) -> str:
+        """The transport: ``tcp``, ``tls``, ``unix``, or ``other`` for that of a plugin."""
+        if self.transport is not None and self.transport.get_extra_info("ssl_object") is not None:
+            return "tls"
+        return "unix" if self.is_unix else self._listener or "other"
+
+    @property
     def address(self) -> str | None:
         """The address to which limits per address apply."""
         return self.source.counted_address

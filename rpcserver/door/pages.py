@@ -1,10 +1,12 @@
-"""The pages for plain HTTP GET: ``/healthz``, ``/readyz``, and those of services."""
+"""The pages for plain HTTP GET: ``/healthz``, ``/readyz``, those of services, and ``/metrics``, of which the server and
+each service may have a part."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -24,6 +26,9 @@ from .http import require_upgrade, respond, respond_json
 
 logger = logging.getLogger("rpcserver.door.pages")
 
+SHARED_PAGE = "/metrics"
+"""The one page that several services may have: each sees to its own part, and who may read one part sees that part."""
+
 PAGE_TIMEOUT_S = 30.0
 """How long a service may take to make a page, in seconds. Nothing else bounds how many clients wait for pages."""
 
@@ -41,6 +46,19 @@ class HasPages(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A page of a service, or its part of a shared page.
+
+    Attributes:
+        service: the name of the service.
+        page: the page.
+    """
+
+    service: str
+    page: Page
+
+
 class Replier(Protocol):
     """Sends the answer to the client that has asked."""
 
@@ -56,7 +74,7 @@ class Pages:
         ask_health: asks each service for its health, with a time limit in seconds, and returns by its name what it
             has answered, and whether it has.
         is_ready: tells whether the server can do its work, by these answers.
-        pages: the pages of services, by path.
+        pages: the pages of services, by path, each with its parts.
         authentication: finds out who a client is.
         roles: who may do what.
         path_prefix: the prefix that proxies put before the paths of the server.
@@ -70,39 +88,38 @@ class Pages:
         self,
         ask_health: Callable[[float], Awaitable[Mapping[str, tuple[Health, bool]]]],
         is_ready: Callable[[Mapping[str, tuple[Health, bool]]], bool],
-        pages: Mapping[str, Page],
+        pages: Mapping[str, Sequence[Part]],
         authentication: Authentication,
         roles: Roles,
         path_prefix: str = "",
     ) -> None:
         self._ask_health = ask_health
         self._is_ready = is_ready
-        self._service_pages = dict(pages)
+        self._service_pages: dict[str, Sequence[Part]] = dict(pages)
         self._authentication = authentication
         self._roles = roles
         self._path_prefix = path_prefix
         self._pages: dict[str, Callable[[bool], Awaitable[Response]]] = {
             "/healthz": self._healthz,
             "/readyz": self._readyz,
-            **{path: partial(self._show, path) for path in pages},
         }
         self._tasks: set[asyncio.Task[None]] = set()
         self.why_closed: Callable[[], str | None] = lambda: None
 
-    def add(self, pages: Mapping[str, Page]) -> None:
+    def add(self, pages: Mapping[str, Sequence[Part]]) -> None:
         """Show more pages, of a service that could not be loaded before.
 
         Parameters:
-            pages: the pages by path.
+            pages: the pages by path, each with its parts.
 
         Raises:
-            TypeError: there is a page at one of the paths already.
+            TypeError: there is a page at one of the paths already, which is not :data:`SHARED_PAGE`.
         """
         for path in pages:
-            if path in self._pages:
+            if path in self._pages or (path in self._service_pages and path != SHARED_PAGE):
                 raise TypeError(f"there is a page at {path} already")
-        self._service_pages.update(pages)
-        self._pages.update({path: partial(self._show, path) for path in pages})
+        for path, parts in pages.items():
+            self._service_pages[path] = [*self._service_pages.get(path, ()), *parts]
 
     def answer(self, replier: Replier, request: HttpRequest, principal: Principal | None) -> None:
         """Answer a request that is not a WebSocket handshake, now or a little later.
@@ -114,29 +131,47 @@ class Pages:
         """
         head, path = request.is_head, request.path
         page = self._pages.get(path)
-        if page is None:
+        parts = self._service_pages.get(path, ())
+        if page is None and not parts:
             if path == "/":
                 text = "here is a WebSocket for JSON-RPC 2.0: connect with a WebSocket client\n"
                 replier.reply(require_upgrade(text, head=head))
             else:
-                replier.reply(
-                    respond(404, f"there is {' and '.join(self._path_prefix + p for p in self._pages)}\n", head=head)
-                )
+                paths = (*self._pages, *self._service_pages)
+                text = f"there is {' and '.join(self._path_prefix + p for p in paths)}\n"
+                replier.reply(respond(404, text, head=head))
             return
-        needs = self._service_pages[path].permission if path in self._service_pages else None
-        if needs is not None and principal is None:
-            text = f"this page needs a token: Authorization: {self._authentication.forms}\n"
-            replier.reply(respond(401, text, head=head, WWW_Authenticate=self._authentication.challenges))
-            return
-        if needs is not None and principal is not None and (error := self._refuse(principal, needs, path)) is not None:
-            replier.reply(respond(403, f"{printable(error.message)}\n", head=head))
-            return
-        if needs is not None and not needs.startswith("rpc.") and (reason := self.why_closed()) is not None:
-            replier.reply(respond(503, f"{reason}\n", head=head))
-            return
+        if page is None:
+            choice = self._choose(parts, path, principal, head=head)
+            if isinstance(choice, Response):
+                replier.reply(choice)
+                return
+            page = partial(self._show, path, choice)
         task = asyncio.get_running_loop().create_task(self._serve(page, replier, head))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _choose(
+        self, parts: Sequence[Part], path: str, principal: Principal | None, *, head: bool
+    ) -> list[Part] | Response:
+        """Choose the parts of a page that somebody may read now; if there are none, return the answer that says why."""
+        readable: list[Part] = []
+        answer: Response | None = None
+        for part in parts:
+            needs = part.page.permission
+            if needs is None:
+                readable.append(part)
+            elif principal is None:
+                text = f"this page needs a token: Authorization: {self._authentication.forms}\n"
+                answer = answer or respond(401, text, head=head, WWW_Authenticate=self._authentication.challenges)
+            elif (error := self._refuse(principal, needs, path)) is not None:
+                answer = answer or respond(403, f"{printable(error.message)}\n", head=head)
+            elif not needs.startswith("rpc.") and (reason := self.why_closed()) is not None:
+                answer = respond(503, f"{reason}\n", head=head)
+            else:
+                readable.append(part)
+        assert readable or answer is not None  # There is no page without a part.
+        return readable if answer is None else readable or answer
 
     def _refuse(self, principal: Principal, permission: str, path: str) -> PermissionDenied | None:
         role = self._roles.of(principal)
@@ -147,22 +182,31 @@ class Pages:
     async def _serve(self, page: Callable[[bool], Awaitable[Response]], replier: Replier, head: bool) -> None:
         replier.reply(await page(head))
 
-    async def _show(self, path: str, head: bool) -> Response:
-        page = self._service_pages[path]
+    async def _show(self, path: str, parts: Sequence[Part], head: bool) -> Response:
+        texts = await asyncio.gather(*(self._render(path, part, head=head) for part in parts))
+        if len(parts) == 1 and isinstance(texts[0], Response):
+            return texts[0]
+        shown = [text for text in texts if isinstance(text, str)]
+        if len(parts) > 1:
+            shown.append(_describe_parts(parts, texts))
+        return respond(200, "".join(shown), content_type=parts[0].page.content_type, head=head)
+
+    async def _render(self, path: str, part: Part, *, head: bool) -> str | Response:
+        """Make a page, or a part of one. If that fails, return the answer that says so."""
         limit = asyncio.timeout(PAGE_TIMEOUT_S)
         extra = about("", is_known=False)
         try:
             async with limit:
-                text = await page.render()
+                return await part.page.render()
         except Unavailable as exc:
             return respond(503, f"{printable(exc.message)}\n", head=head)
         except Exception:
+            name = part.service
             if limit.expired():
-                logger.error("the page %s was not made within %g s", path, PAGE_TIMEOUT_S, extra=extra)  # noqa: TRY400 - says all
+                logger.error("%s: the page %s was not made within %g s", name, path, PAGE_TIMEOUT_S, extra=extra)  # noqa: TRY400 - says all
                 return respond(503, f"the page was not made within {PAGE_TIMEOUT_S:g} s; try again later\n", head=head)
-            logger.exception("the page %s failed", path, extra=extra)
+            logger.exception("%s: the page %s failed", name, path, extra=extra)
             return respond(500, "the page failed; see the server's log\n", head=head)
-        return respond(200, text, content_type=page.content_type, head=head)
 
     async def _healthz(self, head: bool) -> Response:
         return respond(200, "ok\n", head=head)
@@ -177,18 +221,27 @@ class Pages:
         return respond_json(200 if ready else 503, content, head=head)
 
 
-def pages_of(services: Iterable[HasPages]) -> dict[str, Page]:
+def _describe_parts(parts: Sequence[Part], texts: Sequence[str | Response]) -> str:
+    """Say in a metric whose part of a shared page is missing: the others are shown all the same."""
+    name = "rpcserver_metrics_part_ok"
+    lines = [f"# HELP {name} Whether the part of a service is on this page.", f"# TYPE {name} gauge"]
+    for part, text in zip(parts, texts, strict=True):
+        lines.append(f'{name}{{service="{part.service}"}} {int(isinstance(text, str))}')
+    return "\n".join(lines) + "\n"
+
+
+def pages_of(services: Iterable[HasPages]) -> dict[str, list[Part]]:
     """Collect the pages of services by path.
 
     Raises:
-        TypeError: a path is malformed, or two pages have the same path.
+        TypeError: a path is malformed, or two pages have the same path that is not :data:`SHARED_PAGE`.
     """
-    pages: dict[str, Page] = {}
+    pages: dict[str, list[Part]] = {}
     for service in services:
         for path, page in service.http_pages().items():
             if not path.startswith("/") or path == "/" or "?" in path:
                 raise TypeError(f"{service.name}: a page cannot be at {path!r}: write a path such as /metrics")
-            if path in pages or path in ("/healthz", "/readyz"):
+            if (path in pages and path != SHARED_PAGE) or path in ("/healthz", "/readyz"):
                 raise TypeError(f"{service.name}: there is a page at {path} already")
-            pages[path] = page
+            pages.setdefault(path, []).append(Part(service.name, page))
     return pages

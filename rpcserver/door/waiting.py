@@ -3,6 +3,7 @@ token is always admitted."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -50,8 +51,9 @@ class Arrival(Protocol):
 class _Group:
     """Connections in the order of their arrival, with their number in all and per address."""
 
-    def __init__(self, most: int, most_per_address: int) -> None:
+    def __init__(self, most: int, most_per_address: int, name: str) -> None:
         self._most, self._most_per_address = most, most_per_address
+        self.name = name  # The beginning of the names of its settings.
         self._address_of: dict[Arrival, str | None] = {}
         self._by_address: dict[str | None, dict[Arrival, None]] = {}
         self._by_count: list[dict[str | None, None]] = [{}]
@@ -126,14 +128,16 @@ class WaitingRoom:
 
     Parameters:
         config: the limits of each group.
+        refusals: counts what is refused, by the setting of the limit.
     """
 
-    def __init__(self, config: AuthConfig) -> None:
-        self._known = _Group(config.arriving_connections, config.arriving_connections)
-        self._arriving = _Group(config.arriving_connections, config.arriving_per_address)
-        self._delayed = _Group(config.delayed_connections, config.delayed_per_address)
-        self._line = _Group(config.line_connections, config.line_per_address)
-        self._inside = _Group(config.unauthenticated_connections, config.unauthenticated_per_address)
+    def __init__(self, config: AuthConfig, refusals: Counter[str] | None = None) -> None:
+        self._refusals = Counter() if refusals is None else refusals
+        self._known = _Group(config.arriving_connections, config.arriving_connections, "arriving")
+        self._arriving = _Group(config.arriving_connections, config.arriving_per_address, "arriving")
+        self._delayed = _Group(config.delayed_connections, config.delayed_per_address, "delayed")
+        self._line = _Group(config.line_connections, config.line_per_address, "line")
+        self._inside = _Group(config.unauthenticated_connections, config.unauthenticated_per_address, "unauthenticated")
         self._strangers = (self._arriving, self._delayed, self._line, self._inside)
 
     def arrive(self, arrival: Arrival) -> None:
@@ -141,9 +145,9 @@ class WaitingRoom:
         group = self._known if arrival.is_known else self._arriving
         address = arrival.address
         if group.is_crowded(address):
-            self._dismiss(group.oldest_from(address), Refusal(429, _TOO_MANY_HERE))
+            self._dismiss(group.oldest_from(address), self._refuse_address(group))
         elif group.is_full():
-            self._dismiss(group.oldest_of_most(), Refusal(503, _TOO_MANY))
+            self._dismiss(group.oldest_of_most(), self._refuse_all(group))
         group.add(arrival)
 
     def make_room(self, count: int = 1) -> int:
@@ -157,8 +161,17 @@ class WaitingRoom:
             arrival = max(self._strangers, key=len).oldest_of_most()
             if arrival is None:
                 return number
+            self._refusals["limits.reserved_descriptors"] += 1
             self._dismiss(arrival, Refusal(503, _TOO_MANY))
         return count
+
+    def _refuse_address(self, group: _Group) -> Refusal:
+        self._refusals[f"auth.{group.name}_per_address"] += 1
+        return Refusal(429, _TOO_MANY_HERE)
+
+    def _refuse_all(self, group: _Group) -> Refusal:
+        self._refusals[f"auth.{group.name}_connections"] += 1
+        return Refusal(503, _TOO_MANY)
 
     def _dismiss(self, arrival: Arrival | None, refusal: Refusal) -> None:
         if arrival is not None:
@@ -171,9 +184,9 @@ class WaitingRoom:
         has_place = self._has_place(arrival)
         if not has_place:
             if self._line.is_crowded(arrival.address):
-                return Refusal(429, _TOO_MANY_HERE)
+                return self._refuse_address(self._line)
             if self._line.is_full():
-                return Refusal(503, _TOO_MANY)
+                return self._refuse_all(self._line)
         self.leave(arrival)
         (self._inside if has_place else self._line).add(arrival)
         if has_place:
@@ -185,9 +198,9 @@ class WaitingRoom:
         many in all, one of the address with the most is dismissed: guesses of a name from many addresses delay whoever
         has that name, and must not keep them out."""
         if self._delayed.is_crowded(arrival.address):
-            return Refusal(429, _TOO_MANY_HERE)
+            return self._refuse_address(self._delayed)
         if self._delayed.is_full():
-            self._dismiss(self._delayed.oldest_of_most(), Refusal(503, _TOO_MANY))
+            self._dismiss(self._delayed.oldest_of_most(), self._refuse_all(self._delayed))
         self.leave(arrival)
         self._delayed.add(arrival)
         return None
@@ -236,6 +249,12 @@ class WaitingRoom:
     def inside(self) -> int:
         """The number of connections without a token that have a place."""
         return len(self._inside)
+
+    def by_state(self) -> dict[str, int]:
+        """The number of connections by what they wait for."""
+        return {
+            "arriving": self.arriving, "delayed": self.delayed, "in_line": self.in_line, "inside": self.inside,
+        }  # fmt: skip
 
     def __len__(self) -> int:
         return self.arriving + self.delayed + self.in_line + self.inside

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
-from rpcserver import Context, Guard, Health, MethodSpec, Principal, Service, ServiceConfigError, ServiceRole
+from rpcserver import Context, Figure, Guard, Health, MethodSpec, Principal, Service, ServiceConfigError, ServiceRole
 from rpcwire.secret import hide, secrets_in
 
 from .backends.base import Link, finish
@@ -205,6 +205,17 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         if not self._targets:
             return Health(ok=False, reason="no database is configured")
         return Health()
+
+    def figures(self) -> Iterable[Figure]:
+        """The open transactions and sessions, and the connections to each database."""
+        yield Figure("transactions_open", len(self._transactions), "Transactions and sessions that are open.")
+        for name, target in self._targets.items():
+            for use, pool in (("reading", target.reading), ("writing", target.writing)):
+                if use == "reading" or target.writing is not target.reading:
+                    labels = {"database": name, "pool": use}
+                    yield Figure("connections_used", pool.lent_count, "Connections to a database in use.", labels)
+                    yield Figure("connections_idle", pool.idle_count, "Connections to a database at rest.", labels)
+                    yield Figure("callers_waiting", pool.waiting_count, "Calls that wait for a connection.", labels)
 
     def check_role(self, role: ServiceRole) -> None:
         """Make sure that a role's conditions name databases that exist, and rights that its permissions give."""

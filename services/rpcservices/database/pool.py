@@ -97,6 +97,16 @@ class Pool:
         """The number of links that are lent or being cleaned."""
         return self._lent.total()
 
+    @property
+    def idle_count(self) -> int:
+        """The number of links at rest."""
+        return len(self._idle)
+
+    @property
+    def waiting_count(self) -> int:
+        """The number of callers who wait for a link."""
+        return sum(map(len, self._waiting.values()))
+
     async def acquire(self, holder: str) -> Link:
         """Lend a link: the one that was used last, if there is one.
 

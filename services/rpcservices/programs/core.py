@@ -8,13 +8,13 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rpcserver import Context, Principal, Service
+from rpcserver import Context, Figure, Principal, Service
 from rpcservices.programs.keeping.client import KeptProgram
 from rpcservices.programs.keeping.ledger import Ledger
 from rpcservices.programs.keeping.leftovers import Leftovers, Trace, abandon
@@ -135,6 +135,12 @@ class ProgramsCore(Service[ProgramsConfig]):
         await asyncio.gather(
             *(self._find_again(about, folder) for about, folder in client.find_kept(str(self.kept_folder)))
         )
+
+    def figures(self) -> Iterable[Figure]:
+        """The programs that run, and those whose results are kept."""
+        running = sum(program.exit is None for program in self.programs.values())
+        yield Figure("running", running, "Programs that run.")
+        yield Figure("ended", len(self.programs) - running, "Programs that have ended and are not forgotten yet.")
 
     async def reconsider_caller(self, name: str, principal: Principal | None, before: float) -> None:
         """End the programs of somebody who may run none any more. They belong to a name, and so outlive connections."""
