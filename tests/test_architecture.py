@@ -393,7 +393,8 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
         | {f"security/{name}" for name in ("authentication", "certificates", "gate", "revocation", "roles")}
     ),
     "server": frozenset(
-        {"audit", "config", "connections", "door", "plugins", "security", "stalls", "state", "system", "trimming"}
+        {"audit", "config", "connections", "door", "plugins", "security", "stalls", "state", "system", "telemetry"}
+        | {"trimming"}
     ),
     "installing": frozenset({"config"}),
     "daemon": frozenset(

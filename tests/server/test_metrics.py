@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,8 @@ from rpcserver.server import Server
 from rpcserver.telemetry.calls import MOST_OUTCOMES, OTHER, UNKNOWN, CallMeter
 from rpcserver.telemetry.exposition import Family, write
 from rpcserver.telemetry.histogram import CALL_BOUNDS_S, Histogram
+from rpcservices.database import Database
+from rpcservices.programs import Programs
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
 
@@ -295,3 +300,35 @@ def test_buckets() -> None:
         assert of(samples, "x_seconds_bucket", le=f"{bound:g}") == 2 * index + 2
     assert of(samples, "x_seconds_count") == of(samples, "x_seconds_bucket", le="+Inf") == 2 * len(bounds_ns) + 1
     assert of(samples, "x_seconds_sum") == pytest.approx(2 * sum(CALL_BOUNDS_S), abs=1e-6)
+
+
+def test_the_dashboard_asks_for_what_there_is(tools: Any) -> None:
+    """Each query names metrics and labels of a real page."""
+    dashboard = json.loads((Path(__file__).parents[2] / "config/grafana-dashboard.json").read_text(encoding="utf-8"))
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    queries += [each["query"]["query"] for each in dashboard["templating"]["list"] if each["type"] == "query"]
+    assert len(queries) > 20
+
+    async def main() -> None:
+        services = (tools.Calc(), Programs(), Database())
+        async with tools.serve(*services) as server, tools.connect(server, "rpc.v1.json") as one:
+            server.connections.refusals["limits.connections"] += 1
+            await tools.call(one, "calc.add", [1, 2])
+            labels: dict[str, set[str]] = {}
+            for name, pairs in read(await scrape(tools, server)):
+                labels.setdefault(name, {"job", "instance"}).update(label for label, _ in pairs)
+        for query in queries:
+            names = re.findall(r"\b((?:rpcserver|process|programs|database)_\w+)", query)
+            assert len(names) == 1, query
+            assert names[0] in labels, query
+            asked = set(re.findall(r'(\w+)(?:=~|!=|=)"', query))
+            for group in re.findall(r"by \(([^)]*)\)", query):
+                asked |= set(group.split(", "))
+            asked |= set(re.findall(r", (\w+)\)$", query)) if query.startswith("label_values") else set()
+            assert asked <= labels[names[0]], query
+        for panel in dashboard["panels"]:
+            for target in panel["targets"]:
+                of_query = labels[re.findall(r"\b((?:rpcserver|process|programs|database)_\w+)", target["expr"])[0]]
+                assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= of_query
+
+    tools.run(main())
