@@ -741,7 +741,7 @@ def test_a_stopping_server_takes_no_handshake(tools: Any) -> None:
         async with tools.serve() as server:
             raw = await tools.raw(server)
             await tools.until(lambda: len(server.door.entrance.waiting) == 1)
-            server.is_stopping = True
+            server._refuses_all = True  # As soon as those who had connected are in.
             await raw.send(tools.upgrade(server))
             assert (await raw.rest()).startswith(b"HTTP/1.1 503")
             await raw.close()
@@ -749,6 +749,6 @@ def test_a_stopping_server_takes_no_handshake(tools: Any) -> None:
                 async with tools.connect(server):
                     pass
             assert caught.value.response.status_code == 503
-            server.is_stopping = False
+            server._refuses_all = False
 
     tools.run(main())
