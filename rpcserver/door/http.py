@@ -39,6 +39,9 @@ def respond(
             ("Content-Type", content_type),
             ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
+            # Pages of other sites must not learn from a frame or a picture what is here.
+            ("Cross-Origin-Resource-Policy", "same-origin"),
+            ("Content-Security-Policy", "frame-ancestors 'self'"),
             (ANSWER_HEADER, "rpcserver"),
         ]
     )

@@ -92,6 +92,20 @@ def test_a_page_that_is_never_made(
     assert "the page /slow was not made within 0.01 s" in caplog.text
 
 
+def test_pages_of_other_sites_load_nothing_from_here(tools: Any) -> None:
+    """A frame or a picture names no origin that could be refused, and whether it loads tells what is here."""
+
+    async def main() -> None:
+        async with tools.serve(Sights()) as server:
+            for path in ("/healthz", "/readyz", "/view", "/nothing", "/"):
+                _, headers, _ = await tools.http(server, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert headers["cross-origin-resource-policy"] == "same-origin"
+                assert headers["content-security-policy"] == "frame-ancestors 'self'"
+                assert headers["x-content-type-options"] == "nosniff"
+
+    tools.run(main())
+
+
 def test_pages_that_cannot_be() -> None:
     class Other(Service):
         """Shows a page."""
