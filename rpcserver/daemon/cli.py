@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,9 @@ BARRIER_S = 1.0
 
 THREAD_TIMEOUT_S = 1.0
 """How long a handler's thread may go on after the server has stopped, in seconds."""
+
+CLOSE_TIMEOUT_S = 3.0
+"""How long tasks that were cancelled may go on after the server has stopped, in seconds."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -142,6 +146,10 @@ def run(config: ServerConfig, log: LimitedHandler) -> int:
         finally:
             log.report()
         _leave_stuck_threads(server, status)  # Closing the loop would wait for them, too.
+        leave = threading.Timer(CLOSE_TIMEOUT_S, _leave, (status, "tasks that were cancelled"))
+        leave.daemon = True
+        leave.start()
+    leave.cancel()
     return status
 
 
@@ -149,9 +157,14 @@ def _leave_stuck_threads(server: Server, status: int) -> None:
     """Exit even if handlers that are plain functions do not end: Python itself would wait for their threads."""
     count = server.join_threads(THREAD_TIMEOUT_S)
     if count:
-        logger.error("exiting although %d handlers do not end", count)
-        logging.shutdown()
-        os._exit(status)
+        _leave(status, f"{count} handlers")
+
+
+def _leave(status: int, what: str) -> None:
+    """Exit although something does not end, such as a statement that a database's library cannot interrupt."""
+    logger.error("exiting although %s do not end", what)
+    logging.shutdown()
+    os._exit(status)
 
 
 async def _serve(

@@ -73,6 +73,17 @@ class Work(Service[WorkConfig]):
         return "blocked"
 
     @method()
+    async def cling(self) -> None:
+        "Begin a task that cannot be cancelled, such as one that waits for a library."
+        async def hold():
+            while True:
+                try:
+                    await asyncio.sleep(600)
+                except asyncio.CancelledError:
+                    pass
+        self.task = asyncio.ensure_future(hold())
+
+    @method()
     async def pid(self) -> int:
         "Who runs this."
         return os.getpid()
@@ -398,6 +409,15 @@ def test_a_second_signal_stops_at_once_also_with_a_stuck_thread(start: Start, tm
     assert "asked again: stopping at once" in daemon.log
     assert "work.block" in daemon.log
     assert daemon.marks()[-1] == "stop"
+
+
+def test_it_ends_although_a_task_does_not(start: Start, tmp_path: Path) -> None:
+    daemon = start("--config", str(configure(tmp_path)))
+    with daemon.connect(subprotocols=["rpc.v1.json"]) as connection:
+        call(connection, "work.cling")
+    daemon.process.terminate()
+    ended(daemon)
+    assert "exiting although tasks that were cancelled do not end" in daemon.log
 
 
 def test_a_signal_before_it_has_started(start: Start, tmp_path: Path) -> None:
