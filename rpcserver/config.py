@@ -401,6 +401,11 @@ class LogConfig(_Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="The least severe level that is logged."
     )
+    form: Literal["auto", "text", "json"] = Field(
+        default="auto",
+        description='Its form: lines of text ("text"), an object of JSON in each line ("json"), or "auto": entries '
+        "with fields where standard error goes to the journal of systemd, else text.",
+    )
 
 
 AuditLevel = Literal["off", "failures", "all"]

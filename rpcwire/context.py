@@ -136,7 +136,9 @@ class Connection:
     @property
     def log_extra(self) -> dict[str, object]:
         """Says in a line of the log whom it is about (``extra=``), so that nobody can fill the log."""
-        return about(self.remote, is_known=self.principal is not None)
+        principal = self.principal
+        extra = about(self.remote, is_known=principal is not None)
+        return extra | {"connection": self.id, "principal": None if principal is None else principal.name}
 
     @property
     def closed(self) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rpcserver.config import PluginsConfig
+from rpcserver.daemon.events import make_catalog
 from rpcserver.plugins.finding import find_services
 from rpcserver.plugins.settings_file import render
 from rpcserver.plugins.stubgen import ASYNCHRONOUS, SYNCHRONOUS, generate_class, generate_models
@@ -62,6 +63,7 @@ def files() -> Iterator[tuple[Path, str]]:
         yield path, formatted(path, text, *WHATEVER)
     settings = render(classes)
     yield ROOT / "config" / "rpcserver.toml", settings
+    yield ROOT / "config" / "systemd" / "rpcserver.catalog", "\n".join(make_catalog()) + "\n"
     for name, text in pages(settings):
         yield ROOT / "config" / "man" / name, text
     for name, text in scripts():

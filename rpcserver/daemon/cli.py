@@ -100,7 +100,7 @@ def serve(
     configuration = None
     try:
         configuration = load(config_file, {key: value for key, value in overrides.items() if value})
-        log = set_up(configuration.config.log.level)
+        log = set_up(configuration.config.log.level, configuration.config.log.form)
         protect_memory()
         sys.exit(run(configuration.config, log))
     except ConfigError as exc:

@@ -3,15 +3,20 @@ lines than a person can use, whoever causes them."""
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import sys
 import time
-from collections.abc import Callable, Hashable, Iterable
-from typing import TextIO
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any, TextIO
 
 from rpcwire.logs import escape
 from rpcwire.secret import hide
 
+from .events import BY_TEMPLATE
+from .journal import SOCKET, Journal, encode_entry, goes_to_journal
 from .repeats import Allowance, Budget, Repeats
 
 REPORT_S = 60.0
@@ -32,18 +37,77 @@ TRACEBACKS = Allowance(at_once=50, per_s=1)
 RECORD_CHARACTERS = 64 * 1024
 """The most characters of one event, traceback included."""
 
+FIELD_CHARACTERS = 2000
+"""The most characters of a field of an event."""
+
+LEFT_OUT = "%d more lines like this one were left out in %.0f s: %s"
+"""What :meth:`LimitedHandler.report` writes."""
+
+_PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+"""The levels of syslog(3)."""
+
 _FOREIGN = ("asyncio", "rpcwire.websocket")
 """The loggers of libraries that log what any client does."""
 
 
-class LineFormatter(logging.Formatter):
-    """``2026-11-23T07:47:32.123Z INFO rpcserver.connection: text``. It escapes what is not printable, so that no text
-    of a client can forge a line, control the terminal or turn the direction of writing. It indents the lines of a
-    traceback. Secrets of the configuration it hides, whatever has put them into a text.
+class SafeFormatter(logging.Formatter):
+    """Makes text of an event: the message, and behind it the traceback. It escapes what is not printable, so that no
+    text of a client can forge a line, control the terminal or turn the direction of writing. Secrets of the
+    configuration it hides, whatever has put them into a text.
 
     Attributes:
         secrets: the secrets, the longest first.
     """
+
+    def __init__(self, form: str = "%(message)s") -> None:
+        super().__init__(form)
+        self.secrets: tuple[str, ...] = ()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format one event."""
+        text = hide(super().format(record), self.secrets)
+        if len(text) > RECORD_CHARACTERS:
+            half = RECORD_CHARACTERS // 2
+            text = f"{text[:half]}… ({len(text) - 2 * half} characters left out) …{text[-half:]}"
+        return escape(text, "\n")
+
+    def fields(self, record: logging.LogRecord) -> Iterator[tuple[str, str]]:
+        """Yield what an event is about, besides its text: names, as of fields of the journal, and values."""
+        event = BY_TEMPLATE.get(record.msg) if isinstance(record.msg, str) else None
+        values: dict[str, Any] = {}
+        if event is not None:
+            values |= {"EVENT": event.name, "MESSAGE_ID": event.message_id}
+            if isinstance(record.args, tuple):
+                values |= zip(event.fields, record.args, strict=False)
+        for name in ("client", "connection", "principal"):
+            values.setdefault(name.upper(), getattr(record, name, None))
+        for name, value in values.items():
+            if value is not None and value != "":
+                text = f"{value:.0f}" if isinstance(value, float) else str(value)
+                yield name, escape(hide(text, self.secrets)[:FIELD_CHARACTERS])
+
+
+class JournalFormatter(SafeFormatter):
+    """An entry of the journal, which itself writes down the time."""
+
+
+class JsonFormatter(SafeFormatter):
+    """An object of JSON in a line, for what collects logs: ``time``, ``level``, ``logger``, ``message`` and what
+    :meth:`~SafeFormatter.fields` says, with small letters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format one event."""
+        fields = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": super().format(record),
+        }
+        return json.dumps(fields | {name.lower(): value for name, value in self.fields(record)})
+
+
+class LineFormatter(SafeFormatter):
+    """``2026-11-23T07:47:32.123Z INFO rpcserver.connection: text``. It indents the lines of a traceback."""
 
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
@@ -55,15 +119,10 @@ class LineFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self.secrets: tuple[str, ...] = ()
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one event."""
-        text = hide(super().format(record), self.secrets)
-        if len(text) > RECORD_CHARACTERS:
-            half = RECORD_CHARACTERS // 2
-            text = f"{text[:half]}… ({len(text) - 2 * half} characters left out) …{text[-half:]}"
-        return escape(text, "\n").replace("\n", "\n    ")
+        return super().format(record).replace("\n", "\n    ")
 
 
 class LimitedHandler(logging.StreamHandler[TextIO]):
@@ -75,15 +134,21 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
     Parameters:
         stream: gets the lines.
         clock: tells the time, in seconds; it must not jump.
+        formatter: makes the lines.
     """
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        clock: Callable[[], float] = time.monotonic,
+        formatter: SafeFormatter | None = None,
+    ) -> None:
         super().__init__(stream)
         self._clock = clock
         self._repeats = Repeats()
         self._bytes = Budget(STRANGERS_BYTES, clock())
         self._reported_at = clock()
-        self._formatter = LineFormatter()
+        self._formatter = LineFormatter() if formatter is None else formatter
         self.setFormatter(self._formatter)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -94,11 +159,11 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
             if allowance is not None and not self._repeats.admit(key, allowance, now):
                 self._repeats.leave_out(key, self._example(record) if self._repeats.is_first(key) else "")
                 return
-            line = self.format(record) + self.terminator
+            line = self.format(record)
             if allowance is STRANGERS and not self._bytes.take(len(line.encode(errors="replace")), now):
                 self._repeats.leave_out(key, self._example(record))
                 return
-            self._write(line)
+            self._write(record, line)
         except Exception:
             self.handleError(record)
 
@@ -113,20 +178,54 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
             now = self._clock()
             period_s, self._reported_at = now - self._reported_at, now
             for count, example in self._repeats.report():
-                text = f"{count} more lines like this one were left out in {period_s:.0f} s: {example}"
-                record = logging.LogRecord("rpcserver.log", logging.WARNING, __file__, 0, text, (), None)
-                self._write(self.format(record) + self.terminator)
+                values = (count, period_s, example)
+                record = logging.LogRecord("rpcserver.log", logging.WARNING, __file__, 0, LEFT_OUT, values, None)
+                self._write(record, self.format(record))
         finally:
             self.release()
 
-    def _write(self, line: str) -> None:
-        self.stream.write(line)
+    def _write(self, record: logging.LogRecord, line: str) -> None:  # noqa: ARG002 - the journal takes its fields
+        self.stream.write(line + self.terminator)
         self.flush()
 
     @staticmethod
     def _example(record: logging.LogRecord) -> str:
         text = f"{record.levelname} {record.name}: {record.getMessage()}"
         return text[:500]
+
+
+class JournalHandler(LimitedHandler):
+    """Sends entries with fields to the journal of systemd. While it does not listen, lines go to the stream.
+
+    Parameters:
+        stream: gets the lines that the journal cannot take.
+        journal: the journal.
+    """
+
+    def __init__(self, stream: TextIO, journal: Journal) -> None:
+        super().__init__(stream, formatter=JournalFormatter())
+        self._journal = journal
+
+    def _write(self, record: logging.LogRecord, line: str) -> None:
+        fields = [
+            ("MESSAGE", line),
+            ("PRIORITY", str(_PRIORITIES.get(record.levelno, 6))),
+            ("SYSLOG_IDENTIFIER", "rpcserver"),
+            ("LOGGER", record.name),
+            ("CODE_FILE", record.pathname),
+            ("CODE_LINE", str(record.lineno)),
+            ("CODE_FUNC", record.funcName or ""),
+            *self._formatter.fields(record),
+        ]
+        try:
+            self._journal.send(encode_entry(fields))
+        except OSError:
+            super()._write(record, line)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._journal.close()
+        super().close()
 
 
 def _kind(record: logging.LogRecord) -> tuple[Hashable, Allowance | None]:
@@ -142,16 +241,22 @@ def _kind(record: logging.LogRecord) -> tuple[Hashable, Allowance | None]:
     return kind, None
 
 
-def set_up(level: str) -> LimitedHandler:
-    """Send the server's logs to standard error.
+def set_up(level: str, form: str = "auto", journal_socket: str = SOCKET) -> LimitedHandler:
+    """Send the server's logs to standard error, or to the journal of systemd.
 
     Parameters:
         level: the lowest level to log.
+        form: ``text``, ``json``, or ``auto``: entries of the journal if standard error goes there, else text.
+        journal_socket: where the journal listens.
 
     Returns:
         What writes the lines. Call its :meth:`~LimitedHandler.report` from time to time.
     """
-    handler = LimitedHandler(sys.stderr)
+    handler: LimitedHandler
+    if form == "auto" and goes_to_journal(os.environ, sys.stderr):
+        handler = JournalHandler(sys.stderr, Journal(journal_socket))
+    else:
+        handler = LimitedHandler(sys.stderr, formatter=JsonFormatter() if form == "json" else None)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in ("rpcserver", "rpcwire"):
         logging.getLogger(name).setLevel(level)

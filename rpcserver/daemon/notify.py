@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import logging
 import os
 import select
@@ -79,7 +80,9 @@ class Notifier:
         reading, writing = os.pipe2(os.O_CLOEXEC)
         try:
             try:
-                socket.send_fds(self._socket, [b"BARRIER=1"], [writing], 0, self._address)
+                rights = array.array("i", [writing])
+                # Not socket.send_fds(): it does not pass the address on (in Python 3.11 at least).
+                self._socket.sendmsg([b"BARRIER=1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)], 0, self._address)
             except OSError as exc:
                 logger.warning("systemd cannot be told: %s", exc.strerror)
                 return

@@ -250,3 +250,29 @@ def test_the_loop_connects(run, short_folder) -> None:
     listener.close()
     notifier.ready()  # Nobody hears it any more: that is logged, and no more.
     notifier.close()
+
+
+def test_the_end_waits_until_everything_is_heard(short_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A barrier brings the end of a pipe, which systemd closes when it has read all before it (sd_notify_barrier(3))."""
+    from rpcserver.daemon.notify import Notifier
+
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listener.bind(str(short_folder / "n"))
+    heard: list[bytes] = []
+
+    def listen() -> None:
+        while not heard or heard[-1] != b"BARRIER=1":
+            data, descriptors, _, _ = socket.recv_fds(listener, 1000, 1)
+            heard.append(data)
+        (descriptor,) = descriptors
+        os.close(descriptor)
+
+    notifier = Notifier({"NOTIFY_SOCKET": str(short_folder / "n")})
+    thread = threading.Thread(target=listen)
+    thread.start()
+    notifier.status("the last words")
+    notifier.wait_until_heard(LIMIT_S)
+    assert heard == [b"STATUS=the last words", b"BARRIER=1"] and not caplog.records
+    thread.join(LIMIT_S)
+    listener.close()
+    notifier.close()
