@@ -99,6 +99,7 @@ class Contract:
         item: reads and writes the items of that stream; ``None`` if the method answers with a value.
         stream_parameters: the parameters that are streams, and the types that read and write their items.
         secret_parameters: the names of the parameters that are marked as secret (:mod:`rpcwire.secret`).
+        dump_result: encodes the result, as :meth:`~rpcwire.values.wiretypes.WireType.dump`. Every call uses it.
     """
 
     def __init__(self, function: Callable[..., Any], *, context_type: type | None = None) -> None:
@@ -143,6 +144,7 @@ class Contract:
         self.secret_parameters = frozenset(p.name for p in self.parameters if is_secret(p.annotation))
         self._where = where
         self._params = _ParamsType(self.parameters, where)
+        self.dump_result: Callable[[Any, Codec], bytes] = _dump_nothing if self.result is None else self.result.dump
         self._by_keyword = self.context_name is not None or bool(self.stream_parameters)
 
     def bound_work(self) -> None:
@@ -189,8 +191,10 @@ class Contract:
         try:
             if is_large and raw is not None:
                 args, kwargs = self._params.load_large(raw, codec)
+            elif raw is None:
+                args, kwargs = self._params.load(b"\x80" if codec.packed else b"{}", codec)
             else:
-                args, kwargs = self._params.load(b"{}" if raw is None else raw, codec)
+                args, kwargs = self._params.load(raw, codec)
         except ValidationError as exc:
             errors = self._name_parameters(self._params.describe_errors(exc, raw, codec))
             raise InvalidParams(f"invalid parameters: {describe_fields(errors)}", errors=errors) from None
@@ -247,15 +251,6 @@ class Contract:
             return_annotation=None if self.returns is type(None) else self.returns,
         )
 
-    def dump_result(self, value: Any, codec: Codec) -> bytes:
-        """Encode the result.
-
-        Raises:
-            ValueError: the result is not of the annotated type.
-        """
-        assert self.result is not None
-        return self.result.dump(value, codec)
-
     def _name_parameters(self, errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Replace positions of parameters with their names in field errors. The texts of a service's own validators may
         repeat the value, so they are left out for secret parameters."""
@@ -302,9 +297,6 @@ class _ParamsType(WireType):
             raise TypeError(f"{where}: {exc.message}") from exc
         self._set_schema(schema, _as_typed_dict(schema))
 
-    def load(self, raw: Raw | bytes, codec: Codec) -> Any:
-        return super().load(b"\x80" if raw == b"{}" and codec.packed else raw, codec)
-
     def describe_errors(self, exc: ValidationError, raw: Raw | bytes | None, codec: Codec) -> list[dict[str, Any]]:
         """Describe the errors of some parameters. Of very many only the first is described: to describe them takes
         several times as long as to find them, and a frame has room for hundreds of calls with hundreds of them.
@@ -348,6 +340,10 @@ class _BoundedParamsType(_ParamsType):
     def load_large(self, raw: Raw | bytes, codec: Codec) -> Any:
         check_parts(self, raw, codec, "params: this call", ("params",))
         return super().load_large(raw, codec)
+
+
+def _dump_nothing(_value: Any, _codec: Codec) -> bytes:
+    raise TypeError("the method answers with a stream, and has no result")
 
 
 def _as_typed_dict(schema: Any) -> CoreSchema:

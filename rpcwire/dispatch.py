@@ -27,15 +27,15 @@ from .events import IncomingCall, NotificationReceived
 from .limits import ITEM_LEVELS
 from .logs import printable
 from .messages import CallContext, MessageId
-from .outcomes import METHOD_CHARACTERS, CloseObserver, Meter, Observer, Outcome, Subject
+from .outcomes import ANSWER_FIELDS, METHOD_CHARACTERS, Answers, CloseObserver, Meter, Observer, Outcome, Subject
 from .registry import Offer, Offers
 from .streams import OutgoingStream
 from .values.unsendable import Unsendable
 
 Gate = Callable[[Connection, str, Offer | None], RpcError | None]
 """Decides whether a call may run, by its connection, the name called, and the method of that name (``None`` if there is
-none). It is asked before the parameters are read. It returns the error of a refusal, or ``None`` to let the call
-run."""
+none). It is asked before the parameters are read, unless the method is in :attr:`Connection.allowed
+<rpcwire.context.Connection.allowed>`. It returns the error of a refusal, or ``None`` to let the call run."""
 
 Incoming: TypeAlias = IncomingCall | NotificationReceived
 """A message that makes a handler run."""
@@ -110,8 +110,7 @@ class Dispatch:
 
     Attributes:
         offers: the methods that this side offers.
-        note_answer: the quick way of :meth:`report_end` for calls that were answered; ``None`` if they must be told
-            there.
+        is_observed: whether somebody observes the calls that arrive now.
     """
 
     def __init__(
@@ -120,13 +119,13 @@ class Dispatch:
         self.offers = offers
         self._find = offers.get
         self._gate = gate
+        self._gates_before = 0
         self._logger = logger
         self._observers: list[Observer] = []
         self._close_observer: CloseObserver | None = None
         self._meter: Meter | None = None
         self._notes_params_early = False
-        self._is_observed = False
-        self.note_answer: Callable[[Connection, IncomingCall, int], None] | None = None
+        self.is_observed = False
         for observer in observers:
             self.observe(observer)
 
@@ -143,51 +142,29 @@ class Dispatch:
         if not callable(observer) or is_async(observer) or is_async(type(observer).__call__):
             raise TypeError(f"observers: {observer!r}: must be a plain function that takes an Outcome, not a coroutine")
         self._observers.append(observer)
-        self._is_observed = self._notes_params_early = True
-        self._choose_note()
+        self.is_observed = self._notes_params_early = True
 
     def stop_observing(self, observer: Observer) -> None:
         """Call an observer no more; nothing happens if it is none."""
         if observer in self._observers:
             self._observers.remove(observer)
         closely = self._close_observer
-        self._is_observed = bool(self._observers) or closely is not None or self._meter is not None
+        self.is_observed = bool(self._observers) or closely is not None or self._meter is not None
         self._notes_params_early = bool(self._observers) or (closely is not None and closely.needs_codec)
-        self._choose_note()
 
     def observe_closely(self, observer: CloseObserver) -> None:
         """Have each call that arrives from now on observed closely. There is room for one such observer."""
         self._close_observer = observer
-        self._is_observed = True
+        self.is_observed = True
         self._notes_params_early = self._notes_params_early or observer.needs_codec
-        self._choose_note()
 
     def measure(self, meter: Meter) -> None:
         """Have each call counted. There is room for one meter, which must come before the first call."""
         self._meter = meter
-        self._is_observed = True
-        self._choose_note()
-
-    def _choose_note(self) -> None:
-        """Choose how calls that were answered are told. Most calls are told so: no outcome is made for them, because
-        that takes as long as all the rest."""
-        meter, closely = self._meter, self._close_observer
-        if self._observers:
-            self.note_answer = None
-        elif meter is None or closely is None:
-            teller = closely or meter
-            self.note_answer = None if teller is None else teller.answered
-        else:
-            count, note = meter.answered, closely.answered
-
-            def both(connection: Connection, call: IncomingCall, sent_bytes: int) -> None:
-                count(connection, call, sent_bytes)
-                note(connection, call, sent_bytes)
-
-            self.note_answer = both
+        self.is_observed = True
 
     def put_before_gate(self, gate: Gate) -> Callable[[], None]:
-        """Have every call ask one more gate first.
+        """Have every call ask one more gate first, whatever the caller is allowed.
 
         Returns:
             A function that takes that gate away again.
@@ -198,9 +175,11 @@ class Dispatch:
             return first(connection, method, offer) or second(connection, method, offer)
 
         self._gate = both
+        self._gates_before += 1
 
         def restore() -> None:
             self._gate = second
+            self._gates_before -= 1
 
         return restore
 
@@ -220,16 +199,15 @@ class Dispatch:
         Raises:
             RpcError: the call is refused; its handler has not run.
         """
-        if self._is_observed:
-            message.arrived_ns = monotonic_ns()
-            if self._notes_params_early:
-                self._note_params(message, codec)
+        if self._notes_params_early:
+            self._note_params(message, codec)
         method = message.method
         try:
             offer = self._find(method)
-            refusal = self._gate(connection, method, offer)
-            if refusal is not None:
-                raise refusal
+            if method not in connection.allowed or self._gates_before:  # Most calls need no more than this look.
+                refusal = self._gate(connection, method, offer)
+                if refusal is not None:
+                    raise refusal
             if offer is None:
                 raise self._unknown_method(method)
             if message.large_bytes:
@@ -353,6 +331,27 @@ class Dispatch:
 
     # --- outcomes ----------------------------------------------------------------------------------------
 
+    def arrival_ns(self) -> int | None:
+        """The time, for the arrival of all calls of a frame; ``None`` if nobody observes them."""
+        return monotonic_ns() if self.is_observed else None
+
+    def report_answers(self, connection: Connection, answers: Answers) -> None:
+        """Do the same as :meth:`report_end` for calls of one frame that were answered with results, one after the
+        other. Most calls are told so: no outcome is made for them, because that takes as long as all the rest.
+
+        Parameters:
+            connection: the connection of the calls.
+            answers: the calls.
+        """
+        if self._observers:
+            for call, sent_bytes in zip(answers[1::ANSWER_FIELDS], answers[2::ANSWER_FIELDS], strict=True):
+                self.report_end(connection, call, None, sent_bytes)
+            return
+        if self._meter is not None:
+            self._meter.answered_together(connection, answers)
+        if self._close_observer is not None:
+            self._close_observer.answered_together(connection, answers)
+
     def report_end(
         self, connection: Connection, message: Incoming, error: RpcError | None = None, sent_bytes: int = 0
     ) -> None:
@@ -409,8 +408,7 @@ class Dispatch:
 
     def report_refusal(self, connection: Connection, call: IncomingCall, error: RpcError, codec: Codec) -> None:
         """Tell the observers that the session has refused a call before its method was looked up."""
-        if self._is_observed:
-            call.arrived_ns = monotonic_ns()
+        if call.arrived_ns is not None:
             self._note_params(call, codec)
             self.report_end(connection, call, error)
 
@@ -528,7 +526,7 @@ class Dispatch:
     @property
     def now_s(self) -> float | None:
         """The time, for :meth:`report_own`; ``None`` if no observer needs it."""
-        return time.monotonic() if self._is_observed else None
+        return time.monotonic() if self.is_observed else None
 
     def report_own(
         self,

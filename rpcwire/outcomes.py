@@ -72,10 +72,18 @@ the thread that drives the connection, or in the thread of the handler. An excep
 changes nothing."""
 
 
+Answers: TypeAlias = list[Any]
+"""Calls of one frame that were answered: of each its method (:class:`~rpcwire.registry.Offer`), the call, and the size
+of the encoded result; all in one flat list, which is the quickest to append to."""
+
+ANSWER_FIELDS = 3
+"""How many values a call has in :data:`Answers`."""
+
+
 class CloseObserver(Protocol):
     """Observes calls more closely than an :data:`Observer`: it sees parameters, and is told of calls whose handler has
-    begun and goes on. Its methods must be quick, too. What they raise changes nothing; but :meth:`answered` must raise
-    nothing, because nobody stands between it and the call.
+    begun and goes on. Its methods must be quick, too. What they raise changes nothing; but :meth:`answered` and
+    :meth:`answered_together` must raise nothing, because nobody stands between them and the calls.
 
     Attributes:
         needs_codec: whether :meth:`keep` wants to know the form of the wire. Then it is asked about each call.
@@ -121,6 +129,16 @@ class CloseObserver(Protocol):
         """
         ...
 
+    def answered_together(self, connection: Connection, answers: Answers) -> None:
+        """Take note that several calls of one frame were answered with results, and that these were sent just now. Only
+        calls of somebody who had authenticated are told so: the others are told at once, before anybody can.
+
+        Parameters:
+            connection: the connection of the calls.
+            answers: the calls, as of :meth:`answered`; ``start`` is ``None``, and all have arrived at the same time.
+        """
+        ...
+
     def ended(self, outcome: Outcome, params_note: Any, start: Any) -> None:
         """Take note of any other outcome.
 
@@ -144,6 +162,15 @@ class Meter(Protocol):
             connection: the connection of the call.
             call: the call, of which only ``method`` and ``arrived_ns`` are sure to be there. It must not be kept.
             sent_bytes: the size of the encoded result.
+        """
+        ...
+
+    def answered_together(self, connection: Connection, answers: Answers) -> None:
+        """Take note that several calls of one frame were answered with results, and that these were sent just now.
+
+        Parameters:
+            connection: the connection of the calls.
+            answers: the calls, as of :meth:`answered`: all have arrived at the same time.
         """
         ...
 

@@ -103,11 +103,15 @@ class Session:
         limits: what this side accepts from the other side, and the size of the largest message that it sends.
         stream_prefix: the beginning of the ids of the streams that this side produces.
         state: READY if the connection itself proves who the other side is.
+
+    Attributes:
+        arrived_ns: the time of arrival that calls and notifications get (:class:`~rpcwire.events.IncomingCall`).
+            The driver sets it for each frame.
     """
 
     __slots__ = (
         "_calls_left", "_coalesce_bytes", "_decode", "_incoming", "_last_id", "_most_running", "_outbox", "_outgoing",
-        "_quota", "_unchecked_bytes", "_unsent", "_wrap", "codec", "limits", "state", "streams",
+        "_quota", "_unchecked_bytes", "_unsent", "_wrap", "arrived_ns", "codec", "limits", "state", "streams",
     )  # fmt: skip
 
     def __init__(
@@ -123,6 +127,7 @@ class Session:
         self._wrap = codec.wrap if codec.wraps else None
         self._decode = partial(_unwrap, codec, self.limits.unwrapped_bytes) if codec.wraps else codec.decode
         self.state = state
+        self.arrived_ns: int | None = None
         self._last_id = 0
         self._quota: Quota | None = None
         self._most_running = self.limits.calls_in_flight
@@ -568,10 +573,11 @@ class Session:
         elif message.id is UNSET:
             self._calls_left -= 1
             busy = self._ask_quota() if self._calls_left < 0 else None
-            events.append(NotificationReceived(method, body) if busy is None else Violation(busy))
+            events.append(Violation(busy) if busy is not None else NotificationReceived(method, body, self.arrived_ns))
         else:
             call_id, incoming = message.id, self._incoming
-            call = IncomingCall(call_id, method, body, None if message.ctx is UNSET else message.ctx, batch)
+            ctx = None if message.ctx is UNSET else message.ctx
+            call = IncomingCall(call_id, method, body, ctx, batch, self.arrived_ns)
             self._calls_left -= 1
             if (
                 self._calls_left < 0

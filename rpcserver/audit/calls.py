@@ -4,7 +4,7 @@ to call is a list in it, with a value for each call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import repeat
 from operator import sub
@@ -16,7 +16,7 @@ from msgspec import Raw
 from .lines import CallLine, Times, encode_line, write_call, write_id
 
 FIELDS = 5
-"""How many values a call has in :class:`Calls`."""
+"""How many values a group of calls has in :class:`Calls`."""
 
 FIRST_CALLS = 16
 """The calls of a line for which room is reserved when it begins. It is reserved in growing steps."""
@@ -37,8 +37,9 @@ _ValueT = TypeVar("_ValueT")
 
 
 class Calls(list[Any]):
-    """Calls that have no line yet: of each its id, the times of its arrival and its answer on the clock of
-    :func:`time.monotonic_ns`, the size of its result, and its parameters: as they are if they are small,
+    """Calls that have no line yet, in groups of those that have arrived and were answered together. Of each group it
+    has the times of its arrival and its answers on the clock of :func:`time.monotonic_ns`, and sequences with a value
+    for each call: the ids, the sizes of the results, and the parameters: as they are if they are small,
     :class:`Large`, or ``None`` for none; all in one flat list, which is the quickest to append to.
 
     Parameters:
@@ -47,22 +48,24 @@ class Calls(list[Any]):
         on_end: called when the line is made.
 
     Attributes:
-        limit: the length of the list at which more room must be reserved, or the line be made.
+        total: how many calls they are. Whoever adds a group counts its calls.
+        limit: how many calls there is room for: before there are more, more room must be reserved, or the line be made.
     """
 
-    __slots__ = ("client", "limit", "method", "on_end")
+    __slots__ = ("client", "limit", "method", "on_end", "total")
 
     def __init__(self, client: Raw, method: str, on_end: Callable[[], object]) -> None:
         super().__init__()
         self.client = client
         self.method = method
         self.on_end = on_end
-        self.limit = FIRST_CALLS * FIELDS
+        self.total = 0
+        self.limit = FIRST_CALLS
 
     @property
     def reserved_bytes(self) -> int:
         """The room that is reserved for the line, in bytes."""
-        return self.limit // FIELDS * CALL_BYTES
+        return self.limit * CALL_BYTES
 
 
 class CallsLine(msgspec.Struct, gc=False, eq=False, omit_defaults=True):
@@ -72,8 +75,9 @@ class CallsLine(msgspec.Struct, gc=False, eq=False, omit_defaults=True):
     Attributes:
         at: the time of the first answer.
         calls: how many calls they are.
-        after_ns: the times of all answers after the first one, in nanoseconds.
-        duration_ns: the times from the arrivals to the answers, in nanoseconds.
+        after_ns: the times of the answers after the first one, in nanoseconds, for each group of calls.
+        duration_ns: the times from the arrivals to the answers, in nanoseconds, for each group of calls.
+        groups: how many calls each group has; ``None`` if each call is a group.
     """
 
     at: str
@@ -85,6 +89,7 @@ class CallsLine(msgspec.Struct, gc=False, eq=False, omit_defaults=True):
     outcome: str
     after_ns: Column
     duration_ns: Column
+    groups: Column | None = None
     received_bytes: int | Column = 0
     sent_bytes: int | Column = 0
     params_sha256: str | Column = ""
@@ -119,7 +124,8 @@ def write_calls(calls: Calls, method: Raw, times: Times, describe_params: Descri
         times: writes times.
         describe_params: says something of their parameters.
     """
-    ids, arrivals, ends, sent_bytes, notes = (calls[index::FIELDS] for index in range(FIELDS))
+    arrivals, ends, groups, *rest = (calls[index::FIELDS] for index in range(FIELDS))
+    ids, sent_bytes, notes = (_join(column) for column in (groups, *rest))
     received_bytes, sha256, params = describe_params(calls.method, notes)
     first = ends[0]
     at = times.write(first)
@@ -140,12 +146,20 @@ def write_calls(calls: Calls, method: Raw, times: Times, describe_params: Descri
             "ok",
             list(map(sub, ends, repeat(first))),
             list(map(sub, ends, arrivals)),
+            None if len(groups) == len(ids) else list(map(len, groups)),
             received_bytes,
             shorten(sent_bytes),
             sha256,
             params,
         )
     )[1:]
+
+
+def _join(groups: list[Sequence[Any]]) -> Column:
+    values: Column = []
+    for group in groups:
+        values += group
+    return values
 
 
 def shorten(values: list[_ValueT]) -> _ValueT | list[_ValueT]:
@@ -176,9 +190,12 @@ def read_calls(record: dict[str, Any]) -> list[dict[str, Any]]:
     count, first = record.get("calls"), _read_time(record.get("at"))
     columns = {name: value for name, value in record.items() if isinstance(value, list)}
     after, durations = columns.pop("after_ns", None), columns.pop("duration_ns", None)
-    if first is None or not _are_times(after, count) or not _are_times(durations, count):
+    groups = columns.pop("groups", None)
+    if first is None or any(len(values) != count for values in columns.values()):
         return [record]
-    if any(len(values) != count for values in columns.values()):
+    if "groups" in record:
+        after, durations = _spread(after, groups, count), _spread(durations, groups, count)
+    if not _are_times(after, count) or not _are_times(durations, count):
         return [record]
     same = {name: value for name, value in record.items() if name not in _OF_THE_LINE}
     calls = []
@@ -191,7 +208,18 @@ def read_calls(record: dict[str, Any]) -> list[dict[str, Any]]:
     return calls
 
 
-_OF_THE_LINE = frozenset({"calls", "after_ns", "duration_ns", "sums", "chain"})
+_OF_THE_LINE = frozenset({"calls", "groups", "after_ns", "duration_ns", "sums", "chain"})
+
+
+def _spread(values: list[Any] | None, groups: list[Any] | None, count: object) -> list[Any] | None:
+    """Return a value for each call, from a value for each group; ``None`` if they do not fit."""
+    if values is None or groups is None or len(values) != len(groups):
+        return None
+    if type(count) is not int or count > MOST_CALLS:  # A few bytes must not stand for any number of calls.
+        return None
+    if not all(type(size) is int and 0 < size <= count for size in groups) or sum(groups) != count:
+        return None
+    return [value for value, size in zip(values, groups, strict=True) for _ in range(size)]
 
 
 def _read_time(at: object) -> datetime | None:

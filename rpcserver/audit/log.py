@@ -147,12 +147,12 @@ class Log:
     def _has_room(self, size_bytes: int) -> bool:
         return not self._is_closed and self._waiting_bytes + size_bytes <= self._config.buffer_bytes
 
-    def count_loss(self) -> None:
-        """Count an event that has no line, because no more may wait."""
+    def count_loss(self, count: int = 1) -> None:
+        """Count events that have no line, because no more may wait."""
         if not self._losses:
             self._first_loss_ns = time.monotonic_ns()
-        self._losses += 1
-        self.lost_events += 1
+        self._losses += count
+        self.lost_events += count
 
     @property
     def next_seq(self) -> int:

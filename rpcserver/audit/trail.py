@@ -25,10 +25,10 @@ from rpcwire.context import Connection, Principal
 from rpcwire.dispatch import Dispatch
 from rpcwire.errors import RpcError, Unavailable
 from rpcwire.events import IncomingCall, NotificationReceived
-from rpcwire.outcomes import Outcome, Subject
+from rpcwire.outcomes import ANSWER_FIELDS, Answers, Outcome, Subject
 from rpcwire.registry import Offer, Registry
 
-from .calls import CALL_BYTES, FIELDS, MOST_CALLS, STEP, Calls, Large, ParamsColumns, shorten, write_calls
+from .calls import CALL_BYTES, FIRST_CALLS, MOST_CALLS, STEP, Calls, Large, ParamsColumns, shorten, write_calls
 from .levels import level_of
 from .lines import CallLine, Times, quote, quote_raw, write_call, write_id
 from .log import Log
@@ -45,8 +45,6 @@ MOST_OPEN_CALLS = 4096
 
 OPEN_WHILE_REFUSING = frozenset({"rpc.hello", "rpc.authenticate", "rpc.ping", "rpc.discover", "rpc.services"})
 """The methods that may be called while calls are refused because the audit log cannot be written."""
-
-_FULL = MOST_CALLS * FIELDS
 
 _join = b"".join
 """Makes bytes of one buffer, in half the time of ``bytes()``."""
@@ -191,19 +189,71 @@ class Trail:
             caller = connection.note
             if caller is not None and call.start is None:
                 calls = caller.calls.get(call.method)
-                if calls is not None:
+                if calls is not None and calls.total < calls.limit:
                     note: Any = call.params
                     if note is not None:
                         note = _join((note,))
                         if len(note) > SMALL_BYTES:
                             note = Large(len(note), self.keep(call.method, note, None))
-                    calls += (call.id, call.arrived_ns, monotonic_ns(), sent_bytes, note)
-                    if len(calls) >= calls.limit:
-                        self._grow(calls)
+                    calls += (call.arrived_ns, monotonic_ns(), (call.id,), (sent_bytes,), (note,))
+                    calls.total += 1
                     return
             self._note_answer(connection, call, sent_bytes)
         except Exception:
             logger.exception("a line of the audit log was not made")
+
+    def answered_together(self, connection: Connection, answers: Answers) -> None:
+        """Note that several calls were answered. What they have in common is found at once for all of them."""
+        try:
+            if len(answers) == ANSWER_FIELDS:
+                self.answered(connection, answers[1], answers[2])
+                return
+            ended_ns = monotonic_ns()
+            offers, together, sizes = (answers[place::ANSWER_FIELDS] for place in range(ANSWER_FIELDS))
+            if connection.note is None or self.needs_codec or len(offers) > FIRST_CALLS:
+                for call, sent_bytes in zip(together, sizes, strict=True):
+                    self._note_answer(connection, call, sent_bytes)
+            elif offers.count(offers[0]) == len(offers):
+                self._note_group(connection.note, offers[0].name, ended_ns, together, sizes)
+            else:
+                for offer in dict.fromkeys(offers):
+                    places = [place for place, each in enumerate(offers) if each is offer]
+                    group = [together[place] for place in places]
+                    self._note_group(connection.note, offer.name, ended_ns, group, [sizes[place] for place in places])
+        except Exception:
+            logger.exception("lines of the audit log were not made")
+
+    def _note_group(
+        self, caller: Caller, method: str, ended_ns: int, together: list[IncomingCall], sizes: list[int]
+    ) -> None:
+        """Note calls of one method that have arrived and were answered together."""
+        count = len(together)
+        calls = caller.calls.get(method)
+        if calls is None or calls.total + count > calls.limit:
+            if method in self._exceptions:
+                return
+            calls = self._begin_line(caller, method, count)
+            if calls is None:
+                self.log.count_loss(count)
+                return
+        ids = [call.id for call in together]
+        calls += (together[0].arrived_ns, ended_ns, ids, sizes, self._keep_together(method, together))
+        calls.total += count
+
+    def _keep_together(self, method: str, together: list[IncomingCall]) -> list[Any]:
+        """Return what is kept of the parameters of calls until their line is made."""
+        params = [call.params for call in together]
+        first = params[0]
+        if params.count(first) == len(params):
+            note: Any = None if first is None else _join((first,))
+            if note is not None and len(note) > SMALL_BYTES:
+                note = Large(len(note), self.keep(method, note, None))
+            return [note] * len(params)
+        notes: list[Any] = [None if each is None else _join((each,)) for each in params]
+        for index, note in enumerate(notes):
+            if note is not None and len(note) > SMALL_BYTES:
+                notes[index] = Large(len(note), self.keep(method, note, None))
+        return notes
 
     def _note_answer(self, connection: Connection, call: IncomingCall, sent_bytes: int) -> None:
         """Note a call that was answered, also if it is the first one of its line, or ran for a while."""
@@ -234,29 +284,41 @@ class Trail:
             self._add_rest(line, method, call.params_note, start)
             self.log.append(write_call(line))
             return
-        calls = caller.calls.get(method)
-        if calls is None:
-            calls = Calls(caller.client, method, partial(caller.calls.pop, method))
-            if not self.log.reserve(calls.reserved_bytes):
-                self._end_lines()
-                if not self.log.reserve(calls.reserved_bytes):
-                    self.log.count_loss()
-                    return
-            caller.calls[method] = self._growing[id(calls)] = calls
         note = call.params_note
         if call.received_bytes and type(note) is not bytes:
             note = Large(call.received_bytes, note)
-        calls += (call.id, call.arrived_ns, ended_ns, sent_bytes, note)
-        if len(calls) >= calls.limit:
-            self._grow(calls)
+        calls = self._begin_line(caller, method)
+        if calls is None:
+            self.log.count_loss()
+            return
+        calls += (call.arrived_ns, ended_ns, (call.id,), (sent_bytes,), (note,))
+        calls.total += 1
 
-    def _grow(self, calls: Calls) -> None:
-        """Reserve room for more calls in a line, or make the line if it is full or there is no room."""
-        limit = min(calls.limit * STEP, _FULL)
-        if limit > calls.limit and self.log.reserve((limit - calls.limit) // FIELDS * CALL_BYTES):
+    def _begin_line(self, caller: Caller, method: str, count: int = 1) -> Calls | None:
+        """Return the calls of a method that have no line yet, with room for some more, at most for
+        :data:`~rpcserver.audit.calls.FIRST_CALLS`; ``None`` if there is no room."""
+        calls = caller.calls.get(method)
+        if calls is not None and self._has_room(calls, count):
+            return calls
+        calls = Calls(caller.client, method, partial(caller.calls.pop, method))
+        if not self.log.reserve(calls.reserved_bytes):
+            self._end_lines()
+            if not self.log.reserve(calls.reserved_bytes):
+                return None
+        caller.calls[method] = self._growing[id(calls)] = calls
+        return calls
+
+    def _has_room(self, calls: Calls, count: int) -> bool:
+        """Return whether there is room for some more calls in a line, and reserve more if that is needed. If there is
+        none, make the line."""
+        if calls.total + count <= calls.limit:
+            return True
+        limit = min(calls.limit * STEP, MOST_CALLS)
+        if calls.total + count <= limit and self.log.reserve((limit - calls.limit) * CALL_BYTES):
             calls.limit = limit
-        else:
-            self._end_line(calls)
+            return True
+        self._end_line(calls)
+        return False
 
     def _end_line(self, calls: Calls) -> None:
         """Make the line of calls that were answered."""

@@ -8,7 +8,7 @@ from time import monotonic_ns
 
 from rpcwire.context import Connection
 from rpcwire.events import IncomingCall
-from rpcwire.outcomes import Outcome
+from rpcwire.outcomes import ANSWER_FIELDS, Answers, Outcome
 from rpcwire.registry import Offers
 
 from .exposition import Family
@@ -47,6 +47,19 @@ class CallMeter:
     def answered(self, _: Connection, call: IncomingCall, _sent_bytes: int) -> None:
         """Note that a call was answered."""
         self._recent_ns[call.method].append(monotonic_ns() - call.arrived_ns)  # type: ignore[operator]
+
+    def answered_together(self, connection: Connection, answers: Answers) -> None:
+        """Note that calls of one frame were answered. They have taken the same time."""
+        if len(answers) == ANSWER_FIELDS:
+            self.answered(connection, answers[1], answers[2])
+            return
+        duration_ns = monotonic_ns() - answers[1].arrived_ns
+        offers = answers[::ANSWER_FIELDS]
+        if offers.count(offers[0]) == len(offers):
+            self._recent_ns[offers[0].name] += [duration_ns] * len(offers)
+        else:
+            for offer in offers:
+                self._recent_ns[offer.name].append(duration_ns)
 
     def ended(self, outcome: Outcome) -> None:
         """Count any other outcome."""

@@ -388,6 +388,7 @@ class Peer:
         """Handle one whole frame."""
         self.has_received = True
         self._receiving = True
+        self.session.arrived_ns = self._dispatch.arrival_ns() if self._dispatch.is_observed else None
         calls = 0
         try:
             for event in self.session.receive(frame):
@@ -396,6 +397,7 @@ class Peer:
                     calls += 1
                     if calls % FLUSH_EVERY == 0:
                         self._flush()
+                        self.handlers.tell_answers()
                 elif type(event) is ResultReceived:
                     self._on_result(event)
                 else:
@@ -403,6 +405,8 @@ class Peer:
         finally:
             self._receiving = False
         self._flush()
+        if self.handlers.answers is not None:
+            self.handlers.tell_answers()
 
     def _on_event(self, event: Event) -> None:
         match event:

@@ -154,6 +154,10 @@ class Handlers:
         call.params = None  # They would keep their whole frame in memory, as long as the handler runs.
         self._submit(running, args, kwargs)
 
+    def arrival_ns(self) -> int | None:
+        """The time, for the arrival of all calls of a frame; ``None`` if nobody observes them."""
+        return self._dispatch.arrival_ns()
+
     def report_refusal(self, peer: Host, call: IncomingCall, error: RpcError) -> None:
         """Tell the observers that the session has refused a call."""
         self._dispatch.report_refusal(peer.connection, call, error, peer.session.codec)

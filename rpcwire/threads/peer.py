@@ -367,6 +367,7 @@ class Peer:
         self.has_received = True
         later: list[Event] = []
         with self._lock:
+            self.session.arrived_ns = self._handlers.arrival_ns()
             for event in self.session.receive(frame):
                 if type(event) is ResultReceived:
                     self._on_result(event)

@@ -206,6 +206,8 @@ class WireType:
             Unsendable: a part of the value cannot be sent, or the other side would refuse it.
         """
         try:
+            if type(value) is self._simple and codec.packed:
+                return pack(value, walk=False)
             if value is not None:  # Serializers let None pass, whatever the type.
                 return self._dump(value, codec, around)
         except UNSENDABLE as exc:
@@ -223,8 +225,6 @@ class WireType:
 
     def _dump(self, value: Any, codec: Codec, around: int) -> bytes:
         if codec.packed:
-            if type(value) is self._simple:
-                return pack(value, walk=False)
             before = depth_mark.deep
             body = pack(self._serializer.to_python(value, by_alias=True, warnings="error"), walk=self._walk)
             if self._deepens or depth_mark.deep is not before:

@@ -184,6 +184,7 @@ def test_every_call_of_several_connections_is_told(tools: Any, monkeypatch: pyte
         (gone,) = [each for each in events(tools.folder, "disconnected") if each["client"]["connection"] == connection]
         assert all(each["at"] <= gone["at"] and each["seq"] < gone["seq"] for each in own)
     assert len(raw_lines(tools.folder)) < len(completed) // 3
+    assert any(b'"groups":[' in line for line in raw_lines(tools.folder)), "those that came in one frame are a group"
     line = next(line for line in raw_lines(tools.folder) if b'"calls":' in line and b'"calc.add"' in line)
     (_, path), *_ = list_files(tools.folder / "audit")
     forged = line.replace(b'"duration_ns":[', b'"duration_ns":[1')

@@ -461,13 +461,18 @@ def describe_params(_: str, noted: list[Any]) -> ParamsColumns:
     return shorten(sizes), shorten(hashes) or "", None
 
 
-def write_all(calls: list[tuple[Any, ...]], method: str = "desk.add") -> list[dict[str, Any]]:
+Group = tuple[int, int, list[tuple[Any, int, Any]]]
+"""The times of the arrival and of the answers of calls, and of each call the id, the size of the result, and what was kept
+of the parameters."""
+
+
+def write_all(groups: list[Group], method: str = "desk.add") -> list[dict[str, Any]]:
     """Write calls in one line, and read what it says."""
     flat = Calls(Raw(b'{"principal":"ann"}'), method, lambda: None)
     times = Times()
     times.set(0, 1_764_454_200_000_000_000)
-    for call in calls:
-        flat += call
+    for arrived_ns, ended_ns, calls in groups:
+        flat += (arrived_ns, ended_ns, *zip(*calls, strict=True))
     line = b'{"seq":7,' + write_calls(flat, quote_raw(method), times, describe_params)
     assert line.isascii()
     assert line.decode().isprintable()
@@ -476,21 +481,31 @@ def write_all(calls: list[tuple[Any, ...]], method: str = "desk.add") -> list[di
 
 @given(
     st.lists(
-        st.tuples(ids, st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**6), notes),
+        st.tuples(
+            st.integers(0, 10**9),
+            st.integers(0, 10**9),
+            st.lists(st.tuples(ids, st.integers(0, 10**6), notes), min_size=1, max_size=3),
+        ),
         min_size=1,
-        max_size=5,
+        max_size=4,
     ),
     st.text(max_size=9),
 )
 @settings(max_examples=50)
-def test_calls_of_one_line_are_as_if_each_had_its_own(calls: list[tuple[Any, ...]], method: str) -> None:
+def test_calls_of_one_line_are_as_if_each_had_its_own(groups: list[Group], method: str) -> None:
     began_ns = 10**9
-    calls = [
-        (call_id, began_ns + ended_ns - min(lasted_ns, ended_ns), began_ns + ended_ns, *rest)
-        for (call_id, lasted_ns, _, *rest), ended_ns in zip(calls, sorted(each[2] for each in calls), strict=True)
+    groups = [
+        (began_ns + ended_ns - min(lasted_ns, ended_ns), began_ns + ended_ns, calls)
+        for (lasted_ns, _, calls), ended_ns in zip(groups, sorted(each[1] for each in groups), strict=True)
     ]
-    together, alone = write_all(calls, method), [record for call in calls for record in write_all([call], method)]
-    assert len(together) == len(calls)
+    together = write_all(groups, method)
+    alone = [
+        record
+        for arrived_ns, ended_ns, calls in groups
+        for call in calls
+        for record in write_all([(arrived_ns, ended_ns, [call])], method)
+    ]
+    assert len(together) == sum(len(calls) for _, _, calls in groups)
     for one, other in zip(together, alone, strict=True):
         assert abs(datetime.fromisoformat(one.pop("at")) - datetime.fromisoformat(other.pop("at"))) < timedelta(
             milliseconds=2
@@ -501,12 +516,14 @@ def test_calls_of_one_line_are_as_if_each_had_its_own(calls: list[tuple[Any, ...
 
 
 def test_what_all_calls_of_a_line_have_is_written_once() -> None:
-    flat = Calls(Raw(b"{}"), "desk.add", lambda: None)
-    for number in range(MOST_CALLS):
-        flat += (number, 10**9, 10**9 + number, 1, b"\x92\x01\x02")
-    line = write_calls(flat, quote_raw("desk.add"), Times(), describe_params)
-    assert line.count(sha256(b"\x92\x01\x02").hexdigest().encode()) == line.count(b'"desk.add"') == 1
-    assert len(line) < 20 * MOST_CALLS
+    for size, most_bytes in ((1, 20), (16, 7)):
+        flat = Calls(Raw(b"{}"), "desk.add", lambda: None)
+        for number in range(0, MOST_CALLS, size):
+            group_ids = range(number, number + size)
+            flat += (10**9, 10**9 + number, group_ids, [1] * size, [b"\x92\x01\x02"] * size)
+        line = write_calls(flat, quote_raw("desk.add"), Times(), describe_params)
+        assert line.count(sha256(b"\x92\x01\x02").hexdigest().encode()) == line.count(b'"desk.add"') == 1
+        assert len(line) < most_bytes * MOST_CALLS
 
 
 @pytest.mark.parametrize(
@@ -514,7 +531,9 @@ def test_what_all_calls_of_a_line_have_is_written_once() -> None:
     [
         {"calls": 3}, {"calls": 10**12}, {"calls": True}, {"calls": "2"}, {"call": [1]}, {"after_ns": [0, -1]},
         {"after_ns": [0, 10**30]}, {"duration_ns": [0, "1"]}, {"duration_ns": 5}, {"at": "yesterday"}, {"at": None},
-        {"at": "9999-12-31T23:59:59.999Z"}, {"x": [[]]},
+        {"at": "9999-12-31T23:59:59.999Z"}, {"x": [[]]}, {"groups": [2]}, {"groups": [1, True]}, {"groups": [3, -1]},
+        {"groups": 2}, {"groups": None}, {"groups": [2, 0]}, {"groups": [1, 1, 0], "after_ns": [0, 1, 2]},
+        {"groups": [10**12], "calls": 10**12, "call": 1, "after_ns": [0], "duration_ns": [1]},
     ],
     ids=str,
 )  # fmt: skip
@@ -525,6 +544,17 @@ def test_a_forged_line_about_calls_is_shown_as_it_is(change: dict[str, Any]) -> 
     assert len(read_calls(record)) == 2
     line = json.dumps({**record, **change}).encode()
     assert expand(line) == [(line, {**record, **change})]
+
+
+def test_what_calls_have_that_were_answered_together_is_written_once() -> None:
+    record = {
+        "seq": 1, "at": "2026-11-29T22:10:00.000Z", "calls": 3, "call": [1, 2, 3], "groups": [2, 1],
+        "after_ns": [0, 5_000_000], "duration_ns": [4000, 6000],
+    }  # fmt: skip
+    assert [(each["call"], each["at"][-4:], each["duration_us"]) for each in read_calls(record)] == [
+        (1, "000Z", 4), (2, "000Z", 4), (3, "005Z", 6),
+    ]  # fmt: skip
+    assert "groups" not in read_calls(record)[0]
 
 
 def test_calls_of_one_line_are_found_apart(tmp_path: Path) -> None:

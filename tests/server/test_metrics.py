@@ -227,14 +227,14 @@ def test_metrics_that_are_off_cost_nothing(tools: Any) -> None:
 
     async def main() -> None:
         async with tools.serve(metrics={"enabled": False}) as server, tools.connect(server) as one:
-            assert server.dispatch.note_answer is None
+            assert not server.dispatch.is_observed
             assert server.stalls.on_look is None
             assert (await tools.call(one, "calc.add", [1, 2]))["result"] == 3
             request = f"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {tools.TOKEN}\r\n\r\n"
             assert (await tools.http(server, request))[0] == 404
         callbacks = len(gc.callbacks)
         async with tools.serve() as server:
-            assert server.dispatch.note_answer is not None
+            assert server.dispatch.is_observed
         assert len(gc.callbacks) == callbacks
 
     tools.run(main())

@@ -31,6 +31,7 @@ from rpcwire.errors import (
 from rpcwire.events import IncomingCall, NotificationReceived, Violation
 from rpcwire.limits import SessionLimits
 from rpcwire.messages import CallContext
+from rpcwire.outcomes import Answers
 from rpcwire.registry import Offer, Registry
 from rpcwire.session import Session
 from rpcwire.states import SessionStep
@@ -106,12 +107,14 @@ def encoded(codec: Codec, value: Any) -> Raw:
     return Raw((msgspec.msgpack if codec.binary else msgspec.json).encode(value))
 
 
-def call(codec: Codec, name: str, params: Any = None, ctx: CallContext | None = None) -> IncomingCall:
-    return IncomingCall(7, name, None if params is None else encoded(codec, params), ctx)
+def call(
+    codec: Codec, name: str, params: Any = None, ctx: CallContext | None = None, *, arrived_ns: int | None = 1
+) -> IncomingCall:
+    return IncomingCall(7, name, None if params is None else encoded(codec, params), ctx, arrived_ns=arrived_ns)
 
 
 def note(codec: Codec, name: str, params: Any = None) -> NotificationReceived:
-    return NotificationReceived(name, None if params is None else encoded(codec, params))
+    return NotificationReceived(name, None if params is None else encoded(codec, params), arrived_ns=1)
 
 
 def shut(_connection: Connection, name: str, offer: Offer | None) -> RpcError | None:
@@ -173,6 +176,22 @@ def test_the_gate_is_asked_before_anything_else(
     assert "bug" not in caught.value.message
 
 
+def test_a_gate_is_asked_only_about_methods_that_the_connection_does_not_allow(
+    registry: Registry, connection: Connection, codec: Codec
+) -> None:
+    dispatch = Dispatch(registry, shut, logger=logger)
+    connection.allowed = frozenset({"desk.add"})
+    dispatch.admit(connection, call(codec, "desk.add", [1, 2]), codec)
+    with pytest.raises(PermissionDenied):
+        dispatch.admit(connection, call(codec, "desk.pick", [{"n": 1}]), codec)
+    restores = [dispatch.put_before_gate(shut) for _ in range(2)]
+    for restore in reversed(restores):
+        with pytest.raises(PermissionDenied):
+            dispatch.admit(connection, call(codec, "desk.add", [1, 2]), codec)
+        restore()
+    dispatch.admit(connection, call(codec, "desk.add", [1, 2]), codec)
+
+
 def test_where_methods_are_listed_is_said_where_they_are(registry: Registry, connection: Connection) -> None:
     class Rpc(Service):
         name = "rpc"
@@ -225,10 +244,11 @@ def test_what_is_told(registry: Registry, connection: Connection, codec: Codec) 
 def test_nothing_is_noted_where_nobody_observes(registry: Registry, connection: Connection, codec: Codec) -> None:
     outcomes: list[Outcome] = []
     dispatch = Dispatch(registry, logger=logger)
-    early, late_one = call(codec, "desk.add", [1, 2]), call(codec, "desk.add", [1, 2])
+    early = call(codec, "desk.add", [1, 2], arrived_ns=dispatch.arrival_ns())
     dispatch.admit(connection, early, codec)
     assert early.arrived_ns is None
     dispatch.observe(outcomes.append)
+    late_one = call(codec, "desk.add", [1, 2], arrived_ns=dispatch.arrival_ns())
     dispatch.admit(connection, late_one, codec)
     for message in (early, late_one):
         dispatch.report_end(connection, message)
@@ -252,6 +272,9 @@ class Close:
     def answered(self, connection: Connection, call: IncomingCall, sent_bytes: int) -> None:
         self.told.append(("answered", call.params, sent_bytes))
 
+    def answered_together(self, connection: Connection, answers: Answers) -> None:
+        self.told.append(("together", *(call.params for call in answers[1::3]), *answers[2::3]))
+
     def ended(self, outcome: Outcome, params_note: Any, start: Any) -> None:
         self.told.append(("ended", outcome.error, outcome.received_bytes, params_note))
 
@@ -262,15 +285,14 @@ def test_a_close_observer_is_asked_about_parameters_as_late_as_it_may(
 ) -> None:
     dispatch, close = Dispatch(registry, logger=logger), Close(needs_codec=needs_codec)
     dispatch.observe_closely(close)
-    assert dispatch.note_answer is not None
     params = bytes(encoded(codec, [1, 2]))
     early = [("keep", "desk.add", codec)] if needs_codec else []
     late_keep = [] if needs_codec else [("keep", "desk.add", None)]
 
     quick = call(codec, "desk.add", [1, 2])
-    dispatch.admit(connection, quick, codec)
-    dispatch.note_answer(connection, quick, 1)
-    assert close.told == [*early, ("answered", quick.params, 1)]
+    offer, _, _ = dispatch.admit(connection, quick, codec)
+    dispatch.report_answers(connection, [offer, quick, 1])
+    assert close.told == [*early, ("together", quick.params, 1)]
     assert bytes(quick.params or b"") == params
     close.told.clear()
 
@@ -306,13 +328,13 @@ def test_others_are_told_besides_a_close_observer(
     dispatch.observe(outcomes.append)
     if not is_first:
         dispatch.observe_closely(close)
-    assert dispatch.note_answer is None, "answers must be told to all"
-    message = call(codec, "desk.add", [1, 2])
-    dispatch.admit(connection, message, codec)
-    dispatch.report_end(connection, message, None, 1)
-    assert [told[0] for told in close.told] == ["keep", "answered"]
+    messages = [call(codec, "desk.add", [1, 2]) for _ in range(2)]
+    offer, *_ = [dispatch.admit(connection, message, codec)[0] for message in messages]
+    dispatch.report_answers(connection, [offer, messages[0], 1, offer, messages[1], 2])
+    assert [told[0] for told in close.told] == ["keep", "keep", "answered", "answered"]
     assert [(each.error, each.received_bytes, each.sent_bytes) for each in outcomes] == [
-        (None, len(message.params_note), 1)
+        (None, len(messages[0].params_note), 1),
+        (None, len(messages[1].params_note), 2),
     ]
 
 
@@ -382,6 +404,7 @@ def test_a_stream_counts_what_was_sent(registry: Registry, connection: Connectio
     dispatch = Dispatch(registry, observers=[outcomes.append], logger=logger)
     ours, theirs = Session(codec), Session(codec, stream_prefix="c")
     theirs.call("desk.count", bytes(encoded(codec, [3])))
+    ours.arrived_ns = dispatch.arrival_ns()
     (message,) = [event for frame in theirs.frames() for event in ours.receive(frame)]
     assert isinstance(message, IncomingCall)
     offer, _, _ = dispatch.admit(connection, message, codec)
@@ -407,6 +430,7 @@ def test_the_session_says_which_call_it_refuses(
     ours, theirs = Session(codec, limits=SessionLimits(calls_in_flight=1 if reason == "busy" else 5)), Session(codec)
     theirs.call("desk.add")
     (frame,) = theirs.frames()
+    ours.arrived_ns = dispatch.arrival_ns()
     list(ours.receive(frame))
     if reason == "draining":
         ours.move(SessionStep.DRAIN)
