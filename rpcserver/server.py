@@ -102,7 +102,6 @@ class Server:
         registry: all methods that the server offers.
         roles: who may do what.
         dispatch: decides on every call.
-        openrpc: the OpenRPC document of all methods.
         authentication: finds out who a client is.
         connections: the peers of all connections, by connection.
         door: the listeners, and the connections that are not admitted yet.
@@ -175,12 +174,12 @@ class Server:
         )
         if config.metrics.enabled:
             self.dispatch.measure(self.metrics.calls)
-        self.openrpc: dict[str, Any] = {}
+        self._openrpc: dict[str, Any] | None = None
+        self._openrpc_lock = asyncio.Lock()
         system = self._make_system()
         self.registry.add(system, has_reserved_name=True)
         for service in self.services:
             self.registry.add(service)
-        self.openrpc = document(self.registry, title="rpcserver", version=self.version)
         self.door = self._make_door(system)
 
     def _make_system(self) -> System:
@@ -190,7 +189,7 @@ class Server:
             self.roles,
             self.config,
             self.version,
-            lambda: self.openrpc,
+            self._describe_methods,
             self.stalls,
             self.authentication.wrong_attempts,
             self._show_audit,
@@ -263,6 +262,20 @@ class Server:
             await self.stop(grace_s=0)
             raise
 
+    @property
+    def openrpc(self) -> dict[str, Any]:
+        """The OpenRPC document of all methods. It is made when it is first asked for."""
+        if self._openrpc is None:
+            self._openrpc = document(self.registry, title="rpcserver", version=self.version)
+        return self._openrpc
+
+    async def _describe_methods(self) -> dict[str, Any]:
+        """Return :attr:`openrpc`, made in a thread: it takes so long that others would notice."""
+        async with self._openrpc_lock:
+            while self._openrpc is None:
+                await asyncio.to_thread(lambda: self.openrpc)
+            return self._openrpc
+
     def _describe_services(self) -> list[ServiceCondition]:
         return [
             ServiceCondition(
@@ -298,7 +311,7 @@ class Server:
         self.registry.add(service)
         self.services.append(service)
         self.door.entrance.pages.add(pages_of([service]))
-        self.openrpc = document(self.registry, title="rpcserver", version=self.version)
+        self._openrpc = None
         if self.trail is not None:
             self.trail.learn_methods()
         self.reconsider()

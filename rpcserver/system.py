@@ -160,7 +160,7 @@ class System(Service):
         roles: Roles,
         config: ServerConfig,
         version: str,
-        openrpc: Callable[[], dict[str, Any]],
+        openrpc: Callable[[], Awaitable[dict[str, Any]]],
         stalls: StallProbe,
         wrong_attempts: WrongAttempts,
         show_audit: Callable[[], str],
@@ -316,7 +316,7 @@ class System(Service):
     @method(kind="read")
     async def discover(self) -> dict[str, Any]:
         """Describe everything that is offered, as an OpenRPC 1.4.1 document."""
-        return self._openrpc()
+        return await self._openrpc()
 
     @method(kind="read")
     async def services(self) -> list[ServiceInfo]:

@@ -336,6 +336,11 @@ class Service(Generic[_ConfigT]):
         """Called once, after the last call, and after a start that has failed. It must end all tasks, processes and
         connections of the service."""
 
+    async def warm_up(self) -> None:
+        """Called in the background after the start, as soon as the server takes calls. It loads what calls need and the
+        start does not, such as large modules, so that the first caller need not wait for them. Calls may come before it
+        has ended. It must not hold up the event loop: modules are loaded in a thread (:func:`asyncio.to_thread`)."""
+
     async def reconsider_caller(self, name: str, principal: Principal | None, before: float) -> None:
         """Called when the credentials of somebody have ended or may have got another role, and at the start for each
         name whose credentials the server keeps. The service ends what it keeps for them without a connection, if they

@@ -191,6 +191,14 @@ async def _serve(
         notifier.close()
 
 
+async def _warm_up(server: Server) -> None:
+    """Load what calls need, now that the server takes them."""
+    await server.upkeep.warm_up()
+    # All objects that exist now stay. So the garbage collector need not look at them when it runs for a large result.
+    gc.collect()
+    gc.freeze()
+
+
 async def _report(log: LimitedHandler) -> None:
     """Have the log say from time to time what it has left out."""
     while True:
@@ -232,14 +240,13 @@ async def _live(
     except Exception as exc:
         logger.critical("the server cannot start: %s: %s", type(exc).__name__, exc, exc_info=exc)
         return 1
-    # All objects that exist now stay. So the garbage collector need not look at them when it runs for a large result.
-    gc.collect()
-    gc.freeze()
     for address in server.addresses:
         click.echo(f"rpcserver: listening on {address}")
     notifier.ready()
+    warming = asyncio.ensure_future(_warm_up(server))
     supervision = asyncio.ensure_future(supervise(server, notifier)) if notifier.is_active else None
     status, name = 0, await stop
+    warming.cancel()
     if supervision is not None:
         supervision.cancel()
     notifier.stopping(server.config.grace_s + STOP_TIMEOUT_S * (2 + len(server.services)))

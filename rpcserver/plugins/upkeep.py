@@ -375,6 +375,17 @@ class Upkeep:
         if service.restart_unwell_s is not None:
             self._do(self._watch(life, lifeline, service, service.restart_unwell_s), self._tasks)
 
+    async def warm_up(self) -> None:
+        """Have the services load what calls need, one after another. Call this when the server takes calls."""
+        for service in self.running.copy():
+            await self._warm_up(service)
+
+    async def _warm_up(self, service: Service[Any]) -> None:
+        try:
+            await service.warm_up()
+        except Exception:
+            logger.exception("the service %s could not warm up", service.name)
+
     def _load(self, life: Life) -> Service[Any]:
         """Import the code of a service that could not be imported before."""
         assert life.plugin is not None
@@ -469,6 +480,7 @@ class Upkeep:
         if life.lifeline is lifeline:  # Else it has failed meanwhile.
             self._registry.offer_again(service)
             logger.info("the service %s runs", life.name)
+            await self._warm_up(service)
 
     async def _watch(self, life: Life, lifeline: Lifeline, service: Service[Any], limit_s: float) -> None:
         """Count it as a failure if a service is unwell for too long."""

@@ -136,7 +136,7 @@ class Store(Service):
 
 def made(*services: Service[Any]) -> dict[str, Any]:
     registry = Registry(logging.getLogger("t"))
-    system = System(registry, None, None, ServerConfig(), "1.2.3", dict, None, None, str, list)  # type: ignore[arg-type]
+    system = System(registry, None, None, ServerConfig(), "1.2.3", dict, None, None, str, str, list)  # type: ignore[arg-type]
     registry.add(system, has_reserved_name=True)
     for service in services or (Shop(),):
         registry.add(service)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from rpcserver import ServiceConfig
 from rpcserver.plugins.old_roles import ConfigWithOldRoles, OldRoles
@@ -16,6 +14,9 @@ from rpcserver.plugins.old_roles import ConfigWithOldRoles, OldRoles
 from .models import Isolation
 from .old_roles import read_old_roles
 from .passwords import find_password
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -117,6 +118,9 @@ class DatabaseConfig(ServiceConfig):
             text = url.get_secret_value()
             if _has_bare_at(text):  # We would take a part of the password for the host, and show it.
                 raise ValueError("a user or password has an @ of its own: write %40 for it, or give password_file")
+            from sqlalchemy import make_url
+            from sqlalchemy.exc import ArgumentError
+
             try:
                 make_url(text)
             except (ArgumentError, ValueError):
@@ -142,6 +146,21 @@ class DatabaseServiceConfig(ConfigWithOldRoles):
         return read_old_roles(section)
 
 
+def embedded_file(name: str, state_dir: Path) -> Path:
+    """Return the file of an embedded database.
+
+    Parameters:
+        name: the database's name.
+        state_dir: where embedded files live.
+
+    Raises:
+        ValueError: no file can have the database's name.
+    """
+    if Path(name).name != name:  # It would lie in another folder.
+        raise ValueError(f"databases.{name}: no file can be named so: give a url, or another name")
+    return state_dir / f"{name}.sqlite3"
+
+
 def database_url(name: str, config: DatabaseConfig, state_dir: Path, secrets_dir: Path | None = None) -> URL:
     """The URL to connect to, with an asynchronous driver and the password filled in.
 
@@ -155,10 +174,10 @@ def database_url(name: str, config: DatabaseConfig, state_dir: Path, secrets_dir
         ValueError: the password's file or variable does not exist, others may read the file, or no file can have the
             database's name. The message names it.
     """
+    from sqlalchemy import URL, make_url
+
     text = config.url.get_secret_value()
-    if not text and Path(name).name != name:  # It would lie in another folder.
-        raise ValueError(f"databases.{name}: no file can be named so: give a url, or another name")
-    url = make_url(text) if text else URL.create("sqlite", database=str(state_dir / f"{name}.sqlite3"))
+    url = make_url(text) if text else URL.create("sqlite", database=str(embedded_file(name, state_dir)))
     url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
     if url.drivername.startswith("sqlite") and config.password_file is None and config.password_env is None:
         return url

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -196,6 +198,15 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
             except (ValueError, DatabaseError) as exc:
                 failures[f"databases.{name}"] = hide(str(exc), secrets_in(config))
         return failures
+
+    async def warm_up(self) -> None:
+        """Load SQLAlchemy and the drivers, in a thread."""
+        await asyncio.to_thread(self._load)
+
+    def _load(self) -> None:
+        importlib.import_module("rpcservices.database.inspection")
+        for target in list(self._targets.values()):
+            target.prepare()
 
     async def stop(self) -> None:
         await self._transactions.close()

@@ -1,28 +1,34 @@
 """The connections of one database, in two pools. The links of one pool may write; on those of the other the database
-itself refuses every change."""
+itself refuses every change.
+
+SQLAlchemy takes more than half of the time in which a server starts, and a third of its memory. So it is loaded with
+the first connection of an embedded database, or in the background when the server takes calls.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import URL, Engine, NullPool
-from sqlalchemy.exc import NoSuchModuleError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.util import greenlet_spawn
+from typing import TYPE_CHECKING, Any
 
 from rpcwire.errors import Unavailable
 from rpcwire.pool import share_of
 
 from .backends.base import Link, log
-from .config import DatabaseConfig, database_url
+from .config import DatabaseConfig, database_url, embedded_file
 from .errors import DatabaseOperationalError
 from .failures import connection_failure
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Engine
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 _ANSWER_FIRST_S = 0.001
 """A pause before a link is cleaned, so that the answer of the call that used it leaves first."""
@@ -59,26 +65,38 @@ def link_class(url: URL) -> type[Link]:
     return type("OtherLink", (GenericLink,), members)
 
 
+@dataclass(frozen=True, slots=True)
+class Connecting:
+    """How the links of a pool are made.
+
+    Attributes:
+        links: their class.
+        engine: SQLAlchemy's engine.
+        arguments: the arguments of the driver.
+    """
+
+    links: type[Link]
+    engine: AsyncEngine
+    arguments: dict[str, Any]
+
+
 class Pool:
     """A limited number of links of one kind to one database. If a caller is cancelled while a link is made, making it
     goes on and the next caller gets it: a driver that is cancelled while it connects may lose the connection, or the
     cancellation.
 
     Parameters:
-        url: the database to connect to.
+        find_url: returns the database to connect to.
         config: the database's configuration.
         readonly: whether its links refuse every change.
     """
 
-    def __init__(self, url: URL, config: DatabaseConfig, *, readonly: bool) -> None:
+    def __init__(self, find_url: Callable[[], URL], config: DatabaseConfig, *, readonly: bool) -> None:
         self._config = config
         self._readonly = readonly
-        self._links = link_class(url)
-        url, arguments = self._links.engine_options(url, config, readonly=readonly)
-        self._engine: AsyncEngine = create_async_engine(url, connect_args=arguments, poolclass=NullPool)
-        self._links.teach(self._engine.dialect)
-        _, from_url = self._engine.dialect.create_connect_args(url)
-        self._connect_arguments = {**from_url, **arguments}
+        self._find_url = find_url
+        self._connecting: Connecting | None = None
+        self._connecting_lock = threading.Lock()
         self._free_places = config.read_pool_size if readonly else config.pool_size
         self._share = share_of(self._free_places, config.pool_share)
         self._idle: list[Link] = []
@@ -87,10 +105,32 @@ class Pool:
         self._lent: Counter[str] = Counter()
         self._closed = False
 
+    def prepare(self) -> Connecting:
+        """Load what connecting needs, and make the engine, if that has not happened yet. Any thread may call this.
+
+        Raises:
+            ValueError: the URL cannot work; the message names it.
+            NoSuchModuleError: SQLAlchemy knows no such dialect.
+            ImportError: the driver is not installed.
+        """
+        with self._connecting_lock:
+            if self._connecting is None:
+                from sqlalchemy import NullPool
+                from sqlalchemy.ext.asyncio import create_async_engine
+
+                url = self._find_url()
+                links = link_class(url)
+                url, arguments = links.engine_options(url, self._config, readonly=self._readonly)
+                engine = create_async_engine(url, connect_args=arguments, poolclass=NullPool)
+                links.teach(engine.dialect)
+                _, from_url = engine.dialect.create_connect_args(url)
+                self._connecting = Connecting(links, engine, {**from_url, **arguments})
+            return self._connecting
+
     @property
     def engine(self) -> Engine:
         """SQLAlchemy's engine for the connections; it knows the dialect."""
-        return self._engine.sync_engine
+        return self.prepare().engine.sync_engine
 
     @property
     def lent_count(self) -> int:
@@ -203,14 +243,17 @@ class Pool:
     async def _connect(self, holder: str) -> Link:
         connection = None
         try:
-            connection = await self._engine.raw_connection()
-            link = self._links(connection, self._config, readonly=self._readonly)
-            link.connect_arguments = self._connect_arguments
+            connecting = self._connecting
+            if connecting is None:
+                connecting = await asyncio.to_thread(self.prepare)
+            connection = await connecting.engine.raw_connection()
+            link = connecting.links(connection, self._config, readonly=self._readonly)
+            link.connect_arguments = connecting.arguments
             link.holder = holder
             await link.prepare()
         except BaseException as exc:
             if connection is not None:
-                await greenlet_spawn(connection.invalidate)
+                await _run_in_greenlet(connection.invalidate)
             self._vacate(holder)
             if isinstance(exc, Exception):
                 raise connection_failure(exc) from None
@@ -258,7 +301,7 @@ class Pool:
 
     async def _discard(self, link: Link) -> None:
         try:
-            await greenlet_spawn(link.connection.invalidate)
+            await _run_in_greenlet(link.connection.invalidate)
         except Exception as exc:
             log.info("a connection could not be closed: %s", type(exc).__name__)
         self._vacate(link.holder)
@@ -294,7 +337,15 @@ class Pool:
             link = self._idle.pop()
             self._lent[link.holder] += 1
             await self._discard(link)
-        await self._engine.dispose()
+        if self._connecting is not None:
+            await self._connecting.engine.dispose()
+
+
+async def _run_in_greenlet(function: Callable[[], None]) -> None:
+    """Call a function of SQLAlchemy's that waits in the middle of other functions."""
+    from sqlalchemy.util import greenlet_spawn
+
+    await greenlet_spawn(function)
 
 
 class Target:
@@ -313,21 +364,41 @@ class Target:
     def __init__(self, name: str, config: DatabaseConfig, state_dir: Path, secrets_dir: Path | None = None) -> None:
         self.name = name
         self.config = config
-        url = database_url(name, config, state_dir, secrets_dir)
-        self._file = None if config.url.get_secret_value() or config.readonly else url.database
+        self._file: str | None = None
+        find_url = partial(database_url, name, config, state_dir, secrets_dir)
+        self.reading = Pool(find_url, config, readonly=True)
+        self.writing = self.reading if config.readonly else Pool(find_url, config, readonly=False)
+        if not (config.url.get_secret_value() or config.password_file or config.password_env):
+            file = str(embedded_file(name, state_dir))
+            self._file = None if config.readonly else file
+            self.dialect, self.driver = "sqlite", "aiosqlite"
+            return
+        self._check(find_url())
+
+    def _check(self, url: URL) -> None:
+        """Make sure that a configured URL can work. That needs SQLAlchemy."""
+        from sqlalchemy.exc import NoSuchModuleError
+
+        name, config = self.name, self.config
+        if not (config.url.get_secret_value() or config.readonly):
+            self._file = url.database
         self.dialect = url.get_backend_name()
         try:
             self.driver = url.get_driver_name()
             if config.attached and self.driver != "aiosqlite":
                 raise ValueError("attached: only SQLite attaches files")
-            self.reading = Pool(url, config, readonly=True)
-            self.writing = self.reading if config.readonly else Pool(url, config, readonly=False)
+            self.prepare()
         except NoSuchModuleError:
             raise ValueError(f"databases.{name}.url: SQLAlchemy knows no dialect {url.drivername!r}") from None
         except ImportError as exc:
             raise ValueError(f"databases.{name}.url: the driver of {url.drivername} is not installed: {exc}") from None
         except ValueError as exc:
             raise ValueError(f"databases.{name}.{exc}") from None
+
+    def prepare(self) -> None:
+        """Load what connecting needs. Any thread may call this."""
+        self.reading.prepare()
+        self.writing.prepare()
 
     async def open(self) -> None:
         """Make the file of an embedded database. A server is first asked when a client uses its database.
@@ -357,7 +428,7 @@ class Target:
         return self._file is None or Path(self._file).exists()
 
     async def _create(self, file: str) -> None:
-        from rpcservices.database.backends.sqlite.link import create_embedded
+        from rpcservices.database.backends.sqlite.files import create_embedded
 
         try:
             await asyncio.to_thread(create_embedded, file)

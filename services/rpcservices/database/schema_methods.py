@@ -5,7 +5,6 @@ from __future__ import annotations
 from rpcserver import Context, Value, method
 
 from .core import ERRORS, DatabaseCore
-from .inspection import inspect_database, list_schemas, list_tables, read_table
 from .models import Description, Plan, TableInfo, TableName
 from .placeholders import check_text
 from .reading import Limits, collect
@@ -89,6 +88,8 @@ class SchemaMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
+        from .inspection import inspect_database, list_schemas  # It loads SQLAlchemy.
+
         return await inspect_database(self._targets[database], ctx.principal.name, list_schemas)
 
     @method(permission="database.schema", kind="read", errors=ERRORS)
@@ -105,6 +106,8 @@ class SchemaMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
+        from .inspection import inspect_database, list_tables  # It loads SQLAlchemy.
+
         return await inspect_database(
             self._targets[database], ctx.principal.name, lambda inspector: list_tables(inspector, schema)
         )
@@ -125,6 +128,8 @@ class SchemaMethods(DatabaseCore):
             DatabaseProgrammingError: there is no such table.
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
+        from .inspection import inspect_database, read_table  # It loads SQLAlchemy.
+
         return await inspect_database(
             self._targets[database],
             ctx.principal.name,

@@ -7,9 +7,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
-
-from sqlalchemy import URL, Dialect, PoolProxiedConnection
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from rpcservices.database.apart import read_sql
 from rpcservices.database.config import DatabaseConfig
@@ -20,6 +18,9 @@ from rpcservices.database.placeholders import Style, translate
 from rpcwire.sql import Syntax, split
 
 from .parameters import Params, Values
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Dialect, PoolProxiedConnection
 
 _T = TypeVar("_T")
 

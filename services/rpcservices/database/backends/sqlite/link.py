@@ -61,15 +61,6 @@ def _not_authorized(why: str) -> DatabaseProgrammingError:
     return DatabaseProgrammingError(f"not authorized: {why}")
 
 
-def create_embedded(file: str) -> None:
-    """Make sure that an embedded database exists, with a journal that lets readers and a writer work side by side."""
-    connection = sqlite3.connect(file)
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-    finally:
-        connection.close()
-
-
 def attach(execute: Callable[[str, tuple[str, ...]], Any], config: DatabaseConfig) -> None:
     """Attach the other configured files to a connection. This must happen before its authorizer is set, which allows no
     file. If a lock on a file interrupts it, it may be called again."""
