@@ -311,6 +311,58 @@ def test_a_chained_transaction_only_reads(run_with, pg_uri, call, chain):
     run_with(work, main={"url": pg_uri}, reading={"url": pg_uri, "readonly": True})
 
 
+@pytest.mark.parametrize("change", ["lo_from_bytea(0, 'x')", "lo_put(777, 0, 'x')", "lo_unlink(777)"])
+def test_no_large_object_is_changed(run_with, contrib_uri, change):
+    """PostgreSQL before version 16 lets transactions that only read change them."""
+    statement = f"SELECT {change}"
+
+    async def work(bench):
+        db = bench.db
+
+        async def objects():
+            return [tuple(row) for row in await db.query("main", "SELECT oid FROM pg_largeobject_metadata ORDER BY 1")]
+
+        async def refused_in(calls):
+            try:
+                await calls()
+            except DatabaseError:
+                return True
+            return False
+
+        async def at_commit(database):
+            tx = (await db.begin(database, readonly=database == "main")).id
+            await db.query(database, statement, transaction=tx)
+            await db.commit(tx)
+
+        async def at_a_commit_in_sql(database):
+            tx = (await db.begin(database, readonly=database == "main")).id
+            try:
+                await db.query(database, statement, transaction=tx)
+                await db.query(database, "COMMIT", transaction=tx)
+            finally:
+                await db.rollback(tx)
+
+        if not await db.query("main", "SELECT oid FROM pg_largeobject_metadata WHERE oid = 777"):
+            await db.execute("main", "SELECT lo_from_bytea(777, 'good')")
+        before = await objects()
+        for database in ("main", "reading"):
+            assert await refused_in(lambda database=database: at_commit(database))
+            assert await refused_in(lambda database=database: at_a_commit_in_sql(database))
+        assert await refused_in(lambda: db.executemany("reading", statement, [[]]))
+        for atomic in (False, True):
+            await refused_in(lambda atomic=atomic: db.batch("reading", [Step(statement)], atomic=atomic))
+        session = (await db.connect("reading")).id
+        await refused_in(lambda: db.execute("reading", statement, transaction=session))
+        assert len(await db.query("reading", "SELECT 1", transaction=session)) == 1, "the session stays usable"
+        await db.disconnect(session)
+        await refused_in(lambda: db.execute("reading", statement))
+        assert await objects() == before
+        data = await db.query("main", "SELECT convert_from(lo_get(777), 'UTF8')")
+        assert [tuple(row) for row in data] == [("good",)]
+
+    run_with(work, main={"url": contrib_uri}, reading={"url": contrib_uri, "readonly": True})
+
+
 def test_no_script_runs_in_a_transaction_that_only_reads(run_with, any_database):
     async def work(bench):
         session = (await bench.db.connect("main")).id

@@ -34,6 +34,7 @@ from .copy import PostgresCopyIn, PostgresCopyOut, begin
 from .cursor import CHUNK_ROWS, Chunks, PostgresCursor, no_copy
 from .describe import describe_query, reads_only, undo_afterwards
 from .nullable import nullability
+from .only_reads import command_for, tell_changes
 from .params import Arguments
 from .pipeline import CLEANING, COPYING, clean, rest_of, take_rest
 from .portal import PortalCursor
@@ -44,7 +45,6 @@ from .values import failure_of, register
 _BEGIN_READING, _FIRST_QUERY = b"BEGIN READ ONLY", b"SELECT 1"
 _EXACT = "-c extra_float_digits=3"
 """Makes numbers keep all their digits, whatever the settings of the role are."""
-_ONLY_READS = b"SELECT pg_catalog.set_config('transaction_read_only', 'on', true)"
 
 
 def _simple(driver: psycopg.AsyncConnection[Any], sql: bytes) -> PQGen[list[PGresult]]:
@@ -81,6 +81,7 @@ class PostgresLink(Link):
         self._transaction_start: Any = None
         self._goodbye: DatabaseOperationalError | None = None
         self._own_settings: tuple[bytes, ...] = ()
+        self._only_reads = command_for(driver.info.server_version)
 
     @classmethod
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
@@ -153,7 +154,8 @@ class PostgresLink(Link):
         if self._once:
             self._once = self._used = False
         try:
-            await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)), before=before, behind=behind)
+            with tell_changes():
+                await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)), before=before, behind=behind)
         except DatabaseNotSupportedError:
             self.is_broken = True  # The connection is in the midst of a COPY.
             raise
@@ -173,7 +175,13 @@ class PostgresLink(Link):
         status = self.driver.info.transaction_status
         if status == TransactionStatus.IDLE:
             self._reads = self.readonly
-        return (_ONLY_READS,) if self._reads and status == TransactionStatus.INTRANS else ()
+        return (self._only_reads,) if self._reads and status == TransactionStatus.INTRANS else ()
+
+    async def _keep_reading(self) -> None:
+        """Run these commands by themselves."""
+        with tell_changes():
+            for command in self._before():
+                await self.driver.execute(command)
 
     async def stream(self, sql: str, params: Params, first: int) -> Cursor:
         text, arguments = await self._translate(sql, params)
@@ -181,8 +189,7 @@ class PostgresLink(Link):
         if query and self.driver.info.transaction_status == TransactionStatus.INTRANS:
             await self._speak_utf8()
             self._used = True
-            for command in self._before():
-                await self.driver.execute(command)
+            await self._keep_reading()
             self._portal = PortalCursor(self.driver, self.types)
             if await self._portal.start(text.encode(), arguments, max(2, min(first, CHUNK_ROWS))):
                 return self._portal
@@ -198,8 +205,7 @@ class PostgresLink(Link):
             return 0
         statement = await read_sql(translate, sql, self.syntax, "numeric_dollar", isinstance(sets[0], Mapping))
         rows = [Arguments(statement, one, row) for row, one in enumerate(sets, first_row)]
-        for command in self._before():
-            await self.driver.execute(command)
+        await self._keep_reading()
         async with AsyncRawCursor(self.driver) as cursor:
             try:
                 await cursor.executemany(statement.sql.encode(), rows)
@@ -228,8 +234,7 @@ class PostgresLink(Link):
         if is_guarded:
             await self.begin(None, readonly=True)
         else:
-            for command in self._before():
-                await self.driver.execute(command)
+            await self._keep_reading()
         alone = is_guarded or self._alone()
         await begin(self.driver, sql, way)
         return alone
@@ -339,6 +344,7 @@ class PostgresLink(Link):
 
     async def rollback(self) -> None:
         if self.driver.info.transaction_status != TransactionStatus.IDLE:
+            self._reads = False  # Whatever it has changed is undone.
             await self._command("ROLLBACK")
 
     def tx_state(self) -> TxState:
