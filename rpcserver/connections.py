@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
@@ -184,6 +185,7 @@ class Connections(Mapping[Connection, Peer]):
         self._context = copy_context()  # One for all: otherwise each connection would keep a copy.
         self._peers: dict[Connection, Peer] = {}
         self._links: dict[Connection, AdmittedLink] = {}
+        self._began_s: dict[Connection, float] = {}
         self._leaving: set[Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -202,9 +204,17 @@ class Connections(Mapping[Connection, Peer]):
         """Yield of each connection the transport (``tcp``, ``tls``, ``unix``, ``memory`` or ``other``), the form of the
         wire, and how the client has authenticated (empty if it has not)."""
         for connection, peer in self._peers.items():
-            link, principal = self._links.get(connection), connection.principal
-            transport = "memory" if link is None else link.kind
-            yield transport, peer.session.codec.subprotocol, "" if principal is None else principal.method
+            way = "" if connection.principal is None else connection.principal.method
+            yield self.transport_of(connection), peer.session.codec.subprotocol, way
+
+    def transport_of(self, connection: Connection) -> str:
+        """Return the transport of a connection: ``tcp``, ``tls``, ``unix``, ``memory`` or ``other``."""
+        link = self._links.get(connection)
+        return "memory" if link is None else link.kind
+
+    def began_s(self, connection: Connection) -> float:
+        """Return when an open connection began, on the clock of :func:`time.monotonic`."""
+        return self._began_s[connection]
 
     # --- the beginning ----------------------------------------------------------------------------------------
 
@@ -271,6 +281,7 @@ class Connections(Mapping[Connection, Peer]):
         peer = Peer(session, link, self._dispatch, connection, executor=self._executor, logger=logger)
         caller.bind(peer)
         self._peers[connection] = peer
+        self._began_s[connection] = time.monotonic()
         peer.closed.add_done_callback(lambda closed: self._forget(connection, closed.result()), context=self._context)
         return connection, peer
 
@@ -427,6 +438,7 @@ class Connections(Mapping[Connection, Peer]):
         if peer is not None:
             self.quotas.leave(peer.session)
         self._links.pop(connection, None)
+        self._began_s.pop(connection, None)
         self._authentication.forget(connection)
         self.memory.leave(NOBODY if connection.principal is None else connection.principal.name)
         remote = connection.remote

@@ -194,6 +194,9 @@ class Server:
             self.authentication.wrong_attempts,
             self._show_audit,
             self.metrics.render,
+            self.upkeep.ask_health,
+            self.upkeep.running,
+            self._count_waiting,
             self._describe_services,
         )
 

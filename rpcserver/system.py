@@ -4,7 +4,7 @@ and ``rpc.services``. They are a service like any other."""
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,10 +16,12 @@ from rpcwire.limits import METHOD_MESSAGE_BYTES
 from rpcwire.reading import readable, summary_of
 from rpcwire.registry import Registry
 from rpcwire.secret import Secret
-from rpcwire.service import Page, Service, method
+from rpcwire.service import Health, Page, Service, method
 
+from .activity import ConnectionInfo, Refusals, RunningCall, ServiceFigure, list_connections, list_running
 from .config import ServerConfig
 from .connections import Connections
+from .health import TIMEOUT_S, figures_of
 from .stalls import StallProbe
 
 _MEMORY = {"calls": "calls and streams", "arriving": "arriving messages", "outgoing": "output"}
@@ -108,6 +110,25 @@ class Status(_Answer):
     services: list[ServiceCondition]
 
 
+class ServiceHealth(_Answer):
+    """Whether a service can work."""
+
+    name: str
+    ok: bool
+    reason: Annotated[str, Field(description="Why it cannot; empty if it can.")]
+
+
+class Activity(Status):
+    """What the server does at the moment."""
+
+    health: list[ServiceHealth]
+    connected: Annotated[list[ConnectionInfo], Field(description="Who is connected, without the one who asks.")]
+    running: Annotated[list[RunningCall], Field(description="Calls, notifications and streams that have not ended.")]
+    waiting: Annotated[dict[str, int], Field(description="Connections that have not authenticated, by their state.")]
+    refused: Annotated[list[Refusals], Field(description="What was refused for limits since the start.")]
+    figures: Annotated[list[ServiceFigure], Field(description="Numbers that services tell of themselves.")]
+
+
 class MethodInfo(_Answer):
     """One method, in short. ``rpc.discover`` has all of it."""
 
@@ -142,6 +163,9 @@ class System(Service):
         wrong_attempts: the count of wrong attempts to authenticate.
         show_audit: returns the state of the audit log as text for Prometheus.
         show_metrics: returns the figures of the server as text for Prometheus.
+        ask_health: asks each service for its health, with a time limit in seconds, and returns it by its name.
+        running: the services that run now.
+        count_waiting: returns the number of connections that have not authenticated, by their state.
         conditions: returns how all services are.
     """
 
@@ -149,6 +173,7 @@ class System(Service):
     permissions: ClassVar[Mapping[str, str]] = {
         "rpc.limits": "see all limits, and who uses how much",
         "rpc.status": "see how the server is",
+        "rpc.activity": "see who is connected, and what runs",
         "rpc.metrics": f"read the figures of the server on the page {METRICS_PAGE}",
         "rpc.audit": f"read the page {AUDIT_PAGE}, with the state of the audit log",
     }
@@ -165,6 +190,9 @@ class System(Service):
         wrong_attempts: WrongAttempts,
         show_audit: Callable[[], str],
         show_metrics: Callable[[], Awaitable[str]],
+        ask_health: Callable[[float], Awaitable[Mapping[str, tuple[Health, bool]]]],
+        running: Sequence[Service[Any]],
+        count_waiting: Callable[[], dict[str, int]],
         conditions: Callable[[], list[ServiceCondition]],
     ) -> None:
         super().__init__()
@@ -183,6 +211,9 @@ class System(Service):
         self._anonymous_bytes = config.auth.unauthenticated_message_bytes
         self._has_audit = config.audit.enabled
         self._show_metrics = show_metrics
+        self._ask_health = ask_health
+        self._running = running
+        self._count_waiting = count_waiting
         self._has_metrics = config.metrics.enabled
 
     def http_pages(self) -> Mapping[str, Page]:
@@ -244,6 +275,32 @@ class System(Service):
     @method(kind="read", permission="rpc.status")
     async def status(self) -> Status:
         """Say how the server is: how long it has run, and what it had to bear."""
+        return self._status()
+
+    @method(kind="read", permission="rpc.activity")
+    async def activity(self, ctx: Context) -> Activity:
+        """Say what the server does at the moment: who is connected, what runs, what waits, what was refused for limits,
+        and how the services are."""
+        answers = await self._ask_health(TIMEOUT_S)
+        connections = self._connections
+        return Activity(
+            **dict(self._status()),
+            health=[ServiceHealth(name=name, ok=each.ok, reason=each.reason) for name, (each, _) in answers.items()],
+            connected=list(list_connections(connections, self._roles, ctx.connection)),
+            running=list(list_running(connections, ctx.connection)),
+            waiting=self._count_waiting(),
+            refused=[Refusals(limit=limit, count=count) for limit, count in connections.refusals.most_common()],
+            figures=[
+                ServiceFigure(
+                    service=service.name, name=figure.name, labels=dict(figure.labels), value=figure.value,
+                    text=figure.text,
+                )
+                for service in self._running
+                for figure in figures_of(service)
+            ],
+        )  # fmt: skip
+
+    def _status(self) -> Status:
         return Status(
             version=self._version,
             uptime_s=round(time.monotonic() - self._began, 3),

@@ -387,7 +387,10 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "connections": frozenset(
         {"config", "memory", "quotas", "security/authentication", "security/gate", "security/roles"}
     ),
-    "system": frozenset({"config", "connections", "security/attempts", "security/roles", "stalls"}),
+    "activity": frozenset({"connections", "security/roles"}),
+    "system": frozenset(
+        {"activity", "config", "connections", "health", "security/attempts", "security/roles", "stalls"}
+    ),
     "door": frozenset(
         {"config", "connections", "health", "memory"}
         | {f"security/{name}" for name in ("authentication", "certificates", "gate", "revocation", "roles")}

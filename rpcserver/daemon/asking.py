@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from websockets.exceptions import WebSocketException
@@ -30,6 +32,24 @@ def ask_server(config: ServerConfig, method: str) -> Any:
     Raises:
         ConfigError: the server has no Unix socket, does not run, or refuses; the message says what to do.
     """
+    with talk_to_server(config, method) as ask:
+        return ask()
+
+
+@contextmanager
+def talk_to_server(config: ServerConfig, method: str) -> Iterator[Callable[[], Any]]:
+    """Connect, to call a method without parameters, perhaps many times.
+
+    Parameters:
+        config: the configuration of the server.
+        method: the full name of the method.
+
+    Yields:
+        A function that calls it and returns the result as plain data.
+
+    Raises:
+        ConfigError: the server has no Unix socket, does not run, or refuses; the message says what to do.
+    """
     path = config.unix_path
     if path is None:
         raise ConfigError(
@@ -39,10 +59,14 @@ def ask_server(config: ServerConfig, method: str) -> Any:
         with unix_connect(
             str(path), uri="ws://localhost/", open_timeout=TIMEOUT_S, max_size=MOST_BYTES, compression=None
         ) as connection:
-            connection.send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method}))
-            answer = json.loads(connection.recv(TIMEOUT_S))
+
+            def ask() -> Any:
+                connection.send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method}))
+                answer = json.loads(connection.recv(TIMEOUT_S))
+                if "error" in answer:
+                    raise ConfigError(f"{path}: {answer['error']['message']}")
+                return answer["result"]
+
+            yield ask
     except (OSError, WebSocketException, TimeoutError) as exc:
         raise ConfigError(f"{path}: no server answers here ({exc}): start it, or name its file with --config") from exc
-    if "error" in answer:
-        raise ConfigError(f"{path}: {answer['error']['message']}")
-    return answer["result"]

@@ -26,7 +26,7 @@ from rpcserver.security.ways import make_ways
 from rpcserver.server import STOP_TIMEOUT_S, Server
 from rpcwire.secret import secrets_in
 
-from . import limits
+from . import limits, status
 from .audit import audit
 from .completion import completion
 from .config import config
@@ -270,6 +270,7 @@ async def _live(
 
 
 main.add_command(limits.command, "limits")
+main.add_command(status.command, "status")
 
 
 @main.command()

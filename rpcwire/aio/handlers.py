@@ -116,6 +116,23 @@ class Running:
                 cancel_begun(self.task)
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is told of a handler that has not ended.
+
+    Attributes:
+        kind: ``call``, ``notification``, or ``stream`` for what answers a call.
+        method: the method's full name.
+        arrived_ns: when its call arrived, on the clock of :func:`time.monotonic_ns`; ``None`` if nobody observes calls.
+        items: the number of items that a stream has sent; ``None`` for others.
+    """
+
+    kind: str
+    method: str
+    arrived_ns: int | None
+    items: int | None = None
+
+
 _NO_TASKS: frozenset[asyncio.Task[Any]] = frozenset()
 
 
@@ -151,6 +168,21 @@ class Handlers:
 
     def __len__(self) -> int:
         return len(self._running)
+
+    def runs(self) -> list[Run]:
+        """List the handlers and the streams that have not ended."""
+        runs = [
+            Run(
+                "call" if isinstance(running.message, IncomingCall) else "notification",
+                running.offer.name,
+                running.message.arrived_ns,
+            )
+            for running in self._running.values()
+        ]
+        return runs + [
+            Run("stream", offer.name, None, None if stream is None else stream.items)
+            for offer, stream in self._streams.values()
+        ]
 
     # --- a call -------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,160 @@
+"""``rpcserver status``: what the running server does, and how it is."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rpcserver.config import ConfigError
+from rpcserver.layers.loading import load_config
+from rpcwire.logs import printable
+
+from .asking import talk_to_server
+from .options import config_option
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+MOST_ROWS = 40
+"""The most rows of one table; ``--json`` has all of them."""
+
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
+
+
+@click.command(short_help="Show who is connected to the running server, what runs, and how it is.")
+@config_option
+@click.option("-w", "--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+@click.option(
+    "--interval", "interval_s", type=click.FloatRange(min=0.1), default=2.0, help="Seconds between two looks; 2."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch a line for each look.")
+def command(config_file: Path | None, *, watch: bool, interval_s: float, as_json: bool) -> None:
+    """Show what the running server does: who is connected, which calls and streams run, what waits, what was refused
+    for limits, how the services are.
+
+    The server must run on this machine, as the same user. From afar: rpcclient call rpc.activity.
+    """
+    from rich.console import Console
+
+    console = Console()
+    try:
+        with talk_to_server(load_config(config_file), "rpc.activity") as ask:
+            if not watch:
+                activity = ask()
+                click.echo(json.dumps(activity, indent=2)) if as_json else console.print(*lay_out(activity), sep="\n")
+            elif as_json:
+                while True:
+                    click.echo(json.dumps(ask()))
+                    time.sleep(interval_s)
+            else:
+                _watch(console, ask, interval_s)
+    except ConfigError as exc:
+        click.echo(f"rpcserver: {exc}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _watch(console: Any, ask: Any, interval_s: float) -> None:
+    from rich.console import Group
+    from rich.live import Live
+
+    with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
+        while True:
+            live.update(Group(*lay_out(ask())), refresh=True)
+            time.sleep(interval_s)
+
+
+def lay_out(activity: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Yield what to show of the answer of ``rpc.activity``.
+
+    Parameters:
+        activity: the answer as plain data.
+    """
+    from rich.text import Text
+
+    connected, running = activity["connected"], activity["running"]
+    yield Text(
+        f"rpcserver {activity['version']}, up {_duration(activity['uptime_s'])}; "
+        f"{_count(len(connected), 'connection')}, {_count(len(running), 'handler')} running; "
+        f"longest stall {1000 * activity['longest_stall_s']:.0f} ms; "
+        f"{_count(activity['wrong_attempts'], 'wrong attempt')} to authenticate"
+    )
+    phases = {each["name"]: each for each in activity["services"]}
+    figures: dict[str, list[str]] = {}
+    for figure in activity["figures"]:
+        labels = " ".join(figure["labels"].values())
+        text = f"{labels} {figure['name']} {figure['value']:g}".strip().replace("_", " ")
+        figures.setdefault(figure["service"], []).append(text)
+    rows = []
+    for health in activity["health"]:
+        name = health["name"]
+        phase = phases.get(name, {"phase": "running", "failures": 0})
+        state = "well" if health["ok"] else f"{phase['phase']}: {health['reason']}"
+        rows.append((name, state, str(phase["failures"]), ", ".join(figures.get(name, ()))))
+    yield _table("services", ("service", "state", "failures", "figures"), rows)
+    yield _table(
+        "connected",
+        ("id", "who", "role", "by", "address", "since", "in flight", "streams"),
+        [
+            (
+                each["id"], each["principal"] or "-", each["role"] or "-", each["authenticated_by"] or "-",
+                each["address"] if each["transport"] == "tcp" else f"{each['address']} ({each['transport']})",
+                _duration(each["age_s"]), str(each["calls_in_flight"]), str(each["streams"]),
+            )
+            for each in connected
+        ],
+    )  # fmt: skip
+    yield _table(
+        "running",
+        ("what", "method", "who", "connection", "for", "items"),
+        [
+            (
+                each["kind"], each["method"], each["principal"] or "-", each["connection"],
+                "-" if each["age_s"] is None else _duration(each["age_s"]),
+                "-" if each["items"] is None else str(each["items"]),
+            )
+            for each in running
+        ],
+    )  # fmt: skip
+    waiting = [(state.replace("_", " "), str(number)) for state, number in activity["waiting"].items() if number]
+    if waiting:
+        yield _table("connections that have not authenticated", ("state", "number"), waiting)
+    if activity["refused"]:
+        rows_refused = [(each["limit"], str(each["count"])) for each in activity["refused"]]
+        yield _table("refused since the start", ("limit", "times"), rows_refused)
+
+
+def _table(title: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for row in rows[:MOST_ROWS]:
+        table.add_row(*(Text(printable(cell, 200)) for cell in row))
+    if len(rows) > MOST_ROWS:
+        table.add_row(f"… {len(rows) - MOST_ROWS} more")
+    if not rows:
+        table.add_row("none")
+    return table
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in _UNITS:
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

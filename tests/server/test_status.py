@@ -1,0 +1,95 @@
+"""What a server says of itself at the moment: rpc.activity, and the command ``rpcserver status``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from rpcserver.daemon.cli import main
+
+
+def test_activity_and_the_command(tools: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is connected, what runs, what waits, what was refused, and how the services are."""
+    monkeypatch.delenv("RPCSERVER_CONFIG", raising=False)
+    path = tmp_path / "sock"
+
+    def ask(*options: str) -> Any:
+        runner = CliRunner(env={"RPCSERVER_LISTEN__UNIX": str(path), "COLUMNS": "150"})
+        return runner.invoke(main, ["status", *options])
+
+    async def scenario() -> None:
+        calc = tools.Calc()
+        config = {"listen": {"port": 0, "unix": str(path)}, "limits": {"calls_in_flight": 2}}
+        async with tools.serve(calc, **config) as server, tools.connect(server, "rpc.v1.json") as one:
+            await one.send(tools.request("calc.wait", call_id=7))
+            await tools.until(lambda: calc.log)
+            stream = (await tools.call(one, "calc.count", [1000], 8))["result"]["stream"]
+            await one.send(tools.request("calc.wait", call_id=9))
+            await tools.until(lambda: len(calc.log) >= 2)
+            assert (await tools.call(one, "calc.add", [1, 2], 10))["error"]["data"]["type"] == "Busy"
+            async with tools.connect(server) as other:
+                activity = (await tools.call(other, "rpc.activity"))["result"]
+            (connected,) = activity["connected"]  # Whoever asks is left out.
+            assert connected["principal"] == "owner" and connected["role"] == "owner"
+            assert (connected["transport"], connected["subprotocol"]) == ("tcp", "rpc.v1.json")
+            assert (connected["calls_in_flight"], connected["streams"]) == (2, 1)
+            assert 0 <= connected["age_s"] < 60
+            runs = [(run["kind"], run["method"], run["connection"]) for run in activity["running"]]
+            assert sorted(runs) == [
+                ("call", "calc.wait", connected["id"]),
+                ("call", "calc.wait", connected["id"]),
+                ("stream", "calc.count", connected["id"]),
+            ]
+            assert all(run["age_s"] is not None for run in activity["running"] if run["kind"] == "call")
+            assert all(run["items"] == 16 for run in activity["running"] if run["kind"] == "stream")
+            assert activity["refused"] == [{"limit": "limits.calls_in_flight", "count": 1}]
+            assert activity["health"] == [{"name": "calc", "ok": True, "reason": ""}]
+            assert set(activity["waiting"].values()) == {0}
+            answer = await asyncio.to_thread(ask, "--json")
+            assert answer.exit_code == 0, answer.output
+            assert json.loads(answer.output)["connected"][0]["id"] == connected["id"]
+            table = (await asyncio.to_thread(ask)).output
+            for text in ("calc.wait", "calc.count", "limits.calls_in_flight", "owner", "127.0.0.1:", "longest stall"):
+                assert text in table, table
+            await one.send(tools.request("rpc.stream.cancel", {"stream": stream}, None))
+            calc.release.set()
+
+    tools.run(scenario())
+    answer = ask()
+    assert answer.exit_code == 2
+    assert "no server answers here" in answer.output
+
+
+def test_the_command_goes_on_until_ctrl_c(tools: Any, tmp_path: Any) -> None:
+    """It keeps its connection, and has a line for each look."""
+    path = tmp_path / "sock"
+
+    async def scenario() -> None:
+        async with tools.serve(listen={"port": 0, "unix": str(path)}) as server:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "rpcserver", "status", "--watch", "--json", "--interval", "0.1",
+                env={**os.environ, "RPCSERVER_LISTEN__UNIX": str(path)}, stdout=subprocess.PIPE,
+            )  # fmt: skip
+            try:
+                assert process.stdout is not None
+                async with asyncio.timeout(60):
+                    looks = [json.loads(await process.stdout.readline()) for _ in range(3)]
+                    assert [look["connected"] for look in looks] == [[], [], []]
+                    assert looks[0]["uptime_s"] < looks[-1]["uptime_s"]
+                    assert server.connections.opened == 1
+                    process.send_signal(signal.SIGINT)
+                    assert await process.wait() == 130
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+
+    tools.run(scenario())
