@@ -29,7 +29,7 @@ class Escapes:
 
     def __init__(self) -> None:
         self._at_line_start = True
-        self._tilde = False
+        self._follows_tilde = False
 
     def feed(self, data: bytes) -> list[bytes | Action]:
         """What was typed, in its order.
@@ -41,8 +41,8 @@ class Escapes:
         plain = bytearray()
         for number in data:
             byte = bytes((number,))
-            if self._tilde:
-                self._tilde = False
+            if self._follows_tilde:
+                self._follows_tilde = False
                 action = _ACTIONS.get(byte)
                 if action is not None:
                     if plain:
@@ -53,7 +53,7 @@ class Escapes:
                     continue
                 plain += b"~" if byte == b"~" else b"~" + byte
             elif byte == b"~" and self._at_line_start:
-                self._tilde = True
+                self._follows_tilde = True
                 continue
             else:
                 plain += byte

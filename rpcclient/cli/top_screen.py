@@ -39,7 +39,7 @@ def draw(state: TopState, width: int, height: int) -> list[Text]:
     """The lines of the screen, at most ``height`` of at most ``width`` characters."""
     # On a low screen the processes come first.
     head = _head(state, width)[: max(height - 2 - _LEAST_ROWS, 0)]
-    if state.helping:
+    if state.shows_help:
         lines = [*head[: max(height - len(_HELP) - 2, 0)], *(_help(*each) for each in _HELP)]
         lines = [*lines[: max(height - 1, 0)], Text("any key goes on", style="dim")]
     else:

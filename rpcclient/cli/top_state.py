@@ -77,7 +77,7 @@ class TopState:
     user: str = ""
     typing: Literal["", "pattern", "user"] = ""
     asking: Process | None = None
-    helping: bool = False
+    shows_help: bool = False
     command_lines: bool = False
     message: str = ""
     done: bool = False
@@ -171,8 +171,8 @@ class TopState:
             if key in ("y", "Y", "enter"):
                 self.requests.append(Request("terminate", self.asking))
             self.asking = None
-        elif self.helping:
-            self.helping = False
+        elif self.shows_help:
+            self.shows_help = False
         else:
             self._command(key)
 
@@ -215,7 +215,7 @@ class TopState:
         elif key == "escape":
             self.pattern = self.user = ""
         elif key in ("h", "?", "f1"):
-            self.helping = True
+            self.shows_help = True
         elif key in ("k", "f9", "f7", "f8", "[", "]"):
             self._act(key)
 

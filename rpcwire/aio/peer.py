@@ -103,7 +103,7 @@ class Peer:
     """
 
     __slots__ = (
-        "__weakref__", "_deadlines", "_dispatch", "_flushing", "_inboxes", "_outboxes", "_pending", "_receiving",
+        "__weakref__", "_deadlines", "_dispatch", "_inboxes", "_is_flush_due", "_is_receiving", "_outboxes", "_pending",
         "_room", "_violations", "closed", "connection", "handlers", "has_received", "is_writable", "link", "logger",
         "loop", "session",
     )  # fmt: skip
@@ -132,8 +132,8 @@ class Peer:
         self._inboxes: dict[str, Inbox] = {}
         self._outboxes: dict[str, Outbox] = {}
         self._violations: Violations | None = None
-        self._flushing = False
-        self._receiving = False
+        self._is_flush_due = False
+        self._is_receiving = False
         self.is_writable = True
         self._room: asyncio.Event | None = None  # Exists while output waits: an idle connection must be small.
 
@@ -141,17 +141,17 @@ class Peer:
 
     def flush_soon(self) -> None:
         """Send the session's output before the loop's next turn: everything of this turn goes in one frame."""
-        if not self._flushing and not self._receiving:
-            self._flushing = True
+        if not self._is_flush_due and not self._is_receiving:
+            self._is_flush_due = True
             self.loop.call_soon(self._flush)
 
     def flush(self) -> None:
         """Send the session's output at once, because this turn adds nothing to it."""
-        if not self._receiving:
+        if not self._is_receiving:
             self._flush()
 
     def _flush(self) -> None:
-        self._flushing = False
+        self._is_flush_due = False
         if self.session.has_output:
             self.link.send(self.session.frames())
 
@@ -219,7 +219,7 @@ class Peer:
             if self._deadlines is None:
                 self._deadlines = Deadlines(self.loop, self._on_deadline)
             self._deadlines.set(call_id, self.loop.time() + timeout_s + GRACE_S)
-        if not self._flushing:
+        if not self._is_flush_due:
             self.flush_soon()
 
     @property
@@ -387,7 +387,7 @@ class Peer:
     def frame_received(self, frame: bytes) -> None:
         """Handle one whole frame."""
         self.has_received = True
-        self._receiving = True
+        self._is_receiving = True
         self.session.arrived_ns = self._dispatch.arrival_ns() if self._dispatch.is_observed else None
         calls = 0
         try:
@@ -403,7 +403,7 @@ class Peer:
                 else:
                     self._on_event(event)
         finally:
-            self._receiving = False
+            self._is_receiving = False
         self._flush()
         if self.handlers.answers is not None:
             self.handlers.tell_answers()

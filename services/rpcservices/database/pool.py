@@ -171,7 +171,7 @@ class Pool:
                     continue
                 fresh = now - link.idle_since < _TRUSTED_S
                 if (link.is_ready() and fresh) or await self._answers(link, fresh=fresh):
-                    link.just_lent = True
+                    link.is_just_lent = True
                     return link
                 continue
             if self._free_places:

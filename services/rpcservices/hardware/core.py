@@ -175,7 +175,7 @@ class HardwareCore(Service[HardwareConfig]):
                 f"interval_s: {interval_s:g} is too short: at least {least:g}",
                 errors=[{"loc": ["interval_s"], "msg": f"must be at least {least:g}"}],
             )
-        # Rounded, so that nearly equal intervals share one beat. More than a day has no use.
+        # It is rounded, so that nearly equal intervals share one beat. More than a day has no use.
         return min(max(float(f"{interval_s:.2g}"), least), 86_400.0)
 
 

@@ -106,7 +106,7 @@ class Link(ABC):
         made_at: when it was made, on the clock of :func:`time.monotonic`.
         idle_since: when it was last given back, on the same clock.
         holder: the name of the principal to whom it is lent, or was lent last.
-        just_lent: whether it has been lent, and has run nothing since: the pool has just seen that it lives.
+        is_just_lent: whether it has been lent, and has run nothing since: the pool has just seen that it lives.
         notices: the messages of the statements of the last script.
     """
 
@@ -128,9 +128,9 @@ class Link(ABC):
         self.made_at = time.monotonic()
         self.idle_since = 0.0
         self.holder = ""
-        self.just_lent = False
+        self.is_just_lent = False
         self.notices: list[str] = []
-        self._over = False
+        self._is_over = False
         self._stopping: asyncio.Future[None] | None = None
         self._work: asyncio.Future[Any] | None = None
 
@@ -331,10 +331,10 @@ class Link(ABC):
             DatabaseOperationalError: the time was over (SQLSTATE 57014), or the connection is lost. If it was lost
                 before the work began, the database has not seen the work.
         """
-        has_ended = not (goes_on or self.just_lent) and self.has_ended()
-        self.just_lent = False
+        has_ended = not (goes_on or self.is_just_lent) and self.has_ended()
+        self.is_just_lent = False
         limit = self.config.statement_timeout_s if timeout_s is None else timeout_s
-        self._over = False
+        self._is_over = False
         timer = asyncio.get_running_loop().call_later(limit, self._time_is_over)
         try:
             return await (work if self.cancel_safe else self._shield(work))
@@ -342,11 +342,11 @@ class Link(ABC):
             self.was_cancelled()
             await finish(self._settle_or_break())
             task = asyncio.current_task()
-            if self._over and task is not None and not task.cancelling():
+            if self._is_over and task is not None and not task.cancelling():
                 raise self._too_long(limit) from None  # Only the driver's work was cancelled, not the caller.
             raise
         except Exception as exc:
-            if self._over:
+            if self._is_over:
                 raise self._too_long(limit) from None
             if has_ended or self.has_lost(exc):
                 self.is_broken = True
@@ -364,7 +364,7 @@ class Link(ABC):
         )
 
     def _time_is_over(self) -> None:
-        self._over = True
+        self._is_over = True
         self._stopping = asyncio.ensure_future(self._interrupt_at_last())
 
     async def _interrupt_at_last(self) -> None:

@@ -59,8 +59,8 @@ class GenericLink(Link):
 
     def __init__(self, connection: PoolProxiedConnection, config: DatabaseConfig, *, readonly: bool) -> None:
         super().__init__(connection, config, readonly=readonly)
-        self._open = False
-        self._used = False
+        self._is_open = False
+        self._is_used = False
 
     @classmethod
     def engine_options(cls, url: URL, config: DatabaseConfig, *, readonly: bool) -> tuple[URL, dict[str, Any]]:
@@ -109,7 +109,7 @@ class GenericLink(Link):
         return statement.sql, tuple(statement.arguments(params))
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
-        self._used = True
+        self._is_used = True
         text, values = await self._translate(sql, params)
 
         def start() -> Any:
@@ -121,7 +121,7 @@ class GenericLink(Link):
 
     async def commit_alone(self) -> None:
         """Commit a statement outside a transaction; the driver has begun a transaction for it."""
-        if not self._open:
+        if not self._is_open:
             await self.spawn(self._driver.commit)
 
     async def execute_many(self, sql: str, sets: Sequence[Values], first_row: int = 0) -> int:
@@ -139,18 +139,18 @@ class GenericLink(Link):
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
         if isolation is not None or readonly:
             raise DatabaseNotSupportedError("isolation, readonly: not offered by this dialect")
-        self._open = self._used = True
+        self._is_open = self._is_used = True
 
     async def commit(self) -> None:
-        self._open = False
+        self._is_open = False
         await self.spawn(self._driver.commit)
 
     async def rollback(self) -> None:
-        self._open = False
+        self._is_open = False
         await self.spawn(self._driver.rollback)
 
     def tx_state(self) -> TxState:
-        return TxState.ACTIVE if self._open else TxState.NONE
+        return TxState.ACTIVE if self._is_open else TxState.NONE
 
     async def interrupt(self) -> None:
         if not self.is_broken and self._work is not None:
@@ -167,12 +167,12 @@ class GenericLink(Link):
                 return
 
     def lend_raw(self) -> PoolProxiedConnection:
-        self._used = True  # The driver begins a transaction by itself.
+        self._is_used = True  # The driver begins a transaction by itself.
         return self.connection
 
     def must_reset(self) -> bool:
-        return self._used
+        return self._is_used
 
     async def reset(self) -> None:
-        self._open = self._used = False
+        self._is_open = self._is_used = False
         await self.spawn(self._driver.rollback)

@@ -56,7 +56,7 @@ class _Reader:
         self._takes: list[SecretPlaces] = []
         """How the programs so far take secrets, the latest first. We keep the earlier ones, because a word with the
         name of a program may mean something else, such as a database called http."""
-        self._hide_next = False
+        self._hides_next = False
         self._plain: list[int] = []
         """The positions of the plain words behind the program."""
 
@@ -71,8 +71,8 @@ class _Reader:
         return any(takes.last for takes in self._takes)
 
     def _word(self, position: int, word: str) -> str:
-        if self._hide_next:
-            self._hide_next = False
+        if self._hides_next:
+            self._hides_next = False
             # A second option follows, so the first one had no value.
             if not (word.startswith("-") and _is_secret_name(word.lstrip("-").partition("=")[0])):
                 return MASK
@@ -108,7 +108,7 @@ class _Reader:
             head, core = word[1 : len(word) - len(letters)], f"-{letters}"
         option, sign, _ = core.partition("=")
         if core in takes.next or core in takes.after:
-            self._hide_next = True
+            self._hides_next = True
             return word
         if sign and option in takes.next:
             return f"{option}={MASK}"
@@ -122,7 +122,7 @@ class _Reader:
         if match is not None and _is_secret_name(match["name"].lstrip("-")):
             return f"{match['name']}{match['sign']}{MASK}"
         if word.startswith("-") and match is None and _is_secret_name(word.lstrip("-")):
-            self._hide_next = True
+            self._hides_next = True
         return _within(word)
 
 

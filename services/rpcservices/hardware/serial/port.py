@@ -55,24 +55,24 @@ class OpenPort:
         self._waiting = 0
         self._resets = 0
         self._has_input = asyncio.Event()
-        self._reading = False
+        self._is_reading = False
         self._has_reader = False
         self._error: SerialPortGone | None = None
         self._writing = asyncio.Lock()
         self._ready = asyncio.Event()
-        self._draining = False
+        self._is_draining = False
         self._begin_reading()
 
     # --- input ------------------------------------------------------------------------------------------------------
 
     def _begin_reading(self) -> None:
-        if not self._reading and not self.closed and self._error is None:
-            self._reading = True
+        if not self._is_reading and not self.closed and self._error is None:
+            self._is_reading = True
             self._loop.add_reader(self._fd, self._readable)
 
     def _end_reading(self) -> None:
-        if self._reading:
-            self._reading = False
+        if self._is_reading:
+            self._is_reading = False
             self._loop.remove_reader(self._fd)
 
     def _readable(self) -> None:
@@ -201,11 +201,11 @@ class OpenPort:
         """
 
         def drain() -> None:
-            self._draining = True
+            self._is_draining = True
             try:
                 termios.tcdrain(self._fd)
             finally:
-                self._draining = False
+                self._is_draining = False
 
         await self._act(drain)
 
@@ -353,7 +353,7 @@ class OpenPort:
             with contextlib.suppress(OSError):
                 port.close()
 
-        if self._draining:
+        if self._is_draining:
             # The drain in the port's thread may never return if the other side holds the output back. Use a descriptor
             # of our own: the port's is closed as soon as the drain ends.
             own = os.dup(fd)

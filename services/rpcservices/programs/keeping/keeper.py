@@ -56,9 +56,9 @@ class _Visitor:
         self._sock = sock
         self._in = bytearray()
         self._out = bytearray()
-        self._sending = False
-        self._output_reported = False
-        self._news = True
+        self._is_sending = False
+        self._has_reported_output = False
+        self._has_news = True
         sock.setblocking(False)
         keeper.loop.add_reader(sock.fileno(), self._readable)
         self.output_changed()
@@ -98,18 +98,18 @@ class _Visitor:
         except OSError:
             self.close()
             return
-        if bool(self._out) != self._sending:
-            self._sending = not self._sending
-            if self._sending:
+        if bool(self._out) != self._is_sending:
+            self._is_sending = not self._is_sending
+            if self._is_sending:
                 self._keeper.loop.add_writer(self._sock.fileno(), self._send)
             else:
                 self._keeper.loop.remove_writer(self._sock.fileno())
 
     def output_changed(self) -> None:
         """Report that there is more output: once, until the server has read the report."""
-        self._news = True
-        if not self._output_reported:
-            self._output_reported, self._news = True, False
+        self._has_news = True
+        if not self._has_reported_output:
+            self._has_reported_output, self._has_news = True, False
             self.tell(self._keeper.output_news())
 
     def _readable(self) -> None:
@@ -162,8 +162,8 @@ class _Visitor:
             case "end":
                 running.end(float(request["grace_s"]), done=lambda ids: self.tell({"n": number, "survivors": ids}))
             case "seen":
-                self._output_reported = False
-                if self._news:
+                self._has_reported_output = False
+                if self._has_news:
                     self.output_changed()
             case _:
                 raise ValueError("no such request")
@@ -201,7 +201,7 @@ class Keeper:
             raise
         for output in self._outputs:
             output.watch(self._output_changed)
-        self._reaping = False
+        self._is_reaping = False
         self.loop.on_child(self._reap)
         self.loop.add_reader(self._listener.fileno(), self._accept)
 
@@ -228,12 +228,12 @@ class Keeper:
 
     def _reap(self) -> None:
         """Collect orphans that have ended, some at a time. All are of this program, and nobody else collects them."""
-        if not self._reaping and tree.collect(self.running.pid):
-            self._reaping = True
+        if not self._is_reaping and tree.collect(self.running.pid):
+            self._is_reaping = True
             self.loop.call_later(tree.COLLECT_PAUSE_S, self._reap_more)
 
     def _reap_more(self) -> None:
-        self._reaping = False
+        self._is_reaping = False
         self._reap()
 
     def _on_end(self, ending: Ending) -> None:

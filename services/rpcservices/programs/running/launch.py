@@ -259,8 +259,8 @@ class Parent:
         self._children: dict[int, _Child] = {}
         self._pids: dict[int, int] = {}
         self._unsent: list[bytes] = []
-        self._sending = False
-        self._told_count = 0  # Ended programs that are not free yet.
+        self._is_sending = False
+        self._ended_count = 0  # Ended programs that are not free yet.
         self._is_hidden = False
         self._look_at = 0.0
         self._signals = _receive_sigchld()
@@ -278,7 +278,7 @@ class Parent:
                     has_ends = True
                     self._look_at_programs()
                     continue
-                if self._sending:
+                if self._is_sending:
                     self._send()
                 if not self._take():
                     return
@@ -340,9 +340,9 @@ class Parent:
             pass
         except OSError:
             self._unsent.clear()  # The server has ended; the next read will show it.
-        if self._sending != bool(self._unsent):
-            self._sending = not self._sending
-            self._poll.modify(self._descriptor, select.POLLIN | (select.POLLOUT if self._sending else 0))
+        if self._is_sending != bool(self._unsent):
+            self._is_sending = not self._is_sending
+            self._poll.modify(self._descriptor, select.POLLIN | (select.POLLOUT if self._is_sending else 0))
 
     # --- ends ---------------------------------------------------------------------------------------------------
 
@@ -352,7 +352,7 @@ class Parent:
         Returns:
             Whether there may be more.
         """
-        if self._told_count:
+        if self._ended_count:
             return self._await_free()
         for _ in range(COLLECTED_AT_A_TIME):
             try:
@@ -362,7 +362,7 @@ class Parent:
             if end is None:
                 return False
             self._on_end(self._children.get(end[0]), *end)
-            if self._told_count:
+            if self._ended_count:
                 return self._await_free()
         return True
 
@@ -415,7 +415,7 @@ class Parent:
             usage = int(rusage.ru_utime * 1e6), int(rusage.ru_stime * 1e6), rusage.ru_maxrss
             child.free = True
         child.is_told = True
-        self._told_count += 1
+        self._ended_count += 1
         self._unsent.append(b"%d %d %d %d %d" % (child.ticket, status, *usage))
         self._send()
         if child.free:
@@ -426,7 +426,7 @@ class Parent:
         child = self._children[pid]
         if child.is_told and child.free:
             del self._children[pid], self._pids[child.ticket]
-            self._told_count -= 1
+            self._ended_count -= 1
             self._is_hidden, self._look_at = False, 0.0
             try:
                 os.waitpid(pid, os.WNOHANG)

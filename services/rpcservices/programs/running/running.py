@@ -123,7 +123,7 @@ class Running:
         self._peak = 0
         self._others = 0
         self._is_held = False
-        self._overran = False
+        self._has_overrun = False
         self._survivors: list[int] = []
         self._terminal = process.stdin is not None and process.stderr is None and os.isatty(process.stdin)
         self._reading: dict[int, Output] = {}
@@ -183,10 +183,10 @@ class Running:
         if most is not None and output.total_bytes + size > most:
             data = data[: most - output.total_bytes]
             output.drop(size - len(data))
-            if not self._overran and (self._linger is not None or not self._has_exited):
-                self._overran = True
+            if not self._has_overrun and (self._linger is not None or not self._has_exited):
+                self._has_overrun = True
                 self.end(0, limit="output")
-            self._overran = True
+            self._has_overrun = True
         if data:
             output.write(data)
         if self._is_paced:
@@ -490,7 +490,7 @@ class Running:
             self._cancel(name)
         self._result.output_cut = any(output.cut for output in self._outputs)
         self._result.survivors = self._survivors
-        if self._overran and self._result.limit is None:
+        if self._has_overrun and self._result.limit is None:
             self._result.limit = "output"  # It ended by itself before we could end it.
         self.ending = self._result
         if self._cgroup is not None:

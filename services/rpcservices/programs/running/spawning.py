@@ -220,33 +220,33 @@ class Spawning:
     def __init__(self, launch: Launch, start: Start, *, wait: bool = True) -> None:
         self._launch = launch
         self._start = start
-        self._ours: list[int] = []  # Closed only if it cannot be started, or at the end.
-        theirs: list[int] = []  # Closed here in any case.
+        self._own_descriptors: list[int] = []  # They are closed if it cannot be started, or at the end.
+        child_descriptors: list[int] = []  # They are closed here in any case.
         try:
-            self._ends = _ends(launch, theirs, self._ours)
-            self._plan_fd, self.report_fd, self._ticket = self._begin(theirs, wait=wait)
+            self._ends = _ends(launch, child_descriptors, self._own_descriptors)
+            self._plan_fd, self.report_fd, self._ticket = self._begin(child_descriptors, wait=wait)
         except BaseException:
-            _close(self._ours)
+            _close(self._own_descriptors)
             raise
         finally:
-            _close(theirs)
+            _close(child_descriptors)
 
-    def _begin(self, theirs: list[int], *, wait: bool) -> tuple[int, int, int]:
+    def _begin(self, child_descriptors: list[int], *, wait: bool) -> tuple[int, int, int]:
         """Write the plan, and have the process made."""
         launch = self._launch
         try:
             content = plan(launch)
             plan_fd = os.memfd_create("plan")
-            self._ours.append(plan_fd)
+            self._own_descriptors.append(plan_fd)
             os.write(plan_fd, bytes(PLAN_AT) + content)
-            cgroup_fd = _open_group(launch, theirs)
-            report_fd, theirs_of_report = os.pipe2(os.O_CLOEXEC)
+            cgroup_fd = _open_group(launch, child_descriptors)
+            report_fd, child_report_fd = os.pipe2(os.O_CLOEXEC)
         except (OSError, ValueError) as exc:
             raise LaunchError("argv", getattr(exc, "errno", None) or 0, f"argv: cannot be prepared: {exc}") from exc
-        self._ours.append(report_fd)
-        theirs.append(theirs_of_report)
+        self._own_descriptors.append(report_fd)
+        child_descriptors.append(child_report_fd)
         try:
-            return plan_fd, report_fd, self._start(plan_fd, theirs_of_report, self._ends.inside, cgroup_fd, wait=wait)
+            return plan_fd, report_fd, self._start(plan_fd, child_report_fd, self._ends.inside, cgroup_fd, wait=wait)
         except BlockingIOError:
             raise
         except OSError as exc:
@@ -273,7 +273,7 @@ class Spawning:
             pid, maxrss = self._read(report[:CHILD_AT].rstrip(b"\0"), report[CHILD_AT:].rstrip(b"\0").decode())
             pidfd = os.pidfd_open(pid)
         except BaseException:
-            _close(self._ours)
+            _close(self._own_descriptors)
             raise
         process = processes.read(pid)  # It was not collected yet, so it has an entry even if it has ended.
         os.close(self._plan_fd)
@@ -316,57 +316,61 @@ class _Ends:
     stderr: int | None
 
 
-def _ends(launch: Launch, theirs: list[int], ours: list[int]) -> _Ends:
+def _ends(launch: Launch, child_descriptors: list[int], own_descriptors: list[int]) -> _Ends:
     """Make the pipes or the terminal.
 
     Parameters:
         launch: what to start.
-        theirs, ours: get the descriptors for the program, and ours.
+        child_descriptors, own_descriptors: get the descriptors of the program, and of this process.
 
     Raises:
         LaunchError: the system has no more.
     """
     try:
-        return _terminal(launch.terminal, theirs, ours) if launch.terminal else _pipes(launch, theirs, ours)
+        return (
+            _terminal(launch.terminal, child_descriptors, own_descriptors)
+            if launch.terminal
+            else _pipes(launch, child_descriptors, own_descriptors)
+        )
     except OSError as exc:
         field = "pty" if launch.terminal else "argv"
         raise LaunchError(field, exc.errno or 0, f"no pipes: {exc.strerror}") from exc
 
 
-def _terminal(size: TerminalSize, theirs: list[int], ours: list[int]) -> _Ends:
+def _terminal(size: TerminalSize, child_descriptors: list[int], own_descriptors: list[int]) -> _Ends:
     master, slave = os.openpty()
-    theirs.append(slave)
-    ours.append(master)
+    child_descriptors.append(slave)
+    own_descriptors.append(master)
     resize(master, size.rows, size.columns)
     os.set_blocking(master, False)
     writing = os.dup(master)
-    ours.append(writing)
+    own_descriptors.append(writing)
     return _Ends((slave, slave, slave), writing, master, None)
 
 
-def _pipes(launch: Launch, theirs: list[int], ours: list[int]) -> _Ends:
+def _pipes(launch: Launch, child_descriptors: list[int], own_descriptors: list[int]) -> _Ends:
     stdin: int | None = None
     stdout: int | None = None
     stderr: int | None = None
     in_stdin = in_stdout = in_stderr = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    theirs.append(in_stdin)
+    child_descriptors.append(in_stdin)
     if launch.stdin:
-        in_stdin, stdin = _pipe(0, theirs, ours)
+        in_stdin, stdin = _pipe(0, child_descriptors, own_descriptors)
     if launch.stdout:
-        in_stdout, stdout = _pipe(1, theirs, ours, launch.pipe_bytes)
+        in_stdout, stdout = _pipe(1, child_descriptors, own_descriptors, launch.pipe_bytes)
     if launch.stderr == "pipe":
-        in_stderr, stderr = _pipe(1, theirs, ours, launch.pipe_bytes)
+        in_stderr, stderr = _pipe(1, child_descriptors, own_descriptors, launch.pipe_bytes)
     elif launch.stderr == "merge":
         in_stderr = in_stdout
     return _Ends((in_stdin, in_stdout, in_stderr), stdin, stdout, stderr)
 
 
-def _pipe(end: int, theirs: list[int], ours: list[int], size: int = 0) -> tuple[int, int]:
+def _pipe(end: int, child_descriptors: list[int], own_descriptors: list[int], size: int = 0) -> tuple[int, int]:
     """Make a pipe.
 
     Parameters:
         end: the index of the program's end.
-        theirs, ours: get the descriptors.
+        child_descriptors, own_descriptors: get the descriptors.
         size: its size in bytes; 0 for the usual size.
 
     Returns:
@@ -374,8 +378,8 @@ def _pipe(end: int, theirs: list[int], ours: list[int], size: int = 0) -> tuple[
     """
     pair = os.pipe2(os.O_CLOEXEC)
     mine = pair[1 - end]
-    theirs.append(pair[end])
-    ours.append(mine)
+    child_descriptors.append(pair[end])
+    own_descriptors.append(mine)
     os.set_blocking(mine, False)
     if size:
         with contextlib.suppress(OSError):  # The user's share of pipe buffers is used up.
@@ -383,12 +387,12 @@ def _pipe(end: int, theirs: list[int], ours: list[int], size: int = 0) -> tuple[
     return pair[end], mine
 
 
-def _open_group(launch: Launch, theirs: list[int]) -> int | None:
+def _open_group(launch: Launch, child_descriptors: list[int]) -> int | None:
     """Open the control group to begin in, if it is one of version 2: only those have ``cgroup.controllers``."""
     if not launch.cgroups or not os.path.exists(f"{launch.cgroups[0]}/cgroup.controllers"):
         return None
     group = os.open(launch.cgroups[0], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    theirs.append(group)
+    child_descriptors.append(group)
     return group
 
 

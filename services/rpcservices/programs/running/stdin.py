@@ -47,13 +47,13 @@ class Stdin:
         self._terminal = terminal
         self._wrote = wrote
         self._writes: deque[Write] = deque()
-        self._closing = False
-        self._writer = False
+        self._is_closing = False
+        self._has_writer = False
 
     @property
     def takes_more(self) -> bool:
         """Whether it is still possible to write."""
-        return self._descriptor is not None and not self._closing
+        return self._descriptor is not None and not self._is_closing
 
     def write(self, data: bytes, done: Callable[[bool], object]) -> Write:
         """Write to it.
@@ -69,19 +69,19 @@ class Stdin:
             return write
         self._wrote()
         self._writes.append(write)
-        if not self._writer:
+        if not self._has_writer:
             self._flush()
         return write
 
     def close(self) -> None:
         """Tell the program that there is no more input, after everything that still waits was written."""
-        if self._closing or self._descriptor is None:
+        if self._is_closing or self._descriptor is None:
             return
         if self._terminal:
             # A terminal is not closed: a character tells the end of input. It can be written to afterwards.
             self.write(spawning.end_of_file(self._descriptor), lambda _: None)
             return
-        self._closing = True
+        self._is_closing = True
         if not self._writes:
             self.shut()
 
@@ -101,23 +101,23 @@ class Stdin:
                 self._writes.popleft()
                 write.settle(ok=True)
         if self._writes and self._descriptor is not None:
-            if not self._writer:
-                self._writer = True
+            if not self._has_writer:
+                self._has_writer = True
                 self._loop.add_writer(self._descriptor, self._flush)
             return
-        self._no_writer()
-        if self._closing:
+        self._remove_writer()
+        if self._is_closing:
             self.shut()
 
-    def _no_writer(self) -> None:
-        if self._writer and self._descriptor is not None:
+    def _remove_writer(self) -> None:
+        if self._has_writer and self._descriptor is not None:
             self._loop.remove_writer(self._descriptor)
-        self._writer = False
+        self._has_writer = False
 
     def shut(self) -> None:
         """Close it now; what still waits was not accepted."""
         if self._descriptor is not None:
-            self._no_writer()
+            self._remove_writer()
             os.close(self._descriptor)
             self._descriptor = None
         while self._writes:

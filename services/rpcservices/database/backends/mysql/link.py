@@ -171,7 +171,7 @@ class MysqlLink(Link):
         self._driver = driver
         self._thread_id: int = driver.thread_id()
         self._xid: str | None = None
-        self._used = False
+        self._is_used = False
         self._is_interrupted = False
         self._is_touched = False
         self._has_moved = False
@@ -339,7 +339,7 @@ class MysqlLink(Link):
         return result
 
     def _about_to_run(self, sql: str) -> None:
-        self._used = self._is_touched = True
+        self._is_used = self._is_touched = True
         self._has_moved = self._has_moved or not is_query(sql, self.dialect)
         if may_set(sql, self.dialect):
             self.note_new_settings()
@@ -387,7 +387,7 @@ class MysqlLink(Link):
     async def run_script(self, sql: str) -> list[int]:
         await self._settle_settings()
         await read_sql(refuse_other_charsets, sql, await self.learn_syntax(sql))
-        self._used = self._is_touched = self._has_moved = True
+        self._is_used = self._is_touched = self._has_moved = True
         self.note_new_settings()
         await self._multi_statements(_MULTI_STATEMENTS_ON)
         cursor = self._driver.cursor()
@@ -409,7 +409,7 @@ class MysqlLink(Link):
         return f"ANALYZE {sql}" if analyze else f"EXPLAIN {sql}"
 
     async def describe(self, sql: str) -> Description:
-        self._used = True
+        self._is_used = True
         await self._settle_settings()
         syntax = await self.learn_syntax(sql)
         statement, parameters = await read_sql(parameters_of, sql, syntax, "qmark")
@@ -468,7 +468,7 @@ class MysqlLink(Link):
             await self.begin(None, readonly=True)
 
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
-        self._used = True
+        self._is_used = True
         if isolation is not None:
             await self._rows(f"SET TRANSACTION ISOLATION LEVEL {isolation.value.upper()}")
         if readonly or self.readonly:
@@ -531,7 +531,7 @@ class MysqlLink(Link):
             await side.ensure_closed()
 
     def must_reset(self) -> bool:
-        return self._used
+        return self._is_used
 
     async def reset(self) -> None:
         if self._is_interrupted:
@@ -548,6 +548,6 @@ class MysqlLink(Link):
         await self._greet()
         await self._configure()
         await self._come_back()
-        self._used = False
+        self._is_used = False
         self._is_touched = False
         self._is_interrupted = False

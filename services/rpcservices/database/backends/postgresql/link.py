@@ -70,8 +70,8 @@ class PostgresLink(Link):
         driver.add_notice_handler(self._hear)
         self.types = Types(driver)
         self.known_columns = KnownColumns(self.types, driver.pgconn)
-        self._used = False
-        self._once = False
+        self._is_used = False
+        self._is_guarded_once = False
         self._taking: PQGen[PGresult | None] | None = None
         self._is_interrupted = False
         self._is_guarded = False
@@ -137,7 +137,7 @@ class PostgresLink(Link):
             statement = await read_sql(translate, sql, self.syntax, "numeric_dollar", isinstance(params, Mapping))
             return statement.sql, Arguments(statement, params)
         except Exception:
-            self._is_guarded = self._once = False  # This guard was for this statement only.
+            self._is_guarded = self._is_guarded_once = False  # This guard was for this statement only.
             raise
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
@@ -147,12 +147,12 @@ class PostgresLink(Link):
 
     async def _start(self, sql: str, arguments: Arguments | None, first: int, *, cancels: bool) -> Cursor:
         await self._speak_utf8()
-        self._used = True
+        self._is_used = True
         cursor = PostgresCursor(self, self._chunks, cancels=cancels)
         before = self._before()
-        behind = self._cleaning if self._once else ()
-        if self._once:
-            self._once = self._used = False
+        behind = self._cleaning if self._is_guarded_once else ()
+        if self._is_guarded_once:
+            self._is_guarded_once = self._is_used = False
         try:
             with tell_changes():
                 await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)), before=before, behind=behind)
@@ -188,7 +188,7 @@ class PostgresLink(Link):
         query = is_query(sql, self.dialect)
         if query and self.driver.info.transaction_status == TransactionStatus.INTRANS:
             await self._speak_utf8()
-            self._used = True
+            self._is_used = True
             await self._keep_reading()
             self._portal = PortalCursor(self.driver, self.types)
             if await self._portal.start(text.encode(), arguments, max(2, min(first, CHUNK_ROWS))):
@@ -200,7 +200,7 @@ class PostgresLink(Link):
 
     async def execute_many(self, sql: str, sets: Sequence[Values], first_row: int = 0) -> int:
         await self._speak_utf8()
-        self._used = True
+        self._is_used = True
         if not sets:
             return 0
         statement = await read_sql(translate, sql, self.syntax, "numeric_dollar", isinstance(sets[0], Mapping))
@@ -229,8 +229,8 @@ class PostgresLink(Link):
         """Begin a COPY, which cannot travel with other commands. Returns whether it runs outside a transaction and only
         reads."""
         await self._speak_utf8()
-        self._used = True
-        is_guarded, self._is_guarded, self._once = self._is_guarded, False, False
+        self._is_used = True
+        is_guarded, self._is_guarded, self._is_guarded_once = self._is_guarded, False, False
         if is_guarded:
             await self.begin(None, readonly=True)
         else:
@@ -241,7 +241,7 @@ class PostgresLink(Link):
 
     async def run_script(self, sql: str) -> list[int]:
         await self._speak_utf8()
-        self._used = True
+        self._is_used = True
         results = await self.driver.wait(_simple(self.driver, sql.encode()))
         last = results[-1]
         if last.status == ExecStatus.FATAL_ERROR:
@@ -273,7 +273,7 @@ class PostgresLink(Link):
 
     async def describe(self, sql: str) -> Description:
         await self._speak_utf8()
-        self._used = True
+        self._is_used = True
         if self._is_guarded:
             self._is_guarded = False
             await self.begin(None, readonly=True)
@@ -328,10 +328,10 @@ class PostgresLink(Link):
     async def guard(self, *, once: bool = False) -> None:
         # The session's default is not enough: DO $$ ... COMMIT; INSERT ... $$ could change it midway.
         self._is_guarded = self.readonly  # The guard travels with the statement.
-        self._once = once and self.readonly
+        self._is_guarded_once = once and self.readonly
 
     async def begin(self, isolation: Isolation | None, *, readonly: bool) -> None:
-        self._used = True
+        self._is_used = True
         level = f" ISOLATION LEVEL {isolation.value.upper()}" if isolation else ""
         self._reads = readonly or self.readonly
         if self._reads:
@@ -365,10 +365,10 @@ class PostgresLink(Link):
         self._is_interrupted = True  # psycopg has asked the server to stop.
 
     def must_reset(self) -> bool:
-        return self._used or self._is_interrupted or self.driver.closed or self._is_working()
+        return self._is_used or self._is_interrupted or self.driver.closed or self._is_working()
 
     def is_ready(self) -> bool:
-        return self._take_cleaning() and not self._used and not self.has_ended()
+        return self._take_cleaning() and not self._is_used and not self.has_ended()
 
     def _take_cleaning(self) -> bool:
         """Read what has arrived of the answers to the cleaning. Returns whether that was all."""
@@ -381,9 +381,9 @@ class PostgresLink(Link):
             driver.pgconn.consume_input()
             taking.send(Ready.R) if has_begun else next(taking)
         except StopIteration as done:
-            self._used = self._used or done.value is not None
+            self._is_used = self._is_used or done.value is not None
         except psycopg.Error:
-            self._used = True
+            self._is_used = True
             driver.unwatch()
         else:
             return False
@@ -393,15 +393,16 @@ class PostgresLink(Link):
     async def _finish_pipeline(self) -> None:
         """Wait for the remaining answers of the pipeline."""
         taking, self._taking = self._taking or take_rest(self.driver), None
-        used, self._used = self._used, True  # A cancelled task asks the server to stop, and that may hit the cleaning.
+        # If this task is cancelled, the server is asked to stop, and that may hit the cleaning.
+        was_used, self._is_used = self._is_used, True
         if await self.driver.wait(taking) is None:
-            self._used = used
+            self._is_used = was_used
 
     async def regain(self) -> None:
         await self._finish_pipeline()
         if self.has_ended():
             self.is_broken = True
-        elif self._used:
+        elif self._is_used:
             await self.reset()
 
     def _hear(self, diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -453,9 +454,9 @@ class PostgresLink(Link):
     async def reset(self) -> None:
         await self.settle()
         await self.driver.wait(clean(self.driver, self._cleaning))
-        self._is_guarded = self._once = False
+        self._is_guarded = self._is_guarded_once = False
         self._reads = self.readonly
-        self._used = False
+        self._is_used = False
 
     async def _absorb_cancel(self) -> None:
         """Run an empty statement, so that a request to cancel that came too late stops this one and no other."""

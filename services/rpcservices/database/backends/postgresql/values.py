@@ -142,14 +142,14 @@ class Cells:
         self._connection = connection
         self._transformer: AnyTransformer = usual
         self._result: PGresult | None = None
-        self._careful = False
-        self._ready = False
+        self._is_careful = False
+        self._has_loaders = False
 
     def use(self, result: PGresult | None) -> None:
         """Make :meth:`rows` read this result; ``None`` releases the last one."""
         self._result = result
-        self._transformer.set_pgresult(result, set_loaders=result is not None and not self._ready)
-        self._ready = self._ready or result is not None
+        self._transformer.set_pgresult(result, set_loaders=result is not None and not self._has_loaders)
+        self._has_loaders = self._has_loaders or result is not None
 
     def rows(self, begin: int, end: int) -> list[tuple[Any, ...]]:
         """Read rows of the current result. If psycopg refuses a cell, the rows are read again with loaders that give
@@ -163,7 +163,7 @@ class Cells:
         try:
             return self._transformer.load_rows(begin, end, tuple)
         except Exception:
-            if self._careful:
+            if self._is_careful:
                 raise
             self._be_careful()
         return self._transformer.load_rows(begin, end, tuple)
@@ -185,5 +185,5 @@ class Cells:
         for oid, loader in _OR_TEXT.items():
             adapters.register_loader(oid, loader)
         self._transformer = Transformer(_Context(adapters, self._connection))
-        self._careful, self._ready = True, False
+        self._is_careful, self._has_loaders = True, False
         self.use(self._result)

@@ -163,7 +163,7 @@ class SqliteLink(Link):
         self._sqlite: sqlite3.Connection = driver._conn  # noqa: SLF001 - its interrupt() and handlers are needed
         self._stop_now = _Stop()
         self._in_transaction = False
-        self._used = False
+        self._is_used = False
         self._only_reads = False
         self._is_session = False
         self._prepared_sql = 0
@@ -227,7 +227,7 @@ class SqliteLink(Link):
             raise
 
     async def execute(self, sql: str, params: Params, first: int) -> Cursor:
-        self._used = not self.readonly
+        self._is_used = not self.readonly
         values: list[Any] = []
         if params is not None:
             sql, (values,) = await convert(sql, [params])
@@ -528,7 +528,7 @@ class SqliteLink(Link):
         await self.in_thread(self._sqlite.set_authorizer, self._authorizer())
 
     def must_reset(self) -> bool:
-        return self._in_transaction or self._used or self._is_session
+        return self._in_transaction or self._is_used or self._is_session
 
     async def reset(self) -> None:
         self._stop_now = _Stop()
@@ -536,7 +536,7 @@ class SqliteLink(Link):
 
     def _reset(self) -> None:
         self._end("ROLLBACK")
-        self._used = False
+        self._is_used = False
         if self._is_session:
             self._set_up()
             self._is_session = False
