@@ -127,7 +127,7 @@ def test_nothing_is_left_of_what_fails(tools: Any, subprotocol: str | None, capl
             left = {}
             for name, message in messages.items():
                 count = FEW + 1
-                for _ in range(4):  # Threads and tasks may still be about to end; what stays is more each time.
+                for _ in range(12):  # Threads and tasks may still be about to end; what stays is more each time.
                     if count > FEW:
                         before = len(gc.get_objects())
                         await send(message)
