@@ -44,7 +44,7 @@ from rpcwire.service import Service
 from .config import ServerConfig
 from .connections import Connections
 from .stalls import StallProbe
-from .state import lock_state
+from .state import lock_state, migrate_state
 from .system import ServiceCondition, System
 from .telemetry.metrics import Metrics
 from .trimming import Trimmer
@@ -254,6 +254,7 @@ class Server:
             way.on_change(self._on_way_changed)
         try:
             self._state_lock = lock_state(self.config.state_path)
+            migrate_state(self.config.state_path, self.version)
             self.token_watch.start()
             await self.upkeep.start()
             if self.config.audit.enabled:

@@ -292,6 +292,7 @@ class Service(Generic[_ConfigT]):
             the defaults of ``role_model``.
         restart_unwell_s: for how long :meth:`health` may say that the service cannot work, or be silent, before the
             server starts it again, in seconds; ``None`` for always, because the service recovers by itself.
+        transient_state: what in the folder of the service is of no use to a later start, by name; backups leave it out.
         config: the service's configuration, validated.
         runtime: the things that it gets from the server, before :meth:`start` is called.
     """
@@ -302,6 +303,7 @@ class Service(Generic[_ConfigT]):
     role_model: ClassVar[type[ServiceConfig]] = ServiceConfig
     owner_conditions: ClassVar[ServiceConfig | None] = None
     restart_unwell_s: ClassVar[float | None] = None
+    transient_state: ClassVar[tuple[str, ...]] = ()
     runtime: ServiceRuntime
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

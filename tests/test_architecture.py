@@ -377,6 +377,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "stalls": frozenset(),
     "telemetry": frozenset({"connections", "health", "stalls"}),
     "state": frozenset({"config"}),
+    "backup": frozenset({"config", "state"}),
     "hardening": frozenset(),
     "security": frozenset({"config"}),
     "audit": frozenset({"config"}),
@@ -403,6 +404,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "daemon": frozenset(
         {
             "audit",
+            "backup",
             "config",
             "door/activation",
             "hardening",

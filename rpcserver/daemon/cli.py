@@ -28,6 +28,7 @@ from rpcwire.secret import secrets_in
 
 from . import limits, status
 from .audit import audit
+from .backup import backup, restore
 from .completion import completion
 from .config import config
 from .installation import install, uninstall
@@ -63,6 +64,8 @@ main.add_command(permissions)
 main.add_command(token)
 main.add_command(audit)
 main.add_command(config)
+main.add_command(backup)
+main.add_command(restore)
 main.add_command(completion)
 main.add_command(install)
 main.add_command(uninstall)

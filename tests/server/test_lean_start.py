@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 SCRIPT = """
 import asyncio, json, sys
@@ -38,12 +39,12 @@ print(json.dumps(states))
 """
 
 
-def start(tmp_path: Path, databases: dict[str, object]) -> dict[str, list[str]]:
+def start(tmp_path: Path, databases: dict[str, object]) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path), json.dumps(databases)],
         capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
-    states: dict[str, list[str]] = json.loads(done.stdout)
+    states: dict[str, Any] = json.loads(done.stdout)
     return states
 
 

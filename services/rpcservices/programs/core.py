@@ -78,6 +78,7 @@ class ProgramsCore(Service[ProgramsConfig]):
     }
     role_model = RoleRule
     owner_conditions = OWNER
+    transient_state = ("output", "hosted")
 
     def __init__(self, config: ProgramsConfig | None = None) -> None:
         super().__init__(config)

@@ -1,0 +1,1 @@
+"""Backup and restoring of a server's state."""
