@@ -128,9 +128,16 @@ def _outer_layers(overrides: Mapping[str, Any]) -> list[Layer]:
         raise ConfigError(f"environment: {exc}") from exc
     return [
         Layer(credentials, lambda path: f"credential {'.'.join(map(str, path))} (${VARIABLE})"),
-        Layer(environment, lambda path: f"environment variable {PREFIX}{'__'.join(map(str, path)).upper()}"),
+        Layer(environment, _name_variable),
         Layer(overrides, lambda _: "command line"),
     ]
+
+
+def _name_variable(path: KeyPath) -> str:
+    """Name the variable that has set the value at a path: that of the value, or of a table around it, in JSON."""
+    names = {name.upper() for name in os.environ}
+    places = [PREFIX + "__".join(map(str, path[:length])).upper() for length in range(len(path), 0, -1)]
+    return f"environment variable {next((name for name in places if name in names), places[0])}"
 
 
 def _with_origins(errors: Sequence[Mapping[str, Any]], origins: Mapping[KeyPath, str], limit: int = 5) -> list[str]:

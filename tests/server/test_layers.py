@@ -206,6 +206,13 @@ def test_a_message_names_the_variable(monkeypatch, machine) -> None:
         load()
 
 
+def test_a_message_names_the_variable_of_a_table(monkeypatch, machine) -> None:
+    """Not one of the value, which nobody has set."""
+    monkeypatch.setenv("RPCSERVER_LIMITS", '{"streams": "x"}')
+    with pytest.raises(ConfigError, match=r"^environment variable RPCSERVER_LIMITS: limits\.streams: "):
+        load()
+
+
 # --- the commands -----------------------------------------------------------------------------------------------------
 
 

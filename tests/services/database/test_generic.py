@@ -181,7 +181,8 @@ def test_a_fault_of_the_configuration_is_one_line(tmp_path, url):
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith("rpcserver: services.database.databases.main.url: ") and "s3cret" not in line
+    place = "rpcserver: environment variable RPCSERVER_SERVICES: services.database.databases.main.url: "
+    assert line.startswith(place) and "s3cret" not in line
 
 
 def test_an_url_that_is_none_is_refused():
