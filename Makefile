@@ -8,11 +8,11 @@ READY := $(VENV)/.ready
 RUNNER ?= pytest
 FUZZ_S ?= 120
 
-.PHONY: help demo test check bench serve soak fuzz stubs coverage format clean
+.PHONY: help demo test check bench serve soak fuzz stubs deb deb-test coverage format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed: install it, or set PYTHON=/path/to/python3"; exit 1; }
@@ -52,13 +52,20 @@ coverage: ## run the tests with line coverage, at least 95 % in rpcwire, rpcclie
 check: $(READY) ## lint, types, generated files, docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict $(PACKAGES) tests/typing examples benchmarks
+	$(BIN)/mypy --strict $(PACKAGES) tests/typing examples benchmarks debian
 	$(BIN)/pyright
 	$(BIN)/python -m tests.documented
 	$(BIN)/python -m tests.generated --check
+	@if test -x $(BIN)/hadolint; then $(BIN)/hadolint Dockerfile; fi
 
 stubs: $(READY) ## generate rpcclient/stubs, views of rpcclient/sync, and the generated files of config/ anew
 	$(BIN)/python -m tests.generated
+
+deb: $(READY) ## build the Debian package in dist/
+	@$(BIN)/python -m debian.build
+
+deb-test: $(READY) ## build the Debian package, and take it through its life in a root folder of its own (as root)
+	SOAK=1 $(BIN)/python -m pytest -s --timeout 1800 tests/integration/test_packages.py
 
 bench: $(READY) ## measure calls and the three services beside what others do
 	$(BIN)/python benchmarks/calls.py
