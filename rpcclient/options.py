@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 
+from msgspec import UNSET
+
+from rpcwire import tracing
 from rpcwire.codec import Subprotocol, is_unicode
 from rpcwire.errors import DeadlineExceeded, InvalidParams
 from rpcwire.events import ProgressHook
 from rpcwire.limits import DEFAULT_DEADLINE_S, LONGEST_S, LinkLimits
 from rpcwire.messages import CallContext
 from rpcwire.streams import MAX_CREDIT
+from rpcwire.tracing import Tracer
 
 from .targets import Target
 
@@ -74,9 +79,28 @@ class CallOptions:
 
     def context(self, seconds: float) -> CallContext:
         """Return what the call tells the server besides its parameters."""
+        if tracing.tracer is not None:
+            return self._traced_context(round(seconds * 1000), tracing.tracer)
         if self.key is None:
             return _context(round(seconds * 1000))
         return CallContext(ttl_ms=round(seconds * 1000), key=self.key)
+
+    def _traced_context(self, ttl_ms: int, tracer: Tracer) -> CallContext:
+        trace = tracer.propagate()
+        if trace is None:
+            return CallContext(ttl_ms=ttl_ms, key=UNSET if self.key is None else self.key)
+        parent, state = trace
+        key = UNSET if self.key is None else self.key
+        return CallContext(ttl_ms=ttl_ms, key=key, traceparent=parent, tracestate=state or UNSET)
+
+
+def trace_if_wanted() -> None:
+    """Send the trace context of calls from now on, if this program has loaded OpenTelemetry's SDK. Then its spans go on
+    in the server. A program without it loads nothing."""
+    if tracing.tracer is None and "opentelemetry.sdk.trace" in sys.modules:
+        from rpcwire import spans
+
+        spans.start()
 
 
 @lru_cache(maxsize=64)
@@ -113,6 +137,7 @@ class ConnectOptions:
     reconnect: bool = True
 
     def __post_init__(self) -> None:
+        trace_if_wanted()
         if not 0 <= self.ping_interval_s < math.inf:
             raise ValueError(f"ping_interval_s: seconds, or 0 for no pings: {self.ping_interval_s!r} is neither")
         if not 0 < self.ping_timeout_s < math.inf:

@@ -479,6 +479,15 @@ class MetricsConfig(_Section):
     )
 
 
+class OpenTelemetryConfig(_Section):
+    """Traces and durations of calls for OpenTelemetry, as the environment variables of its specification say."""
+
+    enabled: bool = Field(
+        default=False,
+        description="Whether to send them. It needs: pip install 'remote-services[otel]'.",
+    )
+
+
 class PluginsConfig(_Section):
     """Which services are offered."""
 
@@ -544,6 +553,7 @@ class ServerConfig(BaseSettings):
     log: LogConfig = LogConfig()
     audit: AuditConfig = AuditConfig()
     metrics: MetricsConfig = MetricsConfig()
+    opentelemetry: OpenTelemetryConfig = OpenTelemetryConfig()
     plugins: PluginsConfig = PluginsConfig()
     roles: Mapping[str, RoleConfig] = Field(
         default={},

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from itertools import count
 from typing import Any
@@ -35,13 +35,13 @@ from rpcserver.security.way import Way
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.codec import Subprotocol
 from rpcwire.context import Principal
-from rpcwire.dispatch import Dispatch
+from rpcwire.dispatch import Dispatch, Gate
 from rpcwire.outcomes import Observer
 from rpcwire.pool import Pool
 from rpcwire.registry import Registry
 from rpcwire.service import Service
 
-from .config import ServerConfig
+from .config import ConfigError, ServerConfig
 from .connections import Connections
 from .stalls import StallProbe
 from .state import lock_state, migrate_state
@@ -139,7 +139,8 @@ class Server:
         host = Host(self._begin_service, self._forget_observer, self._admit_service, self._welcome_service)
         self.upkeep = Upkeep(self.services, broken, config.plugins, self.registry, host)
         gate = RoleGate(self.roles, self.upkeep.why_absent)
-        self.dispatch = Dispatch(self.registry, gate.decide, observers, logger=connections_logger)
+        self._stop_tracing: Callable[[], None] = lambda: None
+        self.dispatch = self._make_dispatch(gate.decide, observers)
         self.authentication = Authentication(
             TokenStore(token),
             os.geteuid(),
@@ -181,6 +182,27 @@ class Server:
         for service in self.services:
             self.registry.add(service)
         self.door = self._make_door(system)
+
+    def _make_dispatch(self, gate: Gate, observers: Iterable[Observer]) -> Dispatch:
+        if not self.config.opentelemetry.enabled:
+            return Dispatch(self.registry, gate, observers, logger=connections_logger)
+        try:
+            from .telemetry import tracing
+        except ImportError as exc:
+            text = f"opentelemetry.enabled: {exc}: pip install 'remote-services[otel]', or set it to false"
+            raise ConfigError(text) from None
+        observers = [*observers, tracing.make_observer()]
+        return tracing.TracedDispatch(self.registry, gate, observers, logger=connections_logger)
+
+    def _start_tracing(self) -> None:
+        from .telemetry import tracing
+
+        try:
+            self._stop_tracing = tracing.start()
+        except ImportError as exc:
+            raise ConfigError(f"opentelemetry.enabled: {exc}: pip install 'remote-services[otel]'") from None
+        except ValueError as exc:
+            raise ConfigError(f"opentelemetry.enabled: {exc}") from None
 
     def _make_system(self) -> System:
         return System(
@@ -255,6 +277,8 @@ class Server:
         try:
             self._state_lock = lock_state(self.config.state_path)
             migrate_state(self.config.state_path, self.version)
+            if self.config.opentelemetry.enabled:
+                self._start_tracing()
             self.token_watch.start()
             await self.upkeep.start()
             if self.config.audit.enabled:
@@ -399,6 +423,7 @@ class Server:
         self.stalls.stop()
         self.metrics.stop()
         self._trimmer.stop()
+        await asyncio.to_thread(self._stop_tracing)
         self._executor.shutdown(wait=False, cancel_futures=True)
         if self._state_lock is not None:
             os.close(self._state_lock)

@@ -252,6 +252,7 @@ def test_how_a_call_travels(trip: tuple[Trip, Client]) -> None:
     with log.noting():
         assert client.call("desk.add", [1, 2], returns=int) == 3
     check("### How a call travels", log.entered, f"{__name__}.Desk.add")
+    log.until(lambda outcome: outcome.method == "desk.add")
     assert [outcome.method for outcome in log.observed] == ["desk.add"]
 
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
 from rpcserver import Context, Figure, Guard, Health, MethodSpec, Principal, Service, ServiceConfigError, ServiceRole
+from rpcwire import tracing
 from rpcwire.secret import hide, secrets_in
 
 from .backends.base import Link, finish
@@ -84,6 +85,13 @@ class LentLink:
     async def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Do a piece of work on the link. It stops when the caller is cancelled; every exception becomes one of
         ours."""
+        if tracing.tracer is None:
+            return await self._run(work)
+        attributes = {"db.system.name": self.link.dialect}
+        with tracing.tracer.begin("database statement", attributes):
+            return await self._run(work)
+
+    async def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
         try:
             return await self.link.run(work)
         except Exception as exc:

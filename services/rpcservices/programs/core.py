@@ -31,6 +31,7 @@ from rpcservices.programs.running.spawning import Launch, LaunchError, NotMadeEr
 from rpcservices.programs.running.spawning import TerminalSize as LaunchedTerminal
 from rpcservices.programs.running.supervision import Supervision
 from rpcservices.programs.terms import MARK, StderrTo, StreamName
+from rpcwire import tracing
 
 from .config import ProgramsConfig
 from .errors import ProgramNotStarted
@@ -413,7 +414,20 @@ class ProgramsCore(Service[ProgramsConfig]):
         trace = Trace(program_id, process.pid, process.start)
         self._own_pids.add(process.pid)
         program.on_end(lambda _: self._leave(trace))
+        if tracing.tracer is not None:
+            self._trace(program, process.pid, tracing.tracer)
         return program
+
+    @staticmethod
+    def _trace(program: HostedProgram, pid: int, tracer: tracing.Tracer) -> None:
+        """Have the life of a program be a span. Its command line may hold secrets, and stays out of it."""
+        span = tracer.begin("program", {"rpc.program.id": program.id, "process.pid": pid})
+
+        def end(ending: Exit) -> None:
+            code = ending.status.code
+            span.end(attributes={} if code is None else {"process.exit.code": code})
+
+        program.on_end(end)
 
     def _leave(self, trace: Trace) -> None:
         """Note that a program has ended, and what it has left may go on."""

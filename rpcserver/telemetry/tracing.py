@@ -1,0 +1,208 @@
+"""Traces calls with OpenTelemetry, and tells its meter how long they take. Only a server that does so imports this."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from opentelemetry import metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricExporter, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.trace import SpanKind
+
+from rpcwire import spans
+from rpcwire.codec import Codec
+from rpcwire.context import Connection
+from rpcwire.dispatch import Admission, Dispatch, Incoming
+from rpcwire.errors import RpcError
+from rpcwire.events import IncomingCall
+from rpcwire.outcomes import Outcome
+from rpcwire.registry import Mode, Offer
+from rpcwire.spans import OtelSpan, parent_of
+
+SCOPE = "remote-services"
+"""The name of the instrumentation."""
+
+UNKNOWN = "(unknown)"
+"""Stands for methods that do not exist: their callers may write anything."""
+
+_OFF = frozenset({"true"})
+"""The values of OTEL_SDK_DISABLED that mean yes."""
+
+
+class UnknownExporterError(ValueError):
+    """A variable of the environment names an exporter that is not there; the message names both."""
+
+
+def start() -> Callable[[], None]:
+    """Make spans and figures of calls from now on. If the program has set providers of the SDK already, they get them;
+    otherwise this makes providers, by the variables of OpenTelemetry's specification: OTEL_SDK_DISABLED,
+    OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER, OTEL_TRACES_SAMPLER,
+    OTEL_EXPORTER_OTLP_*, OTEL_BSP_*, OTEL_METRIC_EXPORT_*.
+
+    Returns:
+        A function that sends what has been collected, and stops the providers that this has made.
+
+    Raises:
+        UnknownExporterError: a variable names an exporter that is not there.
+        ImportError: the exporter for OTLP is not installed.
+    """
+    stops: list[Callable[[], object]] = []
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() not in _OFF:
+        if not isinstance(trace.get_tracer_provider(), TracerProvider):
+            span_exporter = _span_exporter()
+            if span_exporter is not None:
+                provider = TracerProvider(resource=_resource())
+                provider.add_span_processor(BatchSpanProcessor(span_exporter))
+                trace.set_tracer_provider(provider)
+                stops.append(provider.shutdown)
+        if not isinstance(metrics.get_meter_provider(), MeterProvider):
+            metric_exporter = _metric_exporter()
+            if metric_exporter is not None:
+                meter_provider = MeterProvider([PeriodicExportingMetricReader(metric_exporter)], resource=_resource())
+                metrics.set_meter_provider(meter_provider)
+                stops.append(meter_provider.shutdown)
+    spans.start()
+
+    def stop() -> None:
+        for each in stops:
+            each()
+
+    return stop
+
+
+def _resource() -> Resource:
+    """Describe this server, as the environment says; its name is ``rpcserver`` if nobody has given it one."""
+    has_name = "OTEL_SERVICE_NAME" in os.environ or "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    return Resource.create({} if has_name else {"service.name": "rpcserver"})
+
+
+def _span_exporter() -> SpanExporter | None:
+    name = _chosen("OTEL_TRACES_EXPORTER")
+    if name == "console":
+        return ConsoleSpanExporter()
+    if name == "none":
+        return None
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter()
+
+
+def _metric_exporter() -> MetricExporter | None:
+    name = _chosen("OTEL_METRICS_EXPORTER")
+    if name == "console":
+        return ConsoleMetricExporter()
+    if name == "none":
+        return None
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+    return OTLPMetricExporter()
+
+
+def _chosen(variable: str) -> str:
+    name = os.environ.get(variable, "").strip() or "otlp"
+    if name not in ("otlp", "console", "none"):
+        raise UnknownExporterError(f"{variable}={name}: there are otlp (over HTTP), console and none")
+    return name
+
+
+class TracedDispatch(Dispatch):
+    """A dispatch that opens a span for each call, notification and stream, in which the handler runs."""
+
+    def admit(self, connection: Connection, message: Incoming, codec: Codec) -> Admission:
+        """Find the method, ask the gate, validate the parameters, and have the handler run in a span."""
+        # Strangers must not decide what is sampled, nor write into the traces of others.
+        is_trusted = connection.principal is not None and isinstance(message, IncomingCall)
+        parent = parent_of(message.ctx if is_trusted and isinstance(message, IncomingCall) else None)
+        try:
+            offer, args, kwargs = super().admit(connection, message, codec)
+        except RpcError as exc:
+            name = message.method if self.offers.get(message.method) is not None else UNKNOWN
+            OtelSpan(name, _attributes(name, connection), parent=parent, kind=SpanKind.SERVER).end(exc)
+            raise
+        return replace(offer, call=_trace(offer, parent, _attributes(offer.name, connection))), args, kwargs
+
+
+def _attributes(method: str, connection: Connection) -> dict[str, str]:
+    attributes = {"rpc.system.name": "jsonrpc", "rpc.method": method, "rpc.connection.id": connection.id}
+    if connection.principal is not None:
+        attributes["enduser.id"] = connection.principal.name
+    return attributes
+
+
+def _trace(offer: Offer, parent: Context, attributes: dict[str, str]) -> Callable[..., Any]:
+    """Make a function that runs a handler in a span."""
+
+    def begin(what: str = "") -> OtelSpan:
+        kind = SpanKind.SERVER if not what else SpanKind.INTERNAL
+        return OtelSpan(f"{offer.name}{what}", attributes, parent=None if what else parent, kind=kind)
+
+    match offer.mode:
+        case Mode.STREAM:
+
+            async def stream(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+                with begin():
+                    async for item in offer.call(*args, **kwargs):
+                        yield item
+
+            return stream
+        case Mode.THREAD_STREAM:
+
+            def stream_in_thread(*args: Any, **kwargs: Any) -> Iterator[Any]:
+                with begin():
+                    yield from offer.call(*args, **kwargs)
+
+            return stream_in_thread
+        case Mode.THREAD:
+
+            def run_in_thread(*args: Any, **kwargs: Any) -> Any:
+                with begin():
+                    return offer.call(*args, **kwargs)
+
+            return run_in_thread
+        case _ if offer.contract.item is not None:
+
+            async def run_to_stream(*args: Any, **kwargs: Any) -> Any:
+                with begin():
+                    source = await offer.call(*args, **kwargs)
+                    return _in_span(source, begin(" stream"))
+
+            return run_to_stream
+        case _:
+
+            async def run(*args: Any, **kwargs: Any) -> Any:
+                with begin():
+                    return await offer.call(*args, **kwargs)
+
+            return run
+
+
+async def _in_span(source: AsyncIterator[Any], span: OtelSpan) -> AsyncIterator[Any]:
+    with span:
+        async for item in source:
+            yield item
+
+
+def make_observer() -> Callable[[Outcome], None]:
+    """Make an observer of calls that tells OpenTelemetry's meter how long they take, by the names of its semantic
+    conventions for RPC."""
+    meter = metrics.get_meter(SCOPE)
+    seconds = meter.create_histogram(
+        "rpc.server.call.duration", unit="s", description="Time from the arrival of a call to its answer."
+    )
+
+    def observe(outcome: Outcome) -> None:
+        if outcome.subject == "call":
+            method = UNKNOWN if outcome.kind is None else outcome.method
+            attributes = {"rpc.system.name": "jsonrpc", "rpc.method": method}
+            if outcome.error is not None:
+                attributes["error.type"] = outcome.error.type
+            seconds.record(outcome.duration_s, attributes)
+
+    return observe
