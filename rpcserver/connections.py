@@ -170,7 +170,7 @@ class Connections(Mapping[Connection, Peer]):
             violations=limits.violations,
             opening_violations=opening_violations,
         )
-        self.opened = 0
+        self.opened_count = 0
         self.refusals: Counter[str] = Counter()
         self.memory = Memory(limits, self.refusals)
         self.quotas = Quotas(limits, self.refusals)
@@ -275,8 +275,8 @@ class Connections(Mapping[Connection, Peer]):
         session = Session(codec, limits=limits, stream_prefix="s", state=SessionState.OPENING)
         session.account = self.memory.of_connection(self.memory.join(NOBODY))
         caller = RemoteCaller()
-        self.opened = next(self._numbers)
-        connection = Connection(f"c{self.opened}", remote, caller, logger=self._service_logger)
+        self.opened_count = next(self._numbers)
+        connection = Connection(f"c{self.opened_count}", remote, caller, logger=self._service_logger)
         connection.allowed = OPEN_TO_ALL
         peer = Peer(session, link, self._dispatch, connection, executor=self._executor, logger=logger)
         caller.bind(peer)

@@ -88,7 +88,7 @@ class Server:
         token: the token of the owner.
         observers: called with the outcome of each call, over all connections.
         ways: further ways to authenticate by the header Authorization, besides the token.
-        broken: plugins whose code cannot be imported. Their services are offered when it can be.
+        broken_plugins: plugins whose code cannot be imported. Their services are offered when it can be.
 
     Raises:
         TypeError: two services have one name, a method cannot be offered, or an observer is not a plain function.
@@ -120,7 +120,7 @@ class Server:
         token: str,
         observers: Iterable[Observer] = (),
         ways: Iterable[Way[Any]] = (),
-        broken: Iterable[BrokenPlugin] = (),
+        broken_plugins: Iterable[BrokenPlugin] = (),
     ) -> None:
         self.config = config
         self.services = list(services)
@@ -134,10 +134,12 @@ class Server:
         self.trail: Trail | None = None
         self._state_lock: int | None = None
         self.registry = Registry(logger)
-        broken = list(broken)
-        self.roles = Roles(config.roles, self.services, os.geteuid(), System, [plugin.name for plugin in broken])
+        broken_plugins = list(broken_plugins)
+        self.roles = Roles(
+            config.roles, self.services, os.geteuid(), System, [plugin.name for plugin in broken_plugins]
+        )
         host = Host(self._begin_service, self._forget_observer, self._admit_service, self._welcome_service)
-        self.upkeep = Upkeep(self.services, broken, config.plugins, self.registry, host)
+        self.upkeep = Upkeep(self.services, broken_plugins, config.plugins, self.registry, host)
         gate = RoleGate(self.roles, self.upkeep.why_absent)
         self._stop_tracing: Callable[[], None] = lambda: None
         self.dispatch = self._make_dispatch(gate.decide, observers)

@@ -22,5 +22,5 @@ def command(context: click.Context, shell: str) -> None:
     bash.register()
     classes = get_completion_class(shell)
     assert classes is not None
-    made = classes(context.find_root().command, {}, "rpcclient", "_RPCCLIENT_COMPLETE")
-    click.echo((made.source_template % made.source_vars()).rstrip())
+    script = classes(context.find_root().command, {}, "rpcclient", "_RPCCLIENT_COMPLETE")
+    click.echo((script.source_template % script.source_vars()).rstrip())

@@ -65,9 +65,9 @@ def lines(snapshot: Snapshot, capabilities: list[Capability]) -> Iterator[tuple[
         limits = []
         if group.memory_limit_bytes:
             # What the kernel keeps of files and would give back says nothing of how near the limit is.
-            needed = group.memory_working_set_bytes
-            needed = group.memory_usage_bytes if needed is None else needed
-            limits.append(f"memory {_of(needed, group.memory_limit_bytes)}")
+            used_bytes = group.memory_working_set_bytes
+            used_bytes = group.memory_usage_bytes if used_bytes is None else used_bytes
+            limits.append(f"memory {_of(used_bytes, group.memory_limit_bytes)}")
         if group.cpu_limit_cores:
             limits.append(f"{group.cpu_limit_cores:g} processors")
         yield "limits", ", ".join(limits)

@@ -55,12 +55,12 @@ def fitting(rows: Sequence[dict[str, object]], width: int) -> list[dict[str, obj
     """
     columns = list(rows[0]) if rows else []
 
-    def needed() -> int:
+    def measure() -> int:
         whole = [name for name in columns if name in _WHOLE]
         return _LEAST_COMMAND + sum(max(len(name), *(len(str(row[name])) for row in rows)) + _GAP for name in whole)
 
     for name in _LEAST_NEEDED:
-        if needed() <= width:
+        if measure() <= width:
             break
         columns.remove(name)
     return [{name: row[name] for name in columns} for row in rows]

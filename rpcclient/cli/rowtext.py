@@ -126,8 +126,8 @@ class Table(_Writer):
         heads = [cell_text(name) for name in self.names]
         right = [bool(page) and all(row[i] is None or is_number(row[i]) for row in page) for i in range(len(heads))]
         first = not self.widths
-        needed = [max([width(head), *(width(row[i]) for row in cells)]) for i, head in enumerate(heads)]
-        self.widths = needed if first else [max(pair) for pair in zip(needed, self.widths, strict=True)]
+        widths = [max([width(head), *(width(row[i]) for row in cells)]) for i, head in enumerate(heads)]
+        self.widths = widths if first else [max(pair) for pair in zip(widths, self.widths, strict=True)]
 
         def line(texts: Sequence[str]) -> str:
             spaces = [" " * (self.widths[i] - width(text)) for i, text in enumerate(texts)]

@@ -57,20 +57,20 @@ def make_backup(config: ServerConfig, file: Path, server_version: str, transient
         raise BackupError(f"{config.state_path}: there is no state of a server yet: nothing to back up")
     if any(file.absolute().is_relative_to(part.path.absolute()) for part in parts_of(config)):
         raise BackupError(f"{file}: it lies in the state of the server: name a file elsewhere")
-    unfinished = file.with_name(f"{file.name}.part")
+    part_file = file.with_name(f"{file.name}.part")
     if file.exists():
         raise BackupError(f"{file}: it exists already: name another file")
     try:
-        unfinished.unlink(missing_ok=True)
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        part_file.unlink(missing_ok=True)
+        descriptor = os.open(part_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as out:
                 manifest = _write(config, out, file, server_version, state_version, transient)
                 out.flush()
                 os.fsync(out.fileno())
-            os.link(unfinished, file)  # Unlike a renaming, this replaces nothing.
+            os.link(part_file, file)  # Unlike a renaming, this replaces nothing.
         finally:
-            unfinished.unlink()
+            part_file.unlink()
     except FileExistsError:
         raise BackupError(f"{file}: it exists already: name another file") from None
     except OSError as exc:

@@ -128,14 +128,14 @@ def restore_backup(config: ServerConfig, file: Path, *, replace: bool) -> Restor
             raise BackupError(
                 f"{folder}: there is a state already: give --replace to move it aside, or name another folder"
             )
-        unpacked = folder / NEW_FOLDER
-        shutil.rmtree(unpacked, ignore_errors=True)
-        unpacked.mkdir(mode=0o700)
+        new_folder = folder / NEW_FOLDER
+        shutil.rmtree(new_folder, ignore_errors=True)
+        new_folder.mkdir(mode=0o700)
         try:
-            manifest = read_backup(file, unpacked)
-            return Restored(manifest, tuple(_put_in_place(parts, unpacked)))
+            manifest = read_backup(file, new_folder)
+            return Restored(manifest, tuple(_put_in_place(parts, new_folder)))
         finally:
-            shutil.rmtree(unpacked, ignore_errors=True)
+            shutil.rmtree(new_folder, ignore_errors=True)
     except UntrustedFile as exc:
         raise BackupError(str(exc)) from None
     except OSError as exc:
@@ -144,7 +144,7 @@ def restore_backup(config: ServerConfig, file: Path, *, replace: bool) -> Restor
         os.close(lock)
 
 
-def _put_in_place(parts: list[Part], unpacked: Path) -> Iterator[Path]:
+def _put_in_place(parts: list[Part], new_folder: Path) -> Iterator[Path]:
     """Move aside what is there, and move what was unpacked to its place. If that fails, all is moved back.
 
     Yields:
@@ -160,7 +160,7 @@ def _put_in_place(parts: list[Part], unpacked: Path) -> Iterator[Path]:
     aside_folders: list[Path] = []
     try:
         for part in parts:
-            new = unpacked / part.name
+            new = new_folder / part.name
             is_file = part.name == "token"
             home = part.path.parent if is_file else part.path
             if is_file and not new.exists():

@@ -40,8 +40,8 @@ def _transient(config: ServerConfig) -> list[str]:
     """List what services keep in their folders only as long as they run."""
     from rpcserver.plugins.finding import BrokenPlugin, find_services
 
-    broken: list[BrokenPlugin] = []
-    classes: list[Any] = find_services(config.plugins, broken=broken)
+    broken_plugins: list[BrokenPlugin] = []
+    classes: list[Any] = find_services(config.plugins, broken_plugins=broken_plugins)
     return [f"services/{cls.name}/{name}" for cls in classes for name in cls.transient_state]
 
 

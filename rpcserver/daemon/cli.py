@@ -125,15 +125,15 @@ def run(config: ServerConfig, log: LimitedHandler) -> int:
     Raises:
         ConfigError: the configuration cannot be used.
     """
-    broken: list[BrokenPlugin] = []
-    classes = find_services(config.plugins, config.services, broken)
-    services = create_services(classes, config.services, [plugin.name for plugin in broken])
+    broken_plugins: list[BrokenPlugin] = []
+    classes = find_services(config.plugins, config.services, broken_plugins)
+    services = create_services(classes, config.services, [plugin.name for plugin in broken_plugins])
     ways = make_ways(config.auth.ways)
     owner_token = load_token(config.token_path)
     settings = [config, *(service.config for service in services), *(way.config for way in ways)]
     log.hide([owner_token, *secrets_in(settings)])
     try:
-        server = Server(config, services, token=owner_token, ways=ways, broken=broken)
+        server = Server(config, services, token=owner_token, ways=ways, broken_plugins=broken_plugins)
     except TypeError as exc:
         raise ConfigError(f"a service cannot be offered: {exc}") from exc
     try:

@@ -19,5 +19,5 @@ def completion(context: click.Context, shell: str) -> None:
     """
     classes = get_completion_class(shell)
     assert classes is not None
-    made = classes(context.find_root().command, {}, "rpcserver", "_RPCSERVER_COMPLETE")
-    click.echo((made.source_template % made.source_vars()).rstrip())
+    script = classes(context.find_root().command, {}, "rpcserver", "_RPCSERVER_COMPLETE")
+    click.echo((script.source_template % script.source_vars()).rstrip())

@@ -186,10 +186,10 @@ class Pages:
         texts = await asyncio.gather(*(self._render(path, part, head=head) for part in parts))
         if len(parts) == 1 and isinstance(texts[0], Response):
             return texts[0]
-        shown = [text for text in texts if isinstance(text, str)]
+        bodies = [text for text in texts if isinstance(text, str)]
         if len(parts) > 1:
-            shown.append(_describe_parts(parts, texts))
-        return respond(200, "".join(shown), content_type=parts[0].page.content_type, head=head)
+            bodies.append(_describe_parts(parts, texts))
+        return respond(200, "".join(bodies), content_type=parts[0].page.content_type, head=head)
 
     async def _render(self, path: str, part: Part, *, head: bool) -> str | Response:
         """Make a page, or a part of one. If that fails, return the answer that says so."""

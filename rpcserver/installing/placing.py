@@ -53,23 +53,23 @@ def plan_installation(
         replace: whether files that were edited are replaced, too. The configuration is an operator's own: it never is.
     """
     steps = []
-    wanted = {}
+    new_files = {}
     for file in files:
-        wanted[file.path] = file
-        data, recorded = current[file.path], old.files.get(file.path)
+        new_files[file.path] = file
+        data, old_digest = current[file.path], old.files.get(file.path)
         if data is None:
             steps.append(Step(file.path, "create", file=file))
         elif data == file.data:
             steps.append(Step(file.path, "leave", file=file))
-        elif recorded == digest(data):
+        elif old_digest == digest(data):
             steps.append(Step(file.path, "update", file=file))
         else:
-            reason = "it was edited" if recorded else "it was there before"
+            reason = "it was edited" if old_digest else "it was there before"
             if replace and not file.is_configuration:
                 steps.append(Step(file.path, "replace", reason, file))
             else:
                 steps.append(Step(file.path, "keep", reason))
-    return steps + [step for step in plan_removal(old, current) if step.path not in wanted]
+    return steps + [step for step in plan_removal(old, current) if step.path not in new_files]
 
 
 def plan_removal(old: Manifest, current: Mapping[Path, bytes | None]) -> list[Step]:
@@ -80,10 +80,10 @@ def plan_removal(old: Manifest, current: Mapping[Path, bytes | None]) -> list[St
         current: what stands at each path now.
     """
     steps = []
-    for path, recorded in old.files.items():
+    for path, old_digest in old.files.items():
         data = current[path]
         if data is not None:
-            is_ours = digest(data) == recorded
+            is_ours = digest(data) == old_digest
             steps.append(Step(path, "remove") if is_ours else Step(path, "keep", "it was edited"))
     return steps
 

@@ -46,5 +46,5 @@ def quote(word: str) -> str:
 
 def read_version(text: str) -> int | None:
     """Read the version of systemd from what ``systemctl --version`` prints; ``None`` if it is not there."""
-    found = re.match(r"systemd (\d+)", text)
-    return int(found[1]) if found else None
+    match = re.match(r"systemd (\d+)", text)
+    return int(match[1]) if match else None

@@ -65,14 +65,14 @@ def find_installed() -> dict[str, EntryPoint]:
 
 
 def find_services(
-    config: PluginsConfig, sections: Mapping[str, Any] | None = None, broken: list[BrokenPlugin] | None = None
+    config: PluginsConfig, sections: Mapping[str, Any] | None = None, broken_plugins: list[BrokenPlugin] | None = None
 ) -> list[type[Service[Any]]]:
     """Find the service classes that the configuration names.
 
     Parameters:
         config: the settings.
         sections: the tables below ``[services]``, for services that can be imported later only.
-        broken: gets the plugins that cannot be imported; ``None`` if these are errors like others.
+        broken_plugins: gets the plugins that cannot be imported; ``None`` if these are errors like others.
 
     Raises:
         ConfigError: a service is missing, or cannot be imported.
@@ -90,11 +90,11 @@ def find_services(
         try:
             classes += load()
         except PluginImportError as exc:
-            if broken is None:
+            if broken_plugins is None:
                 raise
             for name in list_names():
                 make = partial(_make_later, load, name, sections or {})
-                broken.append(BrokenPlugin(name, exc, make))
+                broken_plugins.append(BrokenPlugin(name, exc, make))
     return classes
 
 
@@ -106,11 +106,11 @@ def _make_later(load: Callable[[], list[type[Service[Any]]]], name: str, section
     """
     importlib.invalidate_caches()  # What it needs may have been installed meanwhile.
     classes = load()
-    chosen = [cls for cls in classes if cls.name == name]
-    if not chosen:
+    matches = [cls for cls in classes if cls.name == name]
+    if not matches:
         there = ", ".join(cls.name for cls in classes)
         raise ConfigError(f"plugin {name!r}: it offers {there}, and no service of that name: start the server again")
-    (service,) = create_services(chosen, {name: sections[name]} if name in sections else {})
+    (service,) = create_services(matches, {name: sections[name]} if name in sections else {})
     return service
 
 

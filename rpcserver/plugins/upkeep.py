@@ -151,7 +151,7 @@ class Life:
         reason: why it is down.
         failures: how often it has failed.
         recent_failures: how often it has failed without a longer success.
-        started: when it last started, on the clock of :func:`time.monotonic`.
+        started_s: when it last started, on the clock of :func:`time.monotonic`.
         next_start: when it is started again, on that clock; ``None`` if that is not planned.
         is_fresh: whether its object has never been started.
         lifeline: what it has of the server; ``None`` if it does not run.
@@ -168,7 +168,7 @@ class Life:
         self.reason = "" if plugin is None else reason_of(plugin.error)
         self.failures = 0
         self.recent_failures = 0
-        self.started = 0.0
+        self.started_s = 0.0
         self.next_start: float | None = None
         self.is_fresh = True
         self.lifeline: Lifeline | None = None
@@ -229,7 +229,7 @@ class Upkeep:
 
     Parameters:
         services: the objects of the services. When one is made again, it replaces the other one here.
-        broken: the services whose code cannot be imported.
+        broken_plugins: the services whose code cannot be imported.
         settings: the settings of plugins.
         registry: the methods of the server.
         host: the server.
@@ -244,7 +244,7 @@ class Upkeep:
     def __init__(
         self,
         services: list[Service[Any]],
-        broken: Iterable[BrokenPlugin],
+        broken_plugins: Iterable[BrokenPlugin],
         settings: PluginsConfig,
         registry: Registry,
         host: Host,
@@ -256,7 +256,7 @@ class Upkeep:
         self.running: list[Service[Any]] = []
         essential = settings.essential
         self._lives = {each.name: Life(each.name, each, None, is_essential=each.name in essential) for each in services}
-        for plugin in broken:
+        for plugin in broken_plugins:
             self._lives.setdefault(plugin.name, Life(plugin.name, None, plugin, is_essential=plugin.name in essential))
         for name in essential:
             if name not in self._lives:
@@ -370,7 +370,7 @@ class Upkeep:
             if isinstance(exc, TimeoutError) and limit.expired():
                 raise StartTimeout(f"it did not start within {self._settings.restart.start_s:g} s") from exc
             raise
-        life.lifeline, life.phase, life.started = lifeline, "running", time.monotonic()
+        life.lifeline, life.phase, life.started_s = lifeline, "running", time.monotonic()
         self.running.append(service)
         if service.restart_unwell_s is not None:
             self._do(self._watch(life, lifeline, service, service.restart_unwell_s), self._tasks)
@@ -435,7 +435,7 @@ class Upkeep:
         self.running.remove(service)
         life.lifeline, life.phase = None, "down"
         life.reason = reason
-        if time.monotonic() - life.started >= self._settings.restart.steady_s:
+        if time.monotonic() - life.started_s >= self._settings.restart.steady_s:
             life.recent_failures = 0
         self._refuse_calls(life, service)
         self._do(self._retire(life, service, lifeline, exc), self._retirements)

@@ -101,7 +101,7 @@ class Authentication:
         self.unix_users = UnixUsers(config.unix, owner_uid)
         self._wrong_tokens: dict[Connection, int] = {}
         self._asking: set[Connection] = set()
-        self._unanswered: Counter[Connection] = Counter()  # Wrong tokens of each.
+        self._unanswered_counts: Counter[Connection] = Counter()  # Wrong tokens of each.
 
     @property
     def tokens(self) -> TokenStore:
@@ -276,13 +276,13 @@ class Authentication:
             count = self._wrong_tokens.get(connection, 0) + 1
             # Where attempts have the longest delay, each connection has one: it would keep others out of its place.
             self._wrong_tokens[connection] = self._attempts if before_s >= READ_WITHIN_S else count
-            self._unanswered[connection] += 1
+            self._unanswered_counts[connection] += 1
             try:
                 await asyncio.sleep(answer_at - loop.time())
             finally:
-                self._unanswered[connection] -= 1
-                if self._unanswered[connection] <= 0:
-                    del self._unanswered[connection]
+                self._unanswered_counts[connection] -= 1
+                if self._unanswered_counts[connection] <= 0:
+                    del self._unanswered_counts[connection]
             raise Unauthenticated("token: wrong: give a named token, or the one in the server's token file") from None
 
     def may_try_again(self, connection: Connection) -> bool:
@@ -291,9 +291,9 @@ class Authentication:
 
     def has_ended_attempts(self, connection: Connection) -> bool:
         """Return whether a connection may send no further token, and each wrong one is about to be answered."""
-        return not self.may_try_again(connection) and not self._unanswered[connection]
+        return not self.may_try_again(connection) and not self._unanswered_counts[connection]
 
     def forget(self, connection: Connection) -> None:
         """Forget the wrong tokens of a connection, because it has ended."""
         self._wrong_tokens.pop(connection, None)
-        self._unanswered.pop(connection, None)
+        self._unanswered_counts.pop(connection, None)

@@ -216,14 +216,14 @@ class Roles:
             ConfigError, TypeError: a role does not fit the service, or the service is malformed. Nothing has changed.
         """
         # Another object first: a service that does not fit must leave nothing behind.
-        changed = Roles(
+        successor = Roles(
             self._sections,
             [*self._services.values(), service],
             self._owner_uid,
             self._system,
             self._absent - {service.name},
         )
-        vars(self).update(vars(changed))
+        vars(self).update(vars(successor))
 
     def __iter__(self) -> Iterator[Role]:
         return iter(self._roles.values())

@@ -35,8 +35,8 @@ class CallMeter:
     def __init__(self, offers: Offers) -> None:
         self._offers = offers
         self._recent_ns: dict[str, list[int]] = _Lists()
-        self._answered: dict[str, Histogram] = {}
-        self._failed: dict[str, Histogram] = {}
+        self._answer_times: dict[str, Histogram] = {}
+        self._failure_times: dict[str, Histogram] = {}
         self._failures: dict[str, Counter[str]] = {}
         self._notifications: dict[str, Counter[str]] = {}
         self._streams: dict[str, Counter[str]] = {}
@@ -68,9 +68,9 @@ class CallMeter:
         match outcome.subject:
             case "call":
                 _count(self._failures, name, what)
-                histogram = self._failed.get(name)
+                histogram = self._failure_times.get(name)
                 if histogram is None:
-                    histogram = self._failed[name] = Histogram()
+                    histogram = self._failure_times[name] = Histogram()
                 histogram.add_all([int(outcome.duration_s * 1e9)])
             case "notification":
                 _count(self._notifications, name, what)
@@ -86,9 +86,9 @@ class CallMeter:
         """Count the calls that were answered since the last time."""
         for name, durations in self._recent_ns.items():
             if durations:
-                histogram = self._answered.get(name)
+                histogram = self._answer_times.get(name)
                 if histogram is None:
-                    histogram = self._answered[name] = Histogram()
+                    histogram = self._answer_times[name] = Histogram()
                 histogram.add_all(durations)
                 durations.clear()
 
@@ -100,7 +100,7 @@ class CallMeter:
         """Yield the metrics of calls, notifications and streams."""
         self.fold()
         calls = Family("rpcserver_calls_total", "counter", "Calls that have ended, by method, kind and outcome.")
-        for name, histogram in self._answered.items():
+        for name, histogram in self._answer_times.items():
             calls.add(histogram.count, {"method": name, "kind": self._kind(name), "outcome": "ok"})
         for name, failures in self._failures.items():
             for what, number in failures.items():
@@ -110,7 +110,7 @@ class CallMeter:
             "rpcserver_call_duration_seconds", "histogram",
             "Time from the arrival of a call to its answer, by method, and whether it failed.",
         )  # fmt: skip
-        for result, histograms in (("ok", self._answered), ("error", self._failed)):
+        for result, histograms in (("ok", self._answer_times), ("error", self._failure_times)):
             for name, histogram in histograms.items():
                 histogram.show(seconds, {"method": name, "result": result})
         yield seconds
@@ -142,8 +142,8 @@ class _Lists(dict[str, list[int]]):
     """Makes a list for each method that is called for the first time."""
 
     def __missing__(self, name: str) -> list[int]:
-        made = self[name] = []
-        return made
+        durations_ns = self[name] = []
+        return durations_ns
 
 
 def _count(counters: dict[str, Counter[str]], name: str, what: str) -> None:

@@ -44,13 +44,13 @@ class GarbageWatch:
         """Yield the metrics of the garbage collector, by generation."""
         collections = Family("rpcserver_gc_collections_total", "counter", "Runs of Python's garbage collector.")
         seconds = Family("rpcserver_gc_seconds_total", "counter", "Time that these runs have taken, in seconds.")
-        stuck = Family("rpcserver_gc_uncollectable_total", "counter", "Objects that it could not free.")
+        uncollectable = Family("rpcserver_gc_uncollectable_total", "counter", "Objects that it could not free.")
         for generation, stats in enumerate(gc.get_stats()):
             labels = {"generation": str(generation)}
             collections.add(stats["collections"], labels)
-            stuck.add(stats["uncollectable"], labels)
+            uncollectable.add(stats["uncollectable"], labels)
             seconds.add(self._sum_ns[generation] / 1e9, labels)
-        yield from (collections, seconds, stuck)
+        yield from (collections, seconds, uncollectable)
         longest = Family("rpcserver_gc_longest_seconds", "gauge", "Longest run since the start, in seconds.")
         longest.add(self.longest_ns / 1e9)
         yield longest

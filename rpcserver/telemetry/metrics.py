@@ -110,9 +110,9 @@ class Metrics:
         if not kinds:
             open_now.add(0, {"transport": "", "subprotocol": "", "authenticated_by": ""})
         yield open_now
-        begun = Family("rpcserver_connections_opened_total", "counter", "WebSockets since the start.")
-        begun.add(self._connections.opened)
-        yield begun
+        openings = Family("rpcserver_connections_opened_total", "counter", "WebSockets since the start.")
+        openings.add(self._connections.opened_count)
+        yield openings
         waiting = Family("rpcserver_connections_waiting", "gauge", "Connections without credentials, by their state.")
         for state, number in self._waiting().items():
             waiting.add(number, {"state": state})
@@ -129,13 +129,13 @@ class Metrics:
         streams = Family("rpcserver_streams_open", "gauge", "Streams that are open, in both directions.")
         streams.add(sum(len(session.streams) for session in sessions))
         yield streams
-        held = Family("rpcserver_held_bytes", "gauge", "Bytes that clients make the server hold, by purpose.")
+        usage = Family("rpcserver_held_bytes", "gauge", "Bytes that clients make the server hold, by purpose.")
         limit = Family("rpcserver_held_bytes_limit", "gauge", "The most bytes for the purpose.")
         for use in self._connections.memory.uses():
             if use.scope == "server":
-                held.add(use.used_bytes, {"purpose": use.purpose})
+                usage.add(use.used_bytes, {"purpose": use.purpose})
                 limit.add(use.limit_bytes, {"purpose": use.purpose})
-        yield from (held, limit)
+        yield from (usage, limit)
 
     def _of_refusals(self) -> Iterator[Family]:
         refusals = Family(

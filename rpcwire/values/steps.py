@@ -83,9 +83,11 @@ class _Leaf:
 
     def _read_fields(self, schema: Mapping[str, Any]) -> None:
         is_call = schema["type"].startswith("arguments")
-        listed = schema.get("arguments_schema") if is_call else schema.get("fields")
+        entries = schema.get("arguments_schema") if is_call else schema.get("fields")
         self.steps = _OBJECT_STEPS
-        fields = list(listed.items()) if isinstance(listed, dict) else [(each["name"], each) for each in listed or ()]
+        fields = (
+            list(entries.items()) if isinstance(entries, dict) else [(each["name"], each) for each in entries or ()]
+        )
         self.fields[None] = schema.get("extras_schema")
         total = schema.get("total", True)
         for place, (name, field) in enumerate(fields):
@@ -93,8 +95,8 @@ class _Leaf:
             self.steps += _default_steps(inner)
             if inner["type"] != "default" and field.get("required", total):
                 self.least_nodes += 2
-            for called in {name, *_aliases(field)}:
-                self.fields[called] = inner
+            for alias in {name, *_aliases(field)}:
+                self.fields[alias] = inner
             if is_call:
                 self.items[place] = inner
 
@@ -164,19 +166,19 @@ class _Search:
         """Return the most steps for one part of a value of a type, of those of which there may be many."""
         most = 1.0
         first = (self._state([schema]), False)
-        seen, waiting = {first}, [first]
-        while waiting and len(seen) < _MOST_SETS:
+        states, waiting = {first}, [first]
+        while waiting and len(states) < _MOST_SETS:
             outer, are_many = waiting.pop()
             for state, is_repeated in self._inner(outer):
                 # The definitions are known by now. A type that has some may contain itself, and so anything many times.
                 inner = (state, are_many or is_repeated or bool(self._definitions))
-                if not state or inner in seen:
+                if not state or inner in states:
                     continue
                 if sum(count for _, count in state) > _MOST_SCHEMAS:
                     raise EndlessSteps
                 if inner[1]:
                     most = max(most, self._steps(state))
-                seen.add(inner)
+                states.add(inner)
                 waiting.append(inner)
         return most
 
@@ -244,8 +246,8 @@ class _Search:
     def _inner(self, state: _State) -> Iterator[tuple[_State, bool]]:
         """Yield the sets of schemas that look at the parts of a value at which these look, and whether there may be
         many such parts."""
-        for chosen in self._choose(state):
-            leaves = [(self._leaves[number], count) for number, count in chosen]
+        for choice in self._choose(state):
+            leaves = [(self._leaves[number], count) for number, count in choice]
             yield from self._members([(leaf.fields, count) for leaf, count in leaves])
             yield from self._members([(leaf.items, count) for leaf, count in leaves])
             names = [leaf.names for leaf, count in leaves for _ in range(count) if leaf.names is not None]
@@ -258,14 +260,14 @@ class _Search:
     def _choose(self, state: _State) -> Iterator[_State]:
         """Replace discriminated unions by their alternatives: by one of them where there is one union, otherwise by all
         of them."""
-        tagged = [(number, count) for number, count in state if self._leaves[number].schema["type"] == "tagged-union"]
-        if not tagged:
+        unions = [(number, count) for number, count in state if self._leaves[number].schema["type"] == "tagged-union"]
+        if not unions:
             yield state
             return
-        rest = dict(each for each in state if each not in tagged)
-        choices = [list(self._leaves[number].schema["choices"].values()) for number, _ in tagged]
-        alternatives = [[each] for each in choices[0]] if len(tagged) == 1 else [list(chain(*choices))]
-        most = max(count for _, count in tagged)
+        rest = dict(each for each in state if each not in unions)
+        choices = [list(self._leaves[number].schema["choices"].values()) for number, _ in unions]
+        alternatives = [[each] for each in choices[0]] if len(unions) == 1 else [list(chain(*choices))]
+        most = max(count for _, count in unions)
         for alternative in alternatives:
             counts = Counter(rest)
             for schema in alternative:

@@ -84,7 +84,7 @@ def test_the_command_goes_on_until_ctrl_c(tools: Any, tmp_path: Any) -> None:
                     looks = [json.loads(await process.stdout.readline()) for _ in range(3)]
                     assert [look["connected"] for look in looks] == [[], [], []]
                     assert looks[0]["uptime_s"] < looks[-1]["uptime_s"]
-                    assert server.connections.opened == 1
+                    assert server.connections.opened_count == 1
                     process.send_signal(signal.SIGINT)
                     assert await process.wait() == 130
             finally:

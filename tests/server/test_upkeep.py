@@ -383,7 +383,7 @@ def test_code_that_cannot_be_imported(
             settings.plugins.model_copy(update={"disabled": tuple(point for point in _installed())}), sections, broken
         )
         assert classes == [] and [plugin.name for plugin in broken] == ["late"]
-        server = Server(settings, [Steady()], token=tools.TOKEN, broken=broken)
+        server = Server(settings, [Steady()], token=tools.TOKEN, broken_plugins=broken)
         await server.start()
         try:
             async with tools.connect(server) as connection:

@@ -246,11 +246,11 @@ def derive(before: CgroupReading | None, now: CgroupReading, dt_s: float | None)
     busy = rate(before.cpu_usage_s if before is not None else None, now.cpu_usage_s, dt_s)
     reasons.note(busy, "cpu_percent", NO_BASELINE if now.cpu_usage_s is not None else reasons.get("cpu_usage_s", ""))
     limit, usage, cache = now.memory_limit, now.memory_usage, now.memory_inactive_file
-    needed = None if usage is None or cache is None else max(usage - cache, 0)
-    reasons.note(needed, "memory_working_set_bytes", _NO_CONTROLLER)
-    percent, needed_percent = _share(usage, limit), _share(needed, limit)
+    working_set_bytes = None if usage is None or cache is None else max(usage - cache, 0)
+    reasons.note(working_set_bytes, "memory_working_set_bytes", _NO_CONTROLLER)
+    percent, working_set_percent = _share(usage, limit), _share(working_set_bytes, limit)
     reasons.note(percent, "memory_percent", reasons.get("memory_usage_bytes", _ZERO))
-    reasons.note(needed_percent, "memory_working_set_percent", reasons.get("memory_working_set_bytes", _ZERO))
+    reasons.note(working_set_percent, "memory_working_set_percent", reasons.get("memory_working_set_bytes", _ZERO))
     # Some container engines write a limit above the host's memory, which limits nothing.
     usable = now.host_memory if limit is None else min(limit, now.host_memory)
     cpus = [float(now.host_cpus)]
@@ -262,8 +262,8 @@ def derive(before: CgroupReading | None, now: CgroupReading, dt_s: float | None)
         memory_limit_bytes=limit,
         memory_usage_bytes=usage,
         memory_percent=percent,
-        memory_working_set_bytes=needed,
-        memory_working_set_percent=needed_percent,
+        memory_working_set_bytes=working_set_bytes,
+        memory_working_set_percent=working_set_percent,
         swap_limit_bytes=now.swap_limit,
         swap_usage_bytes=now.swap_usage,
         oom_kills=now.oom_kills,

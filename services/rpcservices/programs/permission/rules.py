@@ -53,9 +53,9 @@ class ArgumentRule(ServiceConfig):
 
     @model_validator(mode="after")
     def _complete(self) -> ArgumentRule:
-        needed = {"choice": "choices", "path": "under", "pattern": "pattern"}.get(self.kind)
-        if needed is not None and not getattr(self, needed):
-            raise ValueError(f"a {self.kind} needs {needed}")
+        key = {"choice": "choices", "path": "under", "pattern": "pattern"}.get(self.kind)
+        if key is not None and not getattr(self, key):
+            raise ValueError(f"a {self.kind} needs {key}")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"minimum: {self.minimum} is more than the maximum, {self.maximum}")
         return self
