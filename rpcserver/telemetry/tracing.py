@@ -84,7 +84,7 @@ def _resource() -> Resource:
 
 
 def _span_exporter() -> SpanExporter | None:
-    name = _chosen("OTEL_TRACES_EXPORTER")
+    name = _read_choice("OTEL_TRACES_EXPORTER")
     if name == "console":
         return ConsoleSpanExporter()
     if name == "none":
@@ -95,7 +95,7 @@ def _span_exporter() -> SpanExporter | None:
 
 
 def _metric_exporter() -> MetricExporter | None:
-    name = _chosen("OTEL_METRICS_EXPORTER")
+    name = _read_choice("OTEL_METRICS_EXPORTER")
     if name == "console":
         return ConsoleMetricExporter()
     if name == "none":
@@ -105,7 +105,7 @@ def _metric_exporter() -> MetricExporter | None:
     return OTLPMetricExporter()
 
 
-def _chosen(variable: str) -> str:
+def _read_choice(variable: str) -> str:
     name = os.environ.get(variable, "").strip() or "otlp"
     if name not in ("otlp", "console", "none"):
         raise UnknownExporterError(f"{variable}={name}: there are otlp (over HTTP), console and none")
