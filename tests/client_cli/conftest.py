@@ -101,7 +101,7 @@ class Shell:
         if self.ready is not None and all(name.startswith("RPC_") for name in environment):
             command = [sys.executable, "-I", "-S", str(LAUNCHER), self.ready, *words]
         return subprocess.run(
-            command, input=stdin, capture_output=True, env={**self.environment, **environment}, timeout=30
+            command, input=stdin, capture_output=True, env={**self.environment, **environment}, timeout=120
         )
 
     def ok(self, *words: str, stdin: bytes = b"") -> bytes:
