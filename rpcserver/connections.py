@@ -7,19 +7,19 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import replace
 from functools import lru_cache
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
 
 from rpcserver.config import LimitsConfig, RoleLimits
 from rpcserver.memory import NOBODY, Memory, Shares
 from rpcserver.quotas import Limits, Quotas
 from rpcserver.security.authentication import Authentication
 from rpcserver.security.gate import denial
-from rpcserver.security.roles import OPEN_TO_ALL, Role, Roles
+from rpcserver.security.roles import OPEN_TO_ALL, Role, Roles, takes_less
 from rpcwire.aio.link import FrameReceiver, Link
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.aio.peer import Peer
@@ -28,7 +28,7 @@ from rpcwire.codec import Codec, Subprotocol, codec_for
 from rpcwire.context import Connection, Principal
 from rpcwire.dispatch import Dispatch
 from rpcwire.errors import Busy, InvalidRequest, PermissionDenied, RpcError, Unauthenticated
-from rpcwire.limits import SessionLimits
+from rpcwire.limits import LinkLimits, SessionLimits
 from rpcwire.logs import about, printable
 from rpcwire.pool import Pool
 from rpcwire.registry import Offer
@@ -60,10 +60,26 @@ class AdmittedLink(Link, Protocol):
         attempts_address: the address by which wrong tokens are counted.
         address: the address by which connections are counted; ``None`` if they are not, as on a Unix socket.
         origin: the whole address, as networks of tokens are compared with it.
+        limits: the limits of the link, which it keeps.
+        message_bytes: the largest message of the client, in bytes.
     """
 
     principal: Principal | None
     takes_bytes: int | None
+    limits: LinkLimits
+
+    @property
+    def message_bytes(self) -> int:
+        """As above."""
+        ...
+
+    def certificate(self) -> tuple[Mapping[str, Any], bytes] | None:
+        """Return the certificate of the client, which TLS has verified, decoded and in DER; ``None`` for none."""
+        ...
+
+    def unix_groups(self) -> Collection[int]:
+        """Return the groups of the process at the other end of a Unix socket."""
+        ...
 
     @property
     def remote(self) -> str:
@@ -118,10 +134,23 @@ class AdmittedLink(Link, Protocol):
 
 
 def _may_go_on(old: Role | None, new: Role | None) -> bool:
-    """Return whether a connection may go on with another role. Its limits are those of the old one."""
+    """Return whether a connection may go on with another role. Its largest message is that of the old one."""
     if old is None:
-        return new is None or new.limits == RoleLimits()
+        return new is None or not takes_less(new.limits, RoleLimits())
     return new is not None and new.gives_all_of(old)
+
+
+def _session_limits(limits: LimitsConfig, opening_violations: int) -> SessionLimits:
+    return SessionLimits(
+        message_bytes=min(limits.message_bytes, limits.outgoing_bytes),
+        unwrapped_bytes=limits.message_bytes,
+        batch_items=limits.batch_items,
+        calls_in_flight=limits.calls_in_flight,
+        streams=limits.streams,
+        stream_window=limits.stream_window,
+        violations=limits.violations,
+        opening_violations=opening_violations,
+    )
 
 
 class Connections(Mapping[Connection, Peer]):
@@ -159,17 +188,7 @@ class Connections(Mapping[Connection, Peer]):
         self._dispatch = dispatch
         self._authentication = authentication
         self._roles = roles
-        self._batch_items = limits.batch_items
-        self._session_limits = SessionLimits(
-            message_bytes=min(limits.message_bytes, limits.outgoing_bytes),
-            unwrapped_bytes=limits.message_bytes,
-            batch_items=limits.batch_items,
-            calls_in_flight=limits.calls_in_flight,
-            streams=limits.streams,
-            stream_window=limits.stream_window,
-            violations=limits.violations,
-            opening_violations=opening_violations,
-        )
+        self._session_limits = _session_limits(limits, opening_violations)
         self.opened_count = 0
         self.refusals: Counter[str] = Counter()
         self.memory = Memory(limits, self.refusals)
@@ -177,6 +196,7 @@ class Connections(Mapping[Connection, Peer]):
         self._limits = limits
         self._limits_by_role: dict[str | None, Limits] = {}
         self._session_limits_of = lru_cache(64)(self._narrow_limits)  # One object for many connections.
+        self._recounted_limits_of = lru_cache(64)(self._recount_limits)
         self.on_authenticated: Callable[[Connection], None] = lambda _: None
         self.on_end: Callable[[Connection, str], None] = lambda _connection, _reason: None
         self._executor = executor
@@ -251,7 +271,7 @@ class Connections(Mapping[Connection, Peer]):
                 return self.connect_memory(subprotocol)
 
             return asyncio.run_coroutine_threadsafe(on_loop(), loop).result(MEMORY_TIMEOUT_S)
-        server_end, client_end = MemoryLink.pair(self._batch_items, self._limits.message_nodes)
+        server_end, client_end = MemoryLink.pair(self._limits.batch_items, self._limits.message_nodes)
         connection, peer = self._connect(server_end, subprotocol, "memory", None)
         server_end.attach(peer)
         self._set_principal(connection, self._authentication.by_memory())
@@ -265,10 +285,14 @@ class Connections(Mapping[Connection, Peer]):
             limits = replace(limits, message_bytes=takes_bytes)
         return limits if unwrapped_bytes is None else replace(limits, unwrapped_bytes=unwrapped_bytes)
 
+    def _recount_limits(self, limits: SessionLimits) -> SessionLimits:
+        """The limits of a session with the number of calls and streams of today."""
+        return replace(limits, calls_in_flight=self._limits.calls_in_flight, streams=self._limits.streams)
+
     def _connect(
         self, link: Link, subprotocol: str | None, remote: str, takes_bytes: int | None
     ) -> tuple[Connection, Peer]:
-        codec = codec_for(subprotocol, batch_items=self._batch_items)
+        codec = codec_for(subprotocol, batch_items=self._limits.batch_items)
         codec.most_nodes = UNAUTHENTICATED_NODES
         unwrapped_bytes = self._limits.incoming_bytes(packed=codec.packed) if codec.wraps else None
         limits = self._session_limits_of(takes_bytes, unwrapped_bytes)
@@ -356,17 +380,55 @@ class Connections(Mapping[Connection, Peer]):
         logger.info("%s is %s by %s", connection.id, name, method, extra=connection.log_extra)
         self.on_authenticated(connection)
 
+    # --- changed limits -------------------------------------------------------------------------------------------
+
+    def change_limits(self, limits: LimitsConfig, opening_violations: int) -> None:
+        """Have other limits from now on. Those on numbers and memory hold at once; what both sides have agreed upon at
+        the beginning of a connection, such as the size of messages, only for new connections.
+
+        Parameters:
+            limits, opening_violations: as of the class.
+        """
+        self._limits = limits
+        self._session_limits = _session_limits(limits, opening_violations)
+        self._session_limits_of.cache_clear()
+        self._recounted_limits_of.cache_clear()
+        self.memory.change(limits, (peer.session.account for peer in self._peers.values()))
+        self.quotas.change(limits)
+        self.note_roles()
+
+    def note_roles(self) -> None:
+        """Give each connection the limits of its role, because roles or limits have changed."""
+        self._limits_by_role.clear()
+        for connection, peer in self._peers.items():
+            peer.session.set_limits(self._recounted_limits_of(peer.session.limits))
+            if connection.principal is not None:
+                self.quotas.change_connection(peer.session, self.limits_of(connection.principal))
+
+    def message_bytes_of(self, connection: Connection) -> int:
+        """Return the largest message that the other side of a connection may send, in bytes."""
+        link, principal = self._links.get(connection), connection.principal
+        if link is not None and principal is not None:
+            return link.message_bytes
+        incoming_bytes = self._limits.incoming_bytes(packed=self._peers[connection].session.codec.packed)
+        return incoming_bytes if principal is None else min(incoming_bytes, self.limits_of(principal).message_bytes)
+
+    def ping_interval_s_of(self, connection: Connection) -> float | None:
+        """Return after which silence a connection gets a ping, in seconds; ``None`` in memory, where there is none."""
+        link = self._links.get(connection)
+        return None if link is None else link.limits.ping_interval_s
+
     # --- changed rights -------------------------------------------------------------------------------------------
 
     def reconsider(self, before: Roles | None = None) -> None:
         """Ask authentication anew who everybody is, because tokens, other credentials or roles have changed.
 
         - Whoever is nobody any more is disconnected, with the code 1008. All that belongs to the connection ends.
-        - Whose role gives all that it gave before goes on, with what the role gives now. So does whoever had no
-          role, if the new one has no limits of its own.
-        - Whose role gives less, or gives it on other conditions or limits, is disconnected, too, because transactions,
-          ports and streams that were opened by the old role would go on. Calls and streams that the new role does not
-          give end with PermissionDenied first.
+        - Whose role gives all that it gave before goes on, with what the role gives now, and with its limits. So does
+          whoever had no role.
+        - Whose role gives less, gives it on other conditions, or takes only smaller messages, is disconnected, too,
+          because transactions, ports and streams that were opened by the old role would go on. Calls and streams that
+          the new role does not give end with PermissionDenied first.
 
         Parameters:
             before: the roles that held until now; ``None`` if the roles have not changed.
@@ -376,13 +438,13 @@ class Connections(Mapping[Connection, Peer]):
             principal = connection.principal
             if principal is None:
                 continue
-            link = self._links.get(connection)
-            now = self._authentication.renew(principal, "" if link is None else link.origin)
+            now = self._authentication.renew(principal, self._links.get(connection))
             if now is None or now.name != principal.name:
                 self._end(connection, peer, f"the credentials of {principal.name} are valid no more")
                 continue
             old, new = before.of(principal), self._roles.of(now)
             connection.identify(now, self._roles.methods_of(now))
+            self.quotas.change_connection(peer.session, self.limits_of(now))
             if old is not new and not _may_go_on(old, new):
                 self._end_after_calls(connection, peer, f"the role of {now.name} has changed: connect again")
 
@@ -395,6 +457,17 @@ class Connections(Mapping[Connection, Peer]):
         """
         for connection in [connection for connection, link in self._links.items() if chooses(link)]:
             self._end(connection, self._peers[connection], reason)
+
+    def end_principals(self, chooses: Callable[[Principal], bool], reason: str) -> None:
+        """End the connections of principals who may not use them any more.
+
+        Parameters:
+            chooses: returns whether somebody is such a principal.
+            reason: the reason that the clients get.
+        """
+        for connection, peer in list(self._peers.items()):
+            if connection.principal is not None and chooses(connection.principal):
+                self._end(connection, peer, reason)
 
     def _end_after_calls(self, connection: Connection, peer: Peer, reason: str) -> None:
         """Stop what the caller may do no more, and end the connection when that is answered."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,6 +79,12 @@ class Shares:
         if refusals is not None:
             self.calls.refusals = self.arriving.refusals = self.outgoing.refusals = refusals
 
+    def change(self, limit_bytes: int) -> None:
+        """Have another limit from now on, for all of the accounts together. What is held stays so."""
+        self.calls.limit_bytes = limit_bytes // CALLS_SHARE
+        self.arriving.limit_bytes = limit_bytes // ARRIVING_SHARE
+        self.outgoing.limit_bytes = limit_bytes // OUTGOING_SHARE
+
     def uses(self, scope: Literal["server", "principal"], holder: str) -> Iterator[Use]:
         """Yield the present use of each account.
 
@@ -108,6 +114,25 @@ class Memory:
     def _limit(self, size_bytes: int) -> int:
         return max(size_bytes, self._limits.least_memory_bytes)
 
+    def change(self, limits: LimitsConfig, accounts: Iterable[Account | None]) -> None:
+        """Have other limits from now on.
+
+        Parameters:
+            limits: the settings.
+            accounts: those of the connections that are open.
+        """
+        self._limits = limits
+        self._whole.change(self._limit(limits.memory_bytes))
+        for shares in self._principals.values():
+            shares.change(self._limit(limits.memory_per_principal_bytes))
+        for account in accounts:
+            if account is not None:
+                account.limit_bytes = self._connection_bytes
+
+    @property
+    def _connection_bytes(self) -> int:
+        return self._limit(self._limits.memory_per_connection_bytes) // CALLS_SHARE
+
     def join(self, name: str) -> Shares:
         """Return the accounts of a principal, because one of its connections begins.
 
@@ -136,8 +161,7 @@ class Memory:
 
     def of_connection(self, shares: Shares) -> Account:
         """Make the account for the calls and streams of one connection of a principal."""
-        limit = self._limit(self._limits.memory_per_connection_bytes) // CALLS_SHARE
-        return Account("calls and streams of this connection", limit, _OF_CONNECTION, shares.calls)
+        return Account("calls and streams of this connection", self._connection_bytes, _OF_CONNECTION, shares.calls)
 
     def note_peak(self) -> int:
         """Return the most bytes that the whole server has held since the last time, for all purposes, and that it does

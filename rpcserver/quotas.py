@@ -119,6 +119,12 @@ class Group:
         self.connections = connections
         self._reclaimed_at = -math.inf
 
+    def change(self, calls: int, streams: int, calls_per_s: float) -> None:
+        """Have other limits from now on; the parameters are those of the class. What is in use stays so."""
+        self.calls.limit = calls
+        self.streams.limit = streams
+        self.rate.change(calls_per_s)
+
     def reclaim(self, now: float) -> bool:
         """Take back the places that its connections hold and do not use. Return whether it was done: not again at
         once, because it looks at every connection."""
@@ -202,6 +208,15 @@ class ConnectionQuota:
     def principal(self) -> str:
         """The name of the principal."""
         return self._groups.principal
+
+    def change(self, limits: Limits) -> None:
+        """Have other limits from now on. Calls and streams that are too many go on."""
+        self.limits = limits
+        self.calls.limit = limits.calls_in_flight
+        self.streams.limit = 2 * limits.streams
+        self._rate.change(limits.calls_per_s)
+        self.shrink()
+        self.session.set_quota(self)  # What it was allowed ahead is asked for again.
 
     def close(self) -> None:
         """Give back all places, because the connection has ended."""
@@ -344,6 +359,30 @@ class Quotas:
             self._addresses[address] += 1
         self._quotas[session] = quota
         session.set_quota(quota)
+
+    def change(self, limits: LimitsConfig) -> None:
+        """Have other limits from now on, but for those of connections (:meth:`change_connection`).
+
+        Parameters:
+            limits: the settings.
+        """
+        self._limits = limits
+        self._server.change(limits.calls_in_flight_total, limits.streams_total, limits.calls_per_s_total)
+        for groups in self._principals.values():
+            groups.own.change(
+                limits.calls_in_flight_per_principal, limits.streams_per_principal, limits.calls_per_s_per_principal
+            )
+
+    def change_connection(self, session: Session, limits: Limits) -> None:
+        """Give a connection other limits, if they are others.
+
+        Parameters:
+            session: the session of the connection.
+            limits: the limits of its principal.
+        """
+        quota = self._quotas.get(session)
+        if quota is not None and quota.limits != limits:
+            quota.change(limits)
 
     def leave(self, session: Session) -> None:
         """Take the quota of a session back, because its connection has ended."""

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from importlib.metadata import version
 from itertools import count
 from typing import Any
@@ -22,6 +22,9 @@ from rpcserver.plugins.finding import BrokenPlugin
 from rpcserver.plugins.openrpc import document
 from rpcserver.plugins.running import start_service
 from rpcserver.plugins.upkeep import Host, Lifeline, Upkeep
+from rpcserver.reload.changes import Change
+from rpcserver.reload.reloading import NewSettings, Parts, reload
+from rpcserver.reload.report import ReloadReport
 from rpcserver.security.authentication import Authentication
 from rpcserver.security.callers import CallerNews
 from rpcserver.security.certificates import check_roles
@@ -179,7 +182,7 @@ class Server:
             self.dispatch.measure(self.metrics.calls)
         self._openrpc: dict[str, Any] | None = None
         self._openrpc_lock = asyncio.Lock()
-        system = self._make_system()
+        self._system = system = self._make_system()
         self.registry.add(system, has_reserved_name=True)
         for service in self.services:
             self.registry.add(service)
@@ -211,7 +214,7 @@ class Server:
             self.registry,
             self.connections,
             self.roles,
-            self.config,
+            lambda: self.config,
             self.version,
             self._describe_methods,
             self.stalls,
@@ -383,6 +386,49 @@ class Server:
             The client's end, which belongs to the server's loop.
         """
         return self.connections.connect_memory(subprotocol)
+
+    # --- changed settings -----------------------------------------------------------------------------------------
+
+    async def reload(self, settings: NewSettings) -> list[Change]:
+        """Take new settings into use while calls go on, or change nothing.
+
+        Parameters:
+            settings: the settings that were read.
+
+        Returns:
+            What has changed, also of what needs a restart and stays as it was.
+
+        Raises:
+            ConfigError: something cannot be used; the message begins with its key. Nothing has changed.
+        """
+        parts = Parts(
+            upkeep=self.upkeep,
+            system=System,
+            roles=self.roles,
+            authentication=self.authentication,
+            token_watch=self.token_watch,
+            connections=self.connections,
+            door=self.door,
+            executor=self._executor,
+            on_commit=self._use,
+        )
+        changes = await reload(parts, self.config, settings)
+        self._caller_news.tell_soon()
+        return changes
+
+    def _use(self, config: ServerConfig) -> None:
+        self.config = config
+        self.upkeep.change(config.plugins)
+        if self.trail is not None:
+            self.trail.change(config.audit)
+
+    def set_reloader(self, reloader: Callable[[], Awaitable[ReloadReport]] | None) -> None:
+        """Say what the method ``rpc.reload`` calls.
+
+        Parameters:
+            reloader: reads the configuration anew, and has the server use it; ``None`` if that cannot be done.
+        """
+        self._system.reloader = reloader
 
     # --- changed rights -------------------------------------------------------------------------------------------
 

@@ -9,9 +9,11 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rpcserver.reload.report import ReloadFailed, ReloadReport
 from rpcserver.security.attempts import WrongAttempts
 from rpcserver.security.roles import Roles
 from rpcwire.context import Context, Principal
+from rpcwire.errors import Unavailable
 from rpcwire.limits import METHOD_MESSAGE_BYTES
 from rpcwire.reading import readable, summary_of
 from rpcwire.registry import Registry
@@ -36,6 +38,10 @@ METRICS_PAGE = "/metrics"
 
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 """The type of both."""
+
+
+RELOAD_S = 300.0
+"""How long a reload may take if the caller says nothing, in seconds."""
 
 
 class _Answer(BaseModel):
@@ -156,7 +162,7 @@ class System(Service):
         registry: all methods that the server offers.
         connections: the connections of the server.
         roles: who may do what.
-        config: the server's configuration.
+        settings: returns the server's configuration, as it is now.
         version: the version of the server.
         openrpc: returns the OpenRPC document of all methods.
         stalls: measures how long the event loop answers nobody.
@@ -167,6 +173,9 @@ class System(Service):
         running: the services that run now.
         count_waiting: returns the number of connections that have not authenticated, by their state.
         conditions: returns how all services are.
+
+    Attributes:
+        reloader: reads the configuration anew, and has the server use it; ``None`` if that cannot be done.
     """
 
     name = "rpc"
@@ -175,6 +184,7 @@ class System(Service):
         "rpc.status": "see how the server is",
         "rpc.activity": "see who is connected, and what runs",
         "rpc.metrics": f"read the figures of the server on the page {METRICS_PAGE}",
+        "rpc.reload": "have the server read its configuration anew",
         "rpc.audit": f"read the page {AUDIT_PAGE}, with the state of the audit log",
     }
 
@@ -183,7 +193,7 @@ class System(Service):
         registry: Registry,
         connections: Connections,
         roles: Roles,
-        config: ServerConfig,
+        settings: Callable[[], ServerConfig],
         version: str,
         openrpc: Callable[[], Awaitable[dict[str, Any]]],
         stalls: StallProbe,
@@ -202,19 +212,18 @@ class System(Service):
         self._registry = registry
         self._connections = connections
         self._roles = roles
-        self._limits = config.limits
-        self._ping_interval_s = config.keepalive.ping_interval_s
+        self._settings = settings
         self._version = version
         self._openrpc = openrpc
         self._show_audit = show_audit
         self._conditions = conditions
-        self._anonymous_bytes = config.auth.unauthenticated_message_bytes
-        self._has_audit = config.audit.enabled
         self._show_metrics = show_metrics
         self._ask_health = ask_health
         self._running = running
         self._count_waiting = count_waiting
-        self._has_metrics = config.metrics.enabled
+        self._has_audit = settings().audit.enabled
+        self._has_metrics = settings().metrics.enabled
+        self.reloader: Callable[[], Awaitable[ReloadReport]] | None = None
 
     def http_pages(self) -> Mapping[str, Page]:
         """Return the pages with the figures of the server, and with the state of the audit log, if they are kept."""
@@ -232,22 +241,23 @@ class System(Service):
     @method(kind="read")
     async def hello(self, ctx: Context) -> Hello:
         """Say who you are talking to, in which form, and within which limits."""
-        connection, limits = ctx.connection, self._limits
-        principal, codec = connection.principal, self._connections[connection].session.codec
+        connection, limits = ctx.connection, self._settings().limits
+        principal, session = connection.principal, self._connections[connection].session
+        codec = session.codec
         own = None if principal is None else self._connections.limits_of(principal)
-        message_bytes = limits.incoming_bytes(packed=codec.packed)
+        interval_s = self._connections.ping_interval_s_of(connection)
         return Hello(
             server="rpcserver" if principal is None else f"rpcserver/{self._version}",
             subprotocol=codec.subprotocol,
             principal=None if principal is None else self._describe(principal),
             limits=ServerLimits(
-                message_bytes=message_bytes if own is None else min(message_bytes, own.message_bytes),
-                message_nodes=limits.message_nodes,
-                batch_items=limits.batch_items,
+                message_bytes=self._connections.message_bytes_of(connection),
+                message_nodes=limits.message_nodes if own is None else codec.most_nodes,
+                batch_items=session.limits.batch_items,
                 calls_in_flight=limits.calls_in_flight if own is None else own.calls_in_flight,
                 streams=limits.streams if own is None else own.streams,
             ),
-            ping_interval_s=self._ping_interval_s,
+            ping_interval_s=self._settings().keepalive.ping_interval_s if interval_s is None else interval_s,
         )
 
     @method(kind="idempotent")
@@ -310,6 +320,18 @@ class System(Service):
             services=self._conditions(),
         )
 
+    @method(kind="idempotent", permission="rpc.reload", deadline_s=RELOAD_S, errors=(ReloadFailed,))
+    async def reload(self) -> ReloadReport:
+        """Have the server read its configuration anew, and use it if it is without a fault.
+
+        Raises:
+            ReloadFailed: a setting or a file cannot be used; nothing has changed.
+            Unavailable: this server cannot be reloaded: it was not started by `rpcserver serve`, or it is stopping.
+        """
+        if self.reloader is None:
+            raise Unavailable("this server cannot be reloaded: it is stopping, or part of another program")
+        return await self.reloader()
+
     @method(kind="read", permission="rpc.limits")
     async def limits(self) -> list[LimitUse]:
         """List every limit with its present use: of the server, of each principal, address and connection; and the
@@ -345,7 +367,7 @@ class System(Service):
                 scope=scope, holder=holder, what=what, used=None, most=None, limit=limit, setting=setting
             )  # fmt: skip
 
-        limits = self._limits
+        limits = self._settings().limits
         json_bytes, json_setting = limits.incoming_bytes(packed=False), "limits.json_message_bytes"
         if json_bytes < limits.json_message_bytes:
             json_setting = "limits.message_bytes"
@@ -353,8 +375,8 @@ class System(Service):
         yield of("server", "", "bytes of a message in JSON", json_bytes, json_setting)
         yield of("server", "", "values of a message", limits.message_nodes, "limits.message_nodes")
         yield of(
-            "server", "", "bytes of a message before authentication", self._anonymous_bytes,
-            "auth.unauthenticated_message_bytes",
+            "server", "", "bytes of a message before authentication",
+            self._settings().auth.unauthenticated_message_bytes, "auth.unauthenticated_message_bytes",
         )  # fmt: skip
         for role in self._roles:
             if role.limits.message_bytes is not None:

@@ -129,11 +129,25 @@ class Pool(Executor):
     def __init__(
         self, places: int = PLACES, name: str = "rpc-handler", *, most: int | None = None, share: float = 1.0
     ) -> None:
+        self._name = name
+        self._set_size(places, share, most)
+        self._begin_anew()
+
+    def _set_size(self, places: int, share: float, most: int | None) -> None:
         self._places = places
         self._share = share_of(places, share)
         self._most = places + WAITING if most is None else most
-        self._name = name
-        self._begin_anew()
+
+    def resize(self, places: int, share: float) -> None:
+        """Have another number of places. Functions that work go on; threads that are too many end when they are idle.
+
+        Parameters:
+            places, share: as of the class.
+        """
+        with self._condition:
+            self._set_size(places, share, None)
+            hopeless = self._assign()
+        self._refuse(hopeless)
 
     def _begin_anew(self) -> None:
         self._home = home()

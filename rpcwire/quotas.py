@@ -62,6 +62,12 @@ class Rate:
         self._left = self.most
         self._at = 0.0
 
+    def change(self, per_s: float, burst_s: float = 1.0) -> None:
+        """Allow another number of events from now on; the parameters are those of the class."""
+        self.per_s = per_s
+        self.most = max(per_s * burst_s, 1.0)
+        self._left = min(self._left, self.most)
+
     def left(self, now: float) -> float:
         """Return how many events are allowed at this time."""
         if now > self._at:

@@ -267,6 +267,21 @@ class Page:
     permission: str | None = field(kw_only=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """New settings that a service has prepared, and is ready to use.
+
+    Attributes:
+        commit: uses them from now on. The server calls it when everything else is prepared, too, in its event loop. It
+            must not fail, and must not wait: whatever could was done before.
+        abandon: gives back what was prepared, because the reload has failed elsewhere; ``None`` if nothing is to be
+            done.
+    """
+
+    commit: Callable[[], None]
+    abandon: Callable[[], Awaitable[None]] | None = None
+
+
 Guard = Callable[[Principal, Mapping[str, Any]], None]
 """Gets the caller and the parameters by name, before the method runs. It raises an
 :class:`~rpcwire.errors.RpcError` to refuse the call."""
@@ -293,6 +308,8 @@ class Service(Generic[_ConfigT]):
         restart_unwell_s: for how long :meth:`health` may say that the service cannot work, or be silent, before the
             server starts it again, in seconds; ``None`` for always, because the service recovers by itself.
         transient_state: what in the folder of the service is of no use to a later start, by name; backups leave it out.
+        restart_keys: the keys of its settings that a reload (:meth:`prepare_reload`) cannot change, each with the
+            reason.
         config: the service's configuration, validated.
         runtime: the things that it gets from the server, before :meth:`start` is called.
     """
@@ -304,6 +321,7 @@ class Service(Generic[_ConfigT]):
     owner_conditions: ClassVar[ServiceConfig | None] = None
     restart_unwell_s: ClassVar[float | None] = None
     transient_state: ClassVar[tuple[str, ...]] = ()
+    restart_keys: ClassVar[Mapping[str, str]] = {}
     runtime: ServiceRuntime
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -342,6 +360,30 @@ class Service(Generic[_ConfigT]):
         """Called in the background after the start, as soon as the server takes calls. It loads what calls need and the
         start does not, such as large modules, so that the first caller need not wait for them. Calls may come before it
         has ended. It must not hold up the event loop: modules are loaded in a thread (:func:`asyncio.to_thread`)."""
+
+    async def prepare_reload(
+        self,
+        config: _ConfigT,  # noqa: ARG002 - services that can be reloaded override this
+        roles: tuple[ServiceRole, ...],  # noqa: ARG002
+    ) -> Reload | None:
+        """Prepare for new settings while calls go on. The server asks at each reload, even if the settings are the
+        same: a file that they name may be another one. Nothing may change before the server commits. A service that
+        does not override this keeps the settings of its start.
+
+        Parameters:
+            config: the new settings, validated; those of ``restart_keys`` are as before. The server puts them into
+                ``self.config`` just before it commits.
+            roles: all roles, as they will be in ``self.runtime.roles`` then. :meth:`check_role` has accepted them, on
+                another instance, made with the new settings and never started.
+
+        Returns:
+            What takes the settings into use; ``None`` if the service keeps those of its start.
+
+        Raises:
+            ServiceConfigError: the settings cannot be used; the operator reads the message. The whole reload then
+                changes nothing.
+        """
+        return None
 
     async def reconsider_caller(self, name: str, principal: Principal | None, before: float) -> None:
         """Called when the credentials of somebody have ended or may have got another role, and at the start for each

@@ -167,6 +167,15 @@ class Session:
         self._most_running = self._calls_left = 0
         self.streams.set_quota(quota)
 
+    def set_limits(self, limits: SessionLimits) -> None:
+        """Put other limits in the place of those of the session.
+
+        Parameters:
+            limits: they may differ only in the number of calls and streams: both sides have agreed on the rest.
+        """
+        self.limits = limits
+        self.streams.set_limits(limits)
+
     def shrink(self, most_running: int, most_streams: int) -> None:
         """Note that the quota has taken places back."""
         self._most_running = most_running

@@ -92,6 +92,14 @@ class StreamTable:
         self._quota = quota
         self.most = 0
 
+    def set_limits(self, limits: SessionLimits) -> None:
+        """Allow another number of streams from now on; those that are open go on.
+
+        Parameters:
+            limits: as of the class; only the number of streams may differ.
+        """
+        self._limits = limits
+
     def flush(self) -> None:
         """Put the items that wait into messages."""
         for stream in self.with_items.values():

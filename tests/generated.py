@@ -15,6 +15,7 @@ from rpcserver.plugins.finding import find_services
 from rpcserver.plugins.settings_file import render
 from rpcserver.plugins.stubgen import ASYNCHRONOUS, SYNCHRONOUS, generate_class, generate_models
 from tests.manuals import pages, scripts
+from tests.reload_table import write_table
 from tests.twins import VIEWS, synchronous
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,6 +65,8 @@ def files() -> Iterator[tuple[Path, str]]:
     settings = render(classes)
     yield ROOT / "config" / "rpcserver.toml", settings
     yield ROOT / "config" / "systemd" / "rpcserver.catalog", "\n".join(make_catalog()) + "\n"
+    guide = ROOT / "docs" / "server.md"
+    yield guide, write_table(guide.read_text(encoding="utf-8"), classes)
     for name, text in pages(settings):
         yield ROOT / "config" / "man" / name, text
     for name, text in scripts():

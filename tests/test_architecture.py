@@ -389,16 +389,18 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
         {"config", "memory", "quotas", "security/authentication", "security/gate", "security/roles"}
     ),
     "activity": frozenset({"connections", "security/roles"}),
+    "reload": frozenset({"config", "connections", "door", "plugins/finding", "plugins/upkeep", "security"}),
     "system": frozenset(
-        {"activity", "config", "connections", "health", "security/attempts", "security/roles", "stalls"}
+        {"activity", "config", "connections", "health", "reload/report", "security/attempts", "security/roles"}
+        | {"stalls"}
     ),
     "door": frozenset(
         {"config", "connections", "health", "memory"}
         | {f"security/{name}" for name in ("authentication", "certificates", "gate", "revocation", "roles")}
     ),
     "server": frozenset(
-        {"audit", "config", "connections", "door", "plugins", "security", "stalls", "state", "system", "telemetry"}
-        | {"trimming"}
+        {"audit", "config", "connections", "door", "plugins", "reload", "security", "stalls", "state", "system"}
+        | {"telemetry", "trimming"}
     ),
     "installing": frozenset({"config"}),
     "daemon": frozenset(
@@ -412,6 +414,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
             "installing",
             "layers",
             "plugins",
+            "reload",
             "security/explanation",
             "security/named_tokens",
             "security/roles",

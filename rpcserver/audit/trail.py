@@ -119,6 +119,7 @@ class Trail:
         self._may_refuse = config.when_full == "refuse"
         self._let_in: Callable[[], None] | None = None
         self._reason = ""
+        self._trouble: str | None = None
         self._role_of = role_of
         self._loop = asyncio.get_running_loop()
         self._open_calls: list[OpenCall] = []
@@ -521,18 +522,32 @@ class Trail:
                 count=count,
             )
 
+    def change(self, config: AuditConfig) -> None:
+        """Follow other settings from now on: what is written of calls, and what happens while nothing can be written.
+
+        Parameters:
+            config: the settings; all others are as before.
+        """
+        self._config = config
+        self.learn_methods()
+        self._may_refuse = config.when_full == "refuse"
+        self._on_change(self._trouble)
+
     # --- a full or slow disk ------------------------------------------------------------------------------------
 
     def _on_change(self, reason: str | None) -> None:
         """Refuse calls while the log cannot be written, if the settings want that."""
-        if not self._may_refuse:
-            return
-        if reason is not None:
+        self._trouble = reason
+        if reason is not None and self._may_refuse:
             self._reason = reason
             if self._let_in is None:
                 logger.error("new calls are refused, as audit.when_full says")
                 self._let_in = self._dispatch.put_before_gate(self._refuse)
-        elif self._let_in is not None:
+        else:
+            self._admit_again()
+
+    def _admit_again(self) -> None:
+        if self._let_in is not None:
             logger.warning("calls are let in again")
             self._let_in()
             self._let_in = None

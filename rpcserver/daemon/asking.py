@@ -13,18 +13,19 @@ from websockets.sync.client import unix_connect
 from rpcserver.config import ConfigError, ServerConfig
 
 TIMEOUT_S = 10.0
-"""How long connecting, and the answer, may each take, in seconds."""
+"""How long connecting, and most answers, may each take, in seconds."""
 
 MOST_BYTES = 64 * 1024 * 1024
 """The largest answer, in bytes."""
 
 
-def ask_server(config: ServerConfig, method: str) -> Any:
+def ask_server(config: ServerConfig, method: str, timeout_s: float = TIMEOUT_S) -> Any:
     """Call a method without parameters.
 
     Parameters:
         config: the configuration of the server.
         method: the full name of the method.
+        timeout_s: how long the answer may take, in seconds.
 
     Returns:
         The result as plain data.
@@ -32,17 +33,18 @@ def ask_server(config: ServerConfig, method: str) -> Any:
     Raises:
         ConfigError: the server has no Unix socket, does not run, or refuses; the message says what to do.
     """
-    with talk_to_server(config, method) as ask:
+    with talk_to_server(config, method, timeout_s) as ask:
         return ask()
 
 
 @contextmanager
-def talk_to_server(config: ServerConfig, method: str) -> Iterator[Callable[[], Any]]:
+def talk_to_server(config: ServerConfig, method: str, timeout_s: float = TIMEOUT_S) -> Iterator[Callable[[], Any]]:
     """Connect, to call a method without parameters, perhaps many times.
 
     Parameters:
         config: the configuration of the server.
         method: the full name of the method.
+        timeout_s: how long each answer may take, in seconds.
 
     Yields:
         A function that calls it and returns the result as plain data.
@@ -62,7 +64,7 @@ def talk_to_server(config: ServerConfig, method: str) -> Iterator[Callable[[], A
 
             def ask() -> Any:
                 connection.send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method}))
-                answer = json.loads(connection.recv(TIMEOUT_S))
+                answer = json.loads(connection.recv(timeout_s))
                 if "error" in answer:
                     raise ConfigError(f"{path}: {answer['error']['message']}")
                 return answer["result"]

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import click
 from rpcserver.config import ConfigError, PluginsConfig, ServerConfig
 from rpcserver.door.activation import ActivatedSocket, take_sockets
 from rpcserver.hardening import protect_memory
-from rpcserver.layers.loading import load
+from rpcserver.layers.loading import Configuration, load
 from rpcserver.plugins.finding import BrokenPlugin, create_services, find_installed, find_services
 from rpcserver.security.tokens import load_token
 from rpcserver.security.ways import make_ways
@@ -36,6 +36,8 @@ from .logs import REPORT_S, LimitedHandler, set_up
 from .notify import Notifier
 from .options import config_option, plugin_option
 from .permissions import permissions
+from .reload import reload
+from .reloads import Reloads
 from .supervision import supervise
 from .tokens import token
 
@@ -69,6 +71,7 @@ main.add_command(restore)
 main.add_command(completion)
 main.add_command(install)
 main.add_command(uninstall)
+main.add_command(reload)
 
 
 @main.command()
@@ -100,24 +103,26 @@ def serve(
         "log": {"level": log_level} if log_level is not None else {},
         "plugins": {"files": files} if files else {},
     }
+    set_keys = {key: value for key, value in overrides.items() if value}
     configuration = None
     try:
-        configuration = load(config_file, {key: value for key, value in overrides.items() if value})
+        configuration = load(config_file, set_keys)
         log = set_up(configuration.config.log.level, configuration.config.log.form)
         protect_memory()
-        sys.exit(run(configuration.config, log))
+        sys.exit(run(configuration.config, log, lambda: load(config_file, set_keys)))
     except ConfigError as exc:
         exc = exc if configuration is None else configuration.explain(exc)
         click.echo(f"rpcserver: {exc}", err=True)
         sys.exit(2)
 
 
-def run(config: ServerConfig, log: LimitedHandler) -> int:
+def run(config: ServerConfig, log: LimitedHandler, read: Callable[[], Configuration]) -> int:
     """Run a server until a signal ends it.
 
     Parameters:
         config: the configuration.
         log: writes the log.
+        read: reads the configuration anew, for a reload.
 
     Returns:
         The exit status.
@@ -145,7 +150,7 @@ def run(config: ServerConfig, log: LimitedHandler) -> int:
     notifier, sockets = Notifier(os.environ), take_sockets(os.environ)
     with asyncio.Runner(loop_factory=factory) as runner:
         try:
-            status = runner.run(_serve(server, log, notifier, sockets))
+            status = runner.run(_serve(server, Reloads(server, read, log, notifier), log, notifier, sockets))
         finally:
             log.report()
         _leave_stuck_threads(server, status)  # Closing the loop would wait for them, too.
@@ -171,7 +176,11 @@ def _leave(status: int, what: str) -> None:
 
 
 async def _serve(
-    server: Server, log: LimitedHandler, notifier: Notifier, sockets: Sequence[ActivatedSocket] = ()
+    server: Server,
+    reloads: Reloads,
+    log: LimitedHandler,
+    notifier: Notifier,
+    sockets: Sequence[ActivatedSocket] = (),
 ) -> int:
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[str] = loop.create_future()
@@ -185,9 +194,10 @@ async def _serve(
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, on_signal, signum.name)
+    loop.add_signal_handler(signal.SIGHUP, reloads.ask)
     reports = asyncio.ensure_future(_report(log))
     try:
-        return await _live(server, stop, second_signal, notifier, sockets)
+        return await _live(server, reloads, stop, second_signal, notifier, sockets)
     finally:
         reports.cancel()
         notifier.wait_until_heard(BARRIER_S)
@@ -211,6 +221,7 @@ async def _report(log: LimitedHandler) -> None:
 
 async def _live(
     server: Server,
+    reloads: Reloads,
     stop: asyncio.Future[str],
     second_signal: asyncio.Event,
     notifier: Notifier,
@@ -220,6 +231,7 @@ async def _live(
 
     Parameters:
         server: the server.
+        reloads: reloads the server when it runs.
         stop: gets the name of the first signal.
         second_signal: is set by the second one.
         notifier: tells the service manager.
@@ -246,9 +258,12 @@ async def _live(
     for address in server.addresses:
         click.echo(f"rpcserver: listening on {address}")
     notifier.ready()
+    reloads.start()
     warming = asyncio.ensure_future(_warm_up(server))
-    supervision = asyncio.ensure_future(supervise(server, notifier)) if notifier.is_active else None
+    supervision = asyncio.ensure_future(supervise(server, reloads, notifier)) if notifier.is_active else None
     status, name = 0, await stop
+    server.set_reloader(None)
+    await reloads.close()
     warming.cancel()
     if supervision is not None:
         supervision.cancel()

@@ -190,4 +190,4 @@ def _edit(config_file: Path | None, values: Mapping[str, Any]) -> None:
         raise configuration.explain(exc) from exc
     replace_file(file, text)
     done = ", ".join(f"{key} {'is removed' if value is None else 'is set'}" for key, value in values.items())
-    click.echo(f"{file}: {done}; a running server takes it at its next start")
+    click.echo(f"{file}: {done}; a running server takes it by `rpcserver reload`")

@@ -258,7 +258,16 @@ def set_up(level: str, form: str = "auto", journal_socket: str = SOCKET) -> Limi
     else:
         handler = LimitedHandler(sys.stderr, formatter=JsonFormatter() if form == "json" else None)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    for name in ("rpcserver", "rpcwire"):
-        logging.getLogger(name).setLevel(level)
+    set_level(level)
     logging.getLogger("rpcwire.websocket").setLevel(logging.WARNING)
     return handler
+
+
+def set_level(level: str) -> None:
+    """Log from this level on.
+
+    Parameters:
+        level: the lowest level to log.
+    """
+    for name in ("rpcserver", "rpcwire"):
+        logging.getLogger(name).setLevel(level)

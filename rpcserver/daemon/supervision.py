@@ -10,6 +10,7 @@ from rpcserver.server import Server
 from rpcwire.logs import printable
 
 from .notify import Notifier
+from .reloads import Reloads
 
 STATUS_S = 5.0
 """How often the line of status is renewed where there is no watchdog, in seconds."""
@@ -18,21 +19,22 @@ _PER_WATCHDOG = 3
 """How often within the time of the watchdog the server is looked at."""
 
 
-async def supervise(server: Server, notifier: Notifier) -> None:
+async def supervise(server: Server, reloads: Reloads, notifier: Notifier) -> None:
     """Tell the state of a server until cancelled. The watchdog is fed only if the event loop runs this, and if each
     service has answered the question for its health: "unwell" is an answer, too, and silence is none.
 
     Parameters:
         server: the server, which has started.
+        reloads: tell whether the last reload has failed.
         notifier: tells the service manager.
     """
     watchdog_s = notifier.watchdog_s
     interval_s = STATUS_S if watchdog_s is None else min(STATUS_S, watchdog_s / _PER_WATCHDOG)
     while True:
         answers = await server.upkeep.ask_health(min(TIMEOUT_S, interval_s))
-        notifier.status(
-            describe(server, {name: health.reason for name, (health, _) in answers.items() if not health.ok})
-        )
+        reasons = {name: health.reason for name, (health, _) in answers.items() if not health.ok}
+        fault = f"; not reloaded: {printable(reloads.fault, 200)}" if reloads.fault else ""
+        notifier.status(f"{describe(server, reasons)}{fault}")
         if all(has_answered for _, has_answered in answers.values()):
             notifier.feed_watchdog()
         await asyncio.sleep(interval_s)

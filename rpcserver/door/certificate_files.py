@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rpcserver.config import ConfigError, TlsConfig
@@ -50,20 +50,45 @@ class CertificateFiles:
     def __init__(self, config: TlsConfig, on_authorities: Callable[[frozenset[int] | None], None]) -> None:
         self._config = config
         self._on_authorities = on_authorities
-        own = [config, *config.names.values()]
-        own_files = [file for each in own for file in (each.certificate_file, each.key_file) if file]
-        self._files = [config.client_ca_file, config.client_crl_file, *own_files]
-        self._state = self._state_in_use = self._last_look = self._look()
+        self._files = _files_of(config)
+        self._state = self._state_in_use = self._last_look = _look_at(self._files)
         self._timer: asyncio.TimerHandle | None = None
         self._fault = ""
         self._looks_until_retry = 0
         self.context: ssl.SSLContext | None = tls_context(config)
-        self._read_revoked()
+        _read_revoked(config)
 
     def start(self) -> None:
         """Look at the files from time to time, in the running event loop."""
         if self.context is not None:
             self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look_again)
+
+    def prepare_reload(self, config: TlsConfig) -> Callable[[], None]:
+        """Read all files anew, and try them in new settings of TLS. It may be called in another thread.
+
+        Parameters:
+            config: names the files. TLS stays on or off.
+
+        Returns:
+            What uses the new settings for new connections.
+
+        Raises:
+            ConfigError: as of the class. The settings in use stay as they are.
+        """
+        files = _files_of(config)
+        state = _look_at(files)
+        context = tls_context(config)
+        serials = _read_revoked(config)
+
+        def commit() -> None:
+            if config == self._config and state == self._state_in_use:
+                return  # The settings in use say the same.
+            asks_otherwise = _asks_of_clients(config) != _asks_of_clients(self._config)
+            self._config, self._files, self._state = config, files, state
+            self._last_look = state
+            self._use(context, state, serials, asks_otherwise=asks_otherwise)
+
+        return commit
 
     def close(self) -> None:
         """Look no more."""
@@ -77,7 +102,7 @@ class CertificateFiles:
 
     def look(self) -> None:
         """Look at the files, and make new settings if they have changed and are complete."""
-        state, before = self._look(), self._last_look
+        state, before = _look_at(self._files), self._last_look
         self._last_look = state
         if state != self._state:
             if state == before:
@@ -94,31 +119,52 @@ class CertificateFiles:
         self._state = state
         try:
             context = tls_context(self._config)
-            serials = self._read_revoked()
+            serials = _read_revoked(self._config)
         except ConfigError as exc:
             fault, self._fault = self._fault, str(exc)
             self._looks_until_retry = LOOKS_UNTIL_RETRY
             if fault != self._fault or is_new:
                 logger.error("new certificates are not used, and the old ones stay in use: %s", exc)  # noqa: TRY400 - an operator's
             return
-        self._fault = ""
+        self._use(context, state, serials, asks_otherwise=False)
+
+    def _use(
+        self, context: ssl.SSLContext | None, state: _State, serials: frozenset[int], *, asks_otherwise: bool
+    ) -> None:
         self.context = context
+        self._fault = ""
         old, self._state_in_use = self._state_in_use, state
-        logger.info("new certificates are in use for new connections")
-        if old[0] != state[0]:
+        if context is not None:
+            logger.info("new certificates are in use for new connections")
+        if asks_otherwise or old[0] != state[0]:
             self._on_authorities(None)
         elif old[1] != state[1]:
             self._on_authorities(serials)
 
-    def _look(self) -> _State:
-        return tuple(_state_of(file) for file in self._files)
 
-    def _read_revoked(self) -> frozenset[int]:
-        file = self._config.client_crl_file
-        try:
-            return revoked_serials(read_file(file)) if file else frozenset()
-        except (OSError, UntrustedFile, ValueError) as exc:
-            raise ConfigError(f"tls.client_crl_file: {file}: {exc}") from exc
+def _files_of(config: TlsConfig) -> list[str]:
+    """The files that a configuration names: first the authorities of clients, and the lists of revoked certificates."""
+    own = [config, *config.names.values()]
+    own_files = [file for each in own for file in (each.certificate_file, each.key_file) if file]
+    return [config.client_ca_file, config.client_crl_file, *own_files]
+
+
+def _asks_of_clients(config: TlsConfig) -> tuple[str, bool, str]:
+    """What clients must show, without the content of files. A list of revoked certificates that is new says itself
+    which connections must end; without a list, those that were let in stay in."""
+    return config.client_ca_file, bool(config.client_crl_file), config.client_certificates
+
+
+def _read_revoked(config: TlsConfig) -> frozenset[int]:
+    file = config.client_crl_file
+    try:
+        return revoked_serials(read_file(file)) if file else frozenset()
+    except (OSError, UntrustedFile, ValueError) as exc:
+        raise ConfigError(f"tls.client_crl_file: {file}: {exc}") from exc
+
+
+def _look_at(files: Sequence[str]) -> _State:
+    return tuple(_state_of(file) for file in files)
 
 
 def _state_of(file: str) -> tuple[int, int, int, int] | None:

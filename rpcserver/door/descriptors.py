@@ -24,10 +24,13 @@ class Descriptors:
 
     Parameters:
         reserve: the number of descriptors that strangers leave free; a quarter of the limit if that is less.
+
+    Attributes:
+        reserve: as above.
     """
 
     def __init__(self, reserve: int) -> None:
-        self._reserve = reserve
+        self.reserve = reserve
         self._count = 0
         self._until_recount = 0
         self._quiet_until = 0.0
@@ -35,7 +38,7 @@ class Descriptors:
     def are_short(self) -> bool:
         """Return whether a socket that was just accepted has taken one of the descriptors that strangers leave free."""
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)  # Each time, since prlimit(1) can change it.
-        if limit == resource.RLIM_INFINITY or self._count_used() <= limit - min(self._reserve, limit // 4):
+        if limit == resource.RLIM_INFINITY or self._count_used() <= limit - min(self.reserve, limit // 4):
             return False
         now = time.monotonic()
         if now >= self._quiet_until:

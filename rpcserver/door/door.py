@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rpcserver.config import ConfigError
+from rpcserver.config import ConfigError, ServerConfig
 from rpcwire.limits import LinkLimits
 
 from . import listeners
@@ -28,6 +28,32 @@ LOOK_S = 0.01
 
 def _no_listener() -> ConfigError:
     return ConfigError("listen: neither TCP nor a Unix socket is on: set listen.tcp or listen.unix")
+
+
+def _link_limits(config: ServerConfig) -> LinkLimits:
+    return LinkLimits(
+        ping_interval_s=config.keepalive.ping_interval_s,
+        ping_timeout_s=config.keepalive.ping_timeout_s,
+        outgoing_bytes=config.limits.outgoing_bytes,
+        stall_s=config.limits.stall_s,
+    )
+
+
+def check_settings(config: ServerConfig) -> None:
+    """Check the settings of listeners as far as it can be done without binding an address.
+
+    Raises:
+        ConfigError: one of them cannot be used.
+    """
+    listeners.check_proxies(config.listen)
+    if config.listen.tcp:
+        has_tls = tls_context(config.tls) is not None
+        endpoint = listeners.resolve(config.listen.host, config.listen.port)
+        listeners.check_exposure(config.listen.host, endpoint, has_tls=has_tls)
+    if config.unix_path is not None:
+        listeners.group_id(config.listen.unix_group)
+    if not config.listen.tcp and config.unix_path is None and not config.listen.also:
+        raise _no_listener()
 
 
 class Door:
@@ -48,12 +74,7 @@ class Door:
         self._config = config
         self._unix_path: Path | None = None
         self._certificate_files: CertificateFiles | None = None
-        self._link_limits = LinkLimits(
-            ping_interval_s=config.keepalive.ping_interval_s,
-            ping_timeout_s=config.keepalive.ping_timeout_s,
-            outgoing_bytes=config.limits.outgoing_bytes,
-            stall_s=config.limits.stall_s,
-        )
+        self._link_limits = _link_limits(config)
 
     def check(self) -> None:
         """Check the settings of the listeners as far as it can be done without binding an address.
@@ -61,16 +82,33 @@ class Door:
         Raises:
             ConfigError: one of them cannot be used.
         """
-        config = self._config
+        check_settings(self._config)
+
+    def prepare_reload(self, config: ServerConfig) -> Callable[[], None]:
+        """Prepare for another configuration, in which the addresses are the same. New settings of TLS are made and
+        tried. It may be called in another thread.
+
+        Parameters:
+            config: the new configuration.
+
+        Returns:
+            What uses it from now on.
+
+        Raises:
+            ConfigError: a setting or a file cannot be used.
+        """
         listeners.check_proxies(config.listen)
-        if config.listen.tcp:
-            has_tls = tls_context(config.tls) is not None
-            endpoint = listeners.resolve(config.listen.host, config.listen.port)
-            listeners.check_exposure(config.listen.host, endpoint, has_tls=has_tls)
-        if config.unix_path is not None:
-            listeners.group_id(config.listen.unix_group)
-        if not config.listen.tcp and config.unix_path is None and not config.listen.also:
-            raise _no_listener()
+        files = self._certificate_files
+        use_certificates = None if files is None else files.prepare_reload(config.tls)
+
+        def commit() -> None:
+            self._config = config
+            self._link_limits = _link_limits(config)
+            self.entrance.change(config)
+            if use_certificates is not None:
+                use_certificates()
+
+        return commit
 
     def open(self, sockets: Sequence[ActivatedSocket] = ()) -> None:
         """Listen on all addresses.

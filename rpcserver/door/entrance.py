@@ -72,15 +72,12 @@ class Entrance:
         refusals: Counter[str],
     ) -> None:
         self._refusals = refusals
-        self.config = config
         self.authentication = authentication
         self.pages = pages
         self.waiting = WaitingRoom(config.auth, refusals)
         self.turns = Turns()
         self.descriptors = Descriptors(config.limits.reserved_descriptors)
-        self.proxies = Proxies(config.listen)
-        self.allowed_hosts = frozenset(canonical(host) for host in (config.listen.host, *config.listen.allowed_hosts))
-        self.allowed_origins = frozenset(canonical_origin(origin) for origin in config.listen.allowed_origins)
+        self._read(config)
         self.links: set[AdmittedLink] = set()
         self.on_page: Callable[[str, Principal | None, str, str], None] = lambda *_: None
         self.on_refusal: Callable[[str, str], None] = lambda *_: None
@@ -89,6 +86,18 @@ class Entrance:
         self._refuse = refuse
         self.end = end
         self._has_warned_of_proxy = False
+
+    def _read(self, config: ServerConfig) -> None:
+        self.config = config
+        self.proxies = Proxies(config.listen)
+        self.allowed_hosts = frozenset(canonical(host) for host in (config.listen.host, *config.listen.allowed_hosts))
+        self.allowed_origins = frozenset(canonical_origin(origin) for origin in config.listen.allowed_origins)
+
+    def change(self, config: ServerConfig) -> None:
+        """Have another configuration from now on, which was checked."""
+        self._read(config)
+        self.descriptors.reserve = config.limits.reserved_descriptors
+        self.waiting.change(config.auth)
 
     def refuse_if_full(self, link: AdmittedLink) -> Refusal | None:
         """Return a refusal if the server admits no further connection, in all or of this client; otherwise ``None``.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -193,6 +195,27 @@ class ServerLink(WebSocketLink):
         """Whether the client has authenticated."""
         return self.principal is not None
 
+    @property
+    def message_bytes(self) -> int:
+        """The largest message of the client, in bytes."""
+        most = self.ws.max_message_size
+        return sys.maxsize if most is None else most
+
+    def certificate(self) -> tuple[Mapping[str, Any], bytes] | None:
+        """Return the certificate of the client, which TLS has verified, decoded and in DER; ``None`` for none."""
+        decoded = self._certificate()
+        if decoded is None or self.transport is None:
+            return None
+        return decoded, self.transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+
+    def unix_groups(self) -> Collection[int]:
+        """Return the groups of the process at the other end of a Unix socket."""
+        sock = None if self.transport is None else self.transport.get_extra_info("socket")
+        if sock is None or not self.is_unix:
+            return frozenset()
+        with socket.socket(fileno=os.dup(sock.fileno())) as whole:  # That of uvloop cannot be asked.
+            return peer_groups(whole)
+
     # --- the beginning ------------------------------------------------------------------------------------------
 
     def begin(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
@@ -304,16 +327,16 @@ class ServerLink(WebSocketLink):
     def _identify_by_certificate(self) -> None:
         """Find out who the client is by its certificate, if that is not the certificate of a proxy."""
         authentication = self.entrance.authentication
-        if not authentication.knows_certificates or self.source.is_proxy or self.transport is None:
+        if not authentication.knows_certificates or self.source.is_proxy:
             return
-        certificate = self._certificate()
+        certificate = self.certificate()
         if certificate is None:
             return
-        der = self.transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
         try:
-            self.principal = authentication.by_certificate(certificate, der)
+            self.principal = authentication.by_certificate(*certificate)
         except LookupError as exc:
-            self._log("%s needs a token: %s", f"its certificate is {describe(certificate)}, and {exc}", logging.INFO)
+            text = f"its certificate is {describe(certificate[0])}, and {exc}"
+            self._log("%s needs a token: %s", text, logging.INFO)
 
     def _expire(self) -> None:
         """Close the connection when the certificate of the client has expired."""

@@ -51,13 +51,16 @@ class Arrival(Protocol):
 class _Group:
     """Connections in the order of their arrival, with their number in all and per address."""
 
-    def __init__(self, most: int, most_per_address: int, name: str) -> None:
-        self._most, self._most_per_address = most, most_per_address
+    def __init__(self, name: str) -> None:
+        self._most = self._most_per_address = 0
         self.name = name  # The beginning of the names of its settings.
         self._address_of: dict[Arrival, str | None] = {}
         self._by_address: dict[str | None, dict[Arrival, None]] = {}
         self._by_count: list[dict[str | None, None]] = [{}]
         """The addresses that have so many connections, so that the most crowded one is found at once."""
+
+    def limit(self, most: int, most_per_address: int) -> None:
+        self._most, self._most_per_address = most, most_per_address
 
     def is_full(self) -> bool:
         return len(self._address_of) >= self._most
@@ -133,12 +136,24 @@ class WaitingRoom:
 
     def __init__(self, config: AuthConfig, refusals: Counter[str] | None = None) -> None:
         self._refusals = Counter() if refusals is None else refusals
-        self._known = _Group(config.arriving_connections, config.arriving_connections, "arriving")
-        self._arriving = _Group(config.arriving_connections, config.arriving_per_address, "arriving")
-        self._delayed = _Group(config.delayed_connections, config.delayed_per_address, "delayed")
-        self._line = _Group(config.line_connections, config.line_per_address, "line")
-        self._inside = _Group(config.unauthenticated_connections, config.unauthenticated_per_address, "unauthenticated")
+        self._known, self._arriving = _Group("arriving"), _Group("arriving")
+        self._delayed, self._line, self._inside = _Group("delayed"), _Group("line"), _Group("unauthenticated")
         self._strangers = (self._arriving, self._delayed, self._line, self._inside)
+        self.change(config)
+
+    def change(self, config: AuthConfig) -> None:
+        """Have other limits from now on. Those who wait already go on waiting, and new places are given at once.
+
+        Parameters:
+            config: the limits of each group.
+        """
+        self._known.limit(config.arriving_connections, config.arriving_connections)
+        self._arriving.limit(config.arriving_connections, config.arriving_per_address)
+        self._delayed.limit(config.delayed_connections, config.delayed_per_address)
+        self._line.limit(config.line_connections, config.line_per_address)
+        self._inside.limit(config.unauthenticated_connections, config.unauthenticated_per_address)
+        while self._call_in():
+            pass
 
     def arrive(self, arrival: Arrival) -> None:
         """Add a connection that was accepted and has sent nothing yet."""
@@ -223,12 +238,14 @@ class WaitingRoom:
     def _has_place(self, arrival: Arrival) -> bool:
         return not self._inside.is_full() and not self._inside.is_crowded(arrival.address)
 
-    def _call_in(self) -> None:
+    def _call_in(self) -> bool:
+        """Give a place to the first in line who may have one. Return whether there was one."""
         arrival = next((a for a in self._line if self._has_place(a)), None)
         if arrival is not None:
             self._line.remove(arrival)
             self._inside.add(arrival)
             arrival.proceed()
+        return arrival is not None
 
     @property
     def arriving(self) -> int:

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from rpcserver.config import ConfigError, PluginsConfig, name_keys
 from rpcwire.errors import describe_fields, field_errors
 from rpcwire.secret import hide, secrets_in
-from rpcwire.service import Service, name_of_class
+from rpcwire.service import Service, ServiceConfig, name_of_class
 from rpcwire.trusted_files import UntrustedFile, check_file, check_folder
 
 from .old_roles import explain_old_roles
@@ -208,6 +208,22 @@ def create_services(
     """Make the services, each with its section of the configuration.
 
     Parameters:
+        classes, sections, absent: as of :func:`read_sections`.
+
+    Raises:
+        ConfigError: as of :func:`read_sections`, or a service cannot be made with its settings.
+    """
+    classes = list(classes)
+    configs = read_sections(classes, sections, absent)
+    return [make_service(cls, config) for cls, config in zip(classes, configs, strict=True)]
+
+
+def read_sections(
+    classes: Iterable[type[Service[Any]]], sections: Mapping[str, Any], absent: Iterable[str] = ()
+) -> list[ServiceConfig]:
+    """Validate the settings of services.
+
+    Parameters:
         classes: the service classes.
         sections: the tables below ``[services]``.
         absent: the names of services that cannot be imported. Their sections are not read.
@@ -223,22 +239,34 @@ def create_services(
         raise ConfigError(str(exc)) from exc
     if old_roles is not None:
         raise ConfigError(old_roles)
-    services: list[Service[Any]] = []
+    configs: list[ServiceConfig] = []
     for cls in classes:
         section = sections.get(cls.name, {})
         try:
-            config = cls.config_model.model_validate(section)
+            configs.append(cls.config_model.model_validate(section))
         except ValidationError as exc:
             errors = field_errors(exc, prefix=("services", cls.name))
             name_keys(errors, cls.config_model, 2)
             raise ConfigError(describe_fields(errors, 5), errors) from exc
-        try:
-            services.append(cls(config))
-        except Exception as exc:
-            text = hide(f"{type(exc).__name__}: {exc}", secrets_in(config))
-            raise ConfigError(f"services.{cls.name}: cannot be made: {text}") from exc
-    unknown = sorted(set(sections) - {service.name for service in services} - set(absent))
+    unknown = sorted(set(sections) - {cls.name for cls in classes} - set(absent))
     if unknown:
-        names = ", ".join(service.name for service in services)
+        names = ", ".join(cls.name for cls in classes)
         raise ConfigError(f"services.{unknown[0]}: no such service is loaded; there are: {names}")
-    return services
+    return configs
+
+
+def make_service(cls: type[Service[Any]], config: ServiceConfig) -> Service[Any]:
+    """Make a service.
+
+    Parameters:
+        cls: its class.
+        config: its settings, an instance of the class's model.
+
+    Raises:
+        ConfigError: it cannot be made with these settings.
+    """
+    try:
+        return cls(config)
+    except Exception as exc:
+        text = hide(f"{type(exc).__name__}: {exc}", secrets_in(config))
+        raise ConfigError(f"services.{cls.name}: cannot be made: {text}") from exc

@@ -269,6 +269,10 @@ class Upkeep:
     def __iter__(self) -> Iterator[Life]:
         return iter(self._lives.values())
 
+    def change(self, settings: PluginsConfig) -> None:
+        """Use other settings from now on, in which the same services are offered and essential."""
+        self._settings = settings
+
     @property
     def states(self) -> list[ServiceState]:
         """How all services are."""

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from websockets.datastructures import Headers
 
@@ -22,7 +22,8 @@ from rpcwire.context import OWNER, Connection, Principal
 from rpcwire.errors import Busy, Unauthenticated
 
 from .attempts import WrongAttempts
-from .certificates import Certificates
+from .certificates import METHOD as CERTIFICATE
+from .certificates import Certificates, check_roles
 from .named_tokens import NamedTokens
 from .penalties import Penalties
 from .tokens import TokenStore
@@ -56,6 +57,23 @@ class Credentials:
     keys: tuple[str, ...]
     address: str
     origin: str
+
+
+class Evidence(Protocol):
+    """What a connection shows of whoever is at its other end, as long as it is open."""
+
+    @property
+    def origin(self) -> str:
+        """The whole address, as of :class:`Credentials`."""
+        ...
+
+    def certificate(self) -> tuple[Mapping[str, Any], bytes] | None:
+        """Return the certificate of the client, which TLS has verified, decoded and in DER; ``None`` for none."""
+        ...
+
+    def unix_groups(self) -> Collection[int]:
+        """Return the groups of the process at the other end of a Unix socket."""
+        ...
 
 
 class Authentication:
@@ -112,6 +130,35 @@ class Authentication:
     def tokens(self, tokens: TokenStore) -> None:
         self._bearer.tokens = tokens
 
+    def prepare_reload(
+        self, config: AuthConfig, roles: Collection[str], *, unix_peer_credentials: bool
+    ) -> Callable[[], None]:
+        """Prepare for other settings. Wrong attempts stay counted. It may be called in another thread.
+
+        Parameters:
+            config, unix_peer_credentials: as of the class; the ways are the same.
+            roles: the names of all roles.
+
+        Returns:
+            What uses the settings from now on. :meth:`renew` then tells of everybody who is in whether they still are.
+
+        Raises:
+            ConfigError: a certificate, a user or a group is described wrongly, or has a role that does not exist.
+        """
+        certificates = Certificates(config.certificates)
+        check_roles(config.certificates, roles)
+        unix_users = UnixUsers(config.unix, self.owner_uid)
+        unix_users.check_roles(roles)
+
+        def commit() -> None:
+            self._certificates = certificates
+            self.unix_users = unix_users
+            self._unix_peer_credentials = unix_peer_credentials
+            self._attempts, self._timeout_s = config.attempts, config.timeout_s
+            self._penalties.change(config.free_attempts, config.penalty_s)
+
+        return commit
+
     def by_unix_socket(self, uid: int | None, groups: Callable[[], Collection[int]] = frozenset) -> Principal | None:
         """Find out who is at the other end of a Unix socket; ``None`` if they need a token.
 
@@ -146,20 +193,31 @@ class Authentication:
         """
         return self._certificates.principal(certificate, der)
 
-    def renew(self, principal: Principal, origin: str) -> Principal | None:
+    def renew(self, principal: Principal, evidence: Evidence | None) -> Principal | None:
         """Find out who somebody is now, of whom it was found out before; ``None`` if their credentials are valid no
         more. Their role may be another one.
 
         Parameters:
             principal: who they were.
-            origin: their address, as of :class:`Credentials`.
+            evidence: what their connection shows; ``None`` for one in memory.
         """
         way = self._way_of_method.get(principal.method)
         if way is not None:
             return ask_again(way, principal)
         if principal.method == "token" and principal.credential:
-            return self.named_tokens.renew(principal, origin)
+            return self.named_tokens.renew(principal, "" if evidence is None else evidence.origin)
+        if evidence is not None and principal.method == CERTIFICATE:
+            return self._renew_by_certificate(evidence)
+        if evidence is not None and principal.method == "peer":
+            return self.by_unix_socket(principal.uid, evidence.unix_groups)
         return principal
+
+    def _renew_by_certificate(self, evidence: Evidence) -> Principal | None:
+        certificate = evidence.certificate()
+        try:
+            return None if certificate is None else self._certificates.principal(*certificate)
+        except LookupError:
+            return None
 
     def by_memory(self) -> Principal:
         """Return the principal of a client in the server's own process."""

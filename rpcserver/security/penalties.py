@@ -26,12 +26,16 @@ class Penalties:
     """
 
     def __init__(self, free_attempts: int, longest_s: float) -> None:
+        self._counts: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
+        self.change(free_attempts, longest_s)
+
+    def change(self, free_attempts: int, longest_s: float) -> None:
+        """Delay by other rules from now on; the parameters are those of the class."""
         self._free_attempts = free_attempts
         self._longest_s = longest_s
         self._most = free_attempts  # More attempts than lead to the longest delay are not counted.
         while self._delay_after(self._most) < longest_s:
             self._most += 1
-        self._counts: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
 
     def delay_s(self, keys: Sequence[str], now: float) -> float:
         """Return how long to delay an attempt, in seconds: the longest delay of its keys."""

@@ -53,7 +53,8 @@ class Role:
     limits: RoleLimits
 
     def gives_all_of(self, other: Role) -> bool:
-        """Return whether this role gives all that another one does, on the same conditions and with the same limits.
+        """Return whether this role gives all that another one does, on the same conditions, and takes no smaller
+        messages: the size of a message is agreed upon when a connection begins, all other limits hold at once.
 
         Parameters:
             other: the other role.
@@ -61,7 +62,7 @@ class Role:
         services = {permission.partition(".")[0] for permission in other.permissions}
         return (
             other.permissions <= self.permissions
-            and self.limits == other.limits
+            and not takes_less(self.limits, other.limits)
             and all(self.conditions.get(service) == other.conditions.get(service) for service in services)
         )
 
@@ -162,6 +163,7 @@ class Roles:
         system: the class of the service of the protocol itself.
         absent: the names of services whose code cannot be imported. What roles give of them counts when
             :meth:`admit` brings them.
+        like: other roles of services of the same classes, whose permissions and pages are taken over.
 
     Raises:
         ConfigError: a table names a permission, a service or a key that does not exist, or somebody is in two roles.
@@ -180,27 +182,33 @@ class Roles:
         owner_uid: int,
         system: type[Service[Any]],
         absent: Iterable[str] = (),
+        *,
+        like: Roles | None = None,
     ) -> None:
         self._sections = sections
         self._services = {service.name: service for service in services}
         self._system = system
-        self._absent = frozenset(absent)
+        self._absent: frozenset[str] = frozenset(absent) if like is None else like._absent  # noqa: SLF001 - of this class
         self._owner_uid = owner_uid
         self._members = _index(sections)
         self._role_of: dict[Principal, Role | None] = {}
-        self._make_all()
+        self._make_all(like)
 
-    def _make_all(self) -> None:
+    def _make_all(self, like: Roles | None) -> None:
         sections = self._sections
-        kinds = [self._system, *(type(service) for service in self._services.values())]
-        self.permissions: Mapping[str, str] = list_permissions(kinds)
-        self.methods: Mapping[str, list[str]] = methods_by_permission(kinds)
-        self.pages: Mapping[str, str | None] = _permissions_of_pages(self._services.values(), self.permissions)
+        if like is None:
+            kinds = [self._system, *(type(service) for service in self._services.values())]
+            self.permissions: Mapping[str, str] = list_permissions(kinds)
+            self.methods: Mapping[str, list[str]] = methods_by_permission(kinds)
+            self.pages: Mapping[str, str | None] = _permissions_of_pages(self._services.values(), self.permissions)
+        else:
+            self.permissions, self.methods, self.pages = like.permissions, like.methods, like.pages
         self._roles = {name: self._make(name, section) for name, section in sections.items()}
         if OWNER_ROLE not in self._roles:
             self._roles[OWNER_ROLE] = self._make(OWNER_ROLE, RoleConfig(permissions=("*",)))
+        self._views = {name: self._make_views(name) for name in self._services}
         for service in self._services.values():
-            for view in self.views(service.name).values():
+            for view in self._views[service.name].values():
                 try:
                     service.check_role(view)
                 except ServiceConfigError as exc:
@@ -224,6 +232,16 @@ class Roles:
             self._absent - {service.name},
         )
         vars(self).update(vars(successor))
+
+    def exchange(self, other: Roles) -> None:
+        """Exchange everything with other roles of the same services. So whoever holds this object has the new roles
+        from now on, and the other object has those that held before.
+
+        Parameters:
+            other: the new roles.
+        """
+        self.__dict__, other.__dict__ = other.__dict__, self.__dict__
+        self._services = other._services  # The others were made only to check the roles by them.
 
     def __iter__(self) -> Iterator[Role]:
         return iter(self._roles.values())
@@ -293,8 +311,11 @@ class Roles:
         role = self.of(principal)
         return OPEN_TO_PRINCIPALS if role is None else role.methods
 
-    def views(self, service: str) -> dict[str, ServiceRole]:
+    def views(self, service: str) -> Mapping[str, ServiceRole]:
         """Return all roles, as one service sees them, by name."""
+        return self._views[service]
+
+    def _make_views(self, service: str) -> dict[str, ServiceRole]:
         prefix = f"{service}."
         return {
             role.name: ServiceRole(
@@ -306,14 +327,20 @@ class Roles:
         }
 
     def finder(self, service: str) -> Callable[[Principal], ServiceRole | None]:
-        """Return what finds the roles of callers for one service."""
-        views = self.views(service)
+        """Return what finds the roles of callers for one service, as they are when it is asked."""
 
         def find(principal: Principal) -> ServiceRole | None:
             role = self.of(principal)
-            return None if role is None else views[role.name]
+            return None if role is None else self._views[service][role.name]
 
         return find
+
+
+def takes_less(new: RoleLimits, old: RoleLimits) -> bool:
+    """Return whether a role takes smaller messages than another one."""
+    if new.message_bytes is None:
+        return False
+    return old.message_bytes is None or new.message_bytes < old.message_bytes
 
 
 def _index(sections: Mapping[str, RoleConfig]) -> dict[str, str]:

@@ -64,6 +64,26 @@ class TokenWatch:
         self._look_timer = loop.call_later(LOOK_EVERY_S, self._look)
         self._await_expiry()
 
+    def prepare_reload(self) -> Callable[[], None]:
+        """Read the file now. It may be called in another thread.
+
+        Returns:
+            What uses the tokens from now on, without a call of ``on_change``.
+
+        Raises:
+            ConfigError: as of :meth:`start`.
+        """
+        stamp = self._file.stamp()
+        tokens = self._file.read()
+
+        def commit() -> None:
+            self._stamp = stamp
+            if tokens != self._tokens.known:
+                self._tokens.replace(tokens)
+                self._await_expiry()
+
+        return commit
+
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
         self._look_timer = loop.call_later(LOOK_EVERY_S, self._look)

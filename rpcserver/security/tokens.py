@@ -33,6 +33,18 @@ class TokenStore:
         return self._principal if hmac.compare_digest(digest, self._digest) else None
 
 
+def read_token(path: Path) -> str:
+    """Read the token in a file.
+
+    Raises:
+        ConfigError: there is no such file, it cannot be read, others may read or change it, or its token is too short.
+    """
+    try:
+        return _read(path)
+    except OSError as exc:
+        raise ConfigError(f"{path}: the token cannot be read: {exc.strerror}; name another with --token-file") from exc
+
+
 def load_token(path: Path) -> str:
     """Read the token in a file. If the file is missing, generate a token and make the file.
 

@@ -26,6 +26,7 @@ ROLES = {
     "wider": {"permissions": ["calc.*", "notes.*"]},
     "adder": {"permissions": ["calc.add"]},
     "slow": {"permissions": ["calc.*"], "limits": {"calls_per_s": 1}},
+    "small": {"permissions": ["calc.*"], "limits": {"message_bytes": 4096}},
 }
 
 
@@ -253,9 +254,9 @@ def test_a_role_that_gives_less_ends_what_it_does_not_give(role: str, tools: Any
     tools.run(main())
 
 
-@pytest.mark.parametrize("role", ["wider", "slow"])
-def test_a_first_role_holds_at_once_unless_it_has_limits(role: str, tools: Any, tokens: Tokens) -> None:
-    """The limits of a connection are set at its beginning: one that began without a role would go on without limits."""
+@pytest.mark.parametrize("role", ["wider", "slow", "small"])
+def test_a_first_role_holds_at_once_unless_it_takes_smaller_messages(role: str, tools: Any, tokens: Tokens) -> None:
+    """The size of messages is agreed upon at the beginning of a connection; all other limits hold at once."""
 
     async def main() -> None:
         token = tokens.create(role="unknown")
@@ -265,13 +266,17 @@ def test_a_first_role_holds_at_once_unless_it_has_limits(role: str, tools: Any, 
         ):
             assert "error" in await tools.call(connection, "calc.add", [1, 2])
             tokens.change("ci", role=role)
-            if role == "slow":
+            if role == "small":
                 closed = await closing(connection, tools.SECONDS)
                 assert closed.rcvd is not None
                 assert closed.rcvd.reason == "the role of ci has changed: connect again"
             else:
                 await tools.until(lambda: server.authentication.named_tokens.known.tokens[0].role == role)
                 assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
+                if role == "slow":
+                    answer = await tools.call(connection, "calc.add", [1, 2])
+                    assert answer["error"]["data"]["type"] == "Busy"
+                    assert "roles.slow.limits.calls_per_s" in answer["error"]["message"]
 
     tools.run(main())
 

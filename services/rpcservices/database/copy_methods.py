@@ -49,7 +49,7 @@ class CopyMethods(DatabaseCore):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         check_text(sql)
-        target = self._targets[database]
+        target = self._target(database)
         async with self._lend(ctx, target, transaction, readonly=False) as loan:
             link = loan.link
             _check(sql, link)
@@ -85,7 +85,7 @@ class CopyMethods(DatabaseCore):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         check_text(sql)
-        target = self._targets[database]
+        target = self._target(database)
         stack = AsyncExitStack()
         try:
             loan = await stack.enter_async_context(self._lend(ctx, target, transaction, readonly=True))

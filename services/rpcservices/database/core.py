@@ -12,7 +12,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
-from rpcserver import Context, Figure, Guard, Health, MethodSpec, Principal, Service, ServiceConfigError, ServiceRole
+from rpcserver import (
+    Context,
+    Figure,
+    Guard,
+    Health,
+    MethodSpec,
+    Principal,
+    Reload,
+    Service,
+    ServiceConfigError,
+    ServiceRole,
+    Unavailable,
+)
 from rpcwire import tracing
 from rpcwire.secret import hide, secrets_in
 
@@ -184,6 +196,8 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         self._transactions = Transactions()
         state_dir = self.runtime.state_dir
         self._targets: dict[str, Target] = {}
+        self._retired: list[Target] = []
+        self._closing: set[asyncio.Task[None]] = set()
         self._accesses: dict[str, Access] = {}
         try:
             for name, config in self.config.databases.items():
@@ -192,6 +206,45 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
             raise ServiceConfigError(str(exc)) from None
         for target in self._targets.values():
             await target.open()
+
+    async def prepare_reload(self, config: DatabaseServiceConfig, roles: tuple[ServiceRole, ...]) -> Reload:  # noqa: ARG002
+        """Make new pools for the databases whose settings or passwords have changed. As at the start, a server is first
+        asked when a client uses its database."""
+        state_dir = self.runtime.state_dir
+        targets: dict[str, Target] = {}
+        try:
+            for name, each in config.databases.items():
+                old = self._targets.get(name)
+                place = each, state_dir, config.secrets_dir
+                if old is not None and await asyncio.to_thread(old.fits, *place):
+                    targets[name] = old
+                    continue
+                targets[name] = target = await asyncio.to_thread(Target, name, *place)
+                await asyncio.to_thread(target.prepare)
+                await target.open()
+        except (ValueError, Unavailable) as exc:
+            raise ServiceConfigError(str(exc)) from None
+        return Reload(partial(self._use, targets))
+
+    def _use(self, targets: dict[str, Target]) -> None:
+        """Use other databases from now on. What runs on those of before goes on there, and their connections close as
+        they come back; but transactions and sessions end where the database is gone, or only reads from now on."""
+        before, self._targets = self._targets, targets
+        self._accesses.clear()
+        self._retired = [target for target in self._retired if target.is_in_use]
+        for name, old in before.items():
+            new = targets.get(name)
+            if new is old:
+                continue
+            if new is None:
+                self._transactions.withdraw(old, "the database was taken out of the server's configuration")
+            elif new.config.readonly and not old.config.readonly:
+                reason = "the server's configuration has made the database read-only"
+                self._transactions.withdraw(old, reason, only_writing=True)
+            self._retired.append(old)
+            closing = asyncio.ensure_future(old.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def check_connections(self, state_dir: Path) -> Mapping[str, str]:
         """Connect to each database. One that the server would make at its start is left out."""
@@ -218,7 +271,9 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
 
     async def stop(self) -> None:
         await self._transactions.close()
-        await close_all(*(target.close() for target in self._targets.values()))
+        if self._closing:
+            await asyncio.wait(self._closing)
+        await close_all(*(target.close() for target in (*self._targets.values(), *self._retired)))
 
     async def health(self) -> Health:
         if not self._targets:
@@ -251,15 +306,18 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         def check(principal: Principal, arguments: Mapping[str, Any]) -> None:
             access, name = self._access_of(principal), arguments["database"]
             if name not in access.rights:
-                names = ", ".join(sorted(access.rights)) or "none"
-                raise UnknownDatabase(
-                    f"database: no database is named {name[:64]!r}; there are: {names}",
-                    executed="no", database=name[:64],
-                )  # fmt: skip
-            writing = may_write and not (arguments.get("readonly", False) or self._targets[name].config.readonly)
+                raise _unknown(name, access.rights)
+            writing = may_write and not (arguments.get("readonly", False) or self._target(name).config.readonly)
             check_right(principal, access, name, right, writing=writing)
 
         return check
+
+    def _target(self, name: str) -> Target:
+        """Return a database. It may be gone since the call was admitted."""
+        target = self._targets.get(name)
+        if target is None:
+            raise _unknown(name, ())
+        return target
 
     def _access_of(self, principal: Principal) -> Access:
         """What a caller may do to each database."""
@@ -331,6 +389,13 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
             note_end(exc)
             raise
         return result
+
+
+def _unknown(name: str, visible: Iterable[str]) -> UnknownDatabase:
+    names = ", ".join(sorted(visible)) or "none"
+    return UnknownDatabase(
+        f"database: no database is named {name[:64]!r}; there are: {names}", executed="no", database=name[:64]
+    )
 
 
 def note_end(exc: BaseException) -> None:

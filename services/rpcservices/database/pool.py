@@ -359,11 +359,17 @@ class Target:
 
     Raises:
         ValueError: the configuration cannot work; the message names the key.
+
+    Attributes:
+        url: the URL to connect to, with the password; ``None`` for an embedded file that needs none.
+        withdrawn: why no transaction may begin any more; empty if one may.
     """
 
     def __init__(self, name: str, config: DatabaseConfig, state_dir: Path, secrets_dir: Path | None = None) -> None:
         self.name = name
         self.config = config
+        self.url: URL | None = None
+        self.withdrawn = ""
         self._file: str | None = None
         find_url = partial(database_url, name, config, state_dir, secrets_dir)
         self.reading = Pool(find_url, config, readonly=True)
@@ -379,7 +385,7 @@ class Target:
         """Make sure that a configured URL can work. That needs SQLAlchemy."""
         from sqlalchemy.exc import NoSuchModuleError
 
-        name, config = self.name, self.config
+        name, config, self.url = self.name, self.config, url
         if not (config.url.get_secret_value() or config.readonly):
             self._file = url.database
         self.dialect = url.get_backend_name()
@@ -394,6 +400,20 @@ class Target:
             raise ValueError(f"databases.{name}.url: the driver of {url.drivername} is not installed: {exc}") from None
         except ValueError as exc:
             raise ValueError(f"databases.{name}.{exc}") from None
+
+    def fits(self, config: DatabaseConfig, state_dir: Path, secrets_dir: Path | None) -> bool:
+        """Return whether a database made now would be the same. Its password may have changed in its file. Any thread
+        may call this.
+
+        Parameters:
+            config, state_dir, secrets_dir: as of the class.
+
+        Raises:
+            ValueError: there is no password.
+        """
+        if config != self.config:
+            return False
+        return self.url is None or self.url == database_url(self.name, config, state_dir, secrets_dir)
 
     def prepare(self) -> None:
         """Load what connecting needs. Any thread may call this."""
@@ -440,8 +460,13 @@ class Target:
         """The pool for statements that only read, or that may write."""
         return self.reading if readonly else self.writing
 
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a connection is lent or being cleaned."""
+        return bool(self.reading.lent_count or self.writing.lent_count)
+
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; those that are lent close when they come back. It may be called again."""
         await close_all(self.reading.close(), *([] if self.writing is self.reading else [self.writing.close()]))
 
 

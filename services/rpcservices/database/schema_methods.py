@@ -37,7 +37,7 @@ class SchemaMethods(DatabaseCore):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         check_text(sql)
-        target = self._targets[database]
+        target = self._target(database)
         config = target.config
         async with self._lend(ctx, target, transaction, readonly=True) as loan:
             limits = Limits(config.max_rows, config.max_bytes, config.page_rows)
@@ -69,7 +69,7 @@ class SchemaMethods(DatabaseCore):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         check_text(sql)
-        target = self._targets[database]
+        target = self._target(database)
         async with self._lend(ctx, target, transaction, readonly=True) as loan:
             if not loan.within:
                 await loan.run(loan.link.guard())
@@ -90,7 +90,7 @@ class SchemaMethods(DatabaseCore):
         """
         from .inspection import inspect_database, list_schemas  # It loads SQLAlchemy.
 
-        return await inspect_database(self._targets[database], ctx.principal.name, list_schemas)
+        return await inspect_database(self._target(database), ctx.principal.name, list_schemas)
 
     @method(permission="database.schema", kind="read", errors=ERRORS)
     async def tables(self, database: str, *, schema: str | None = None, ctx: Context) -> list[TableName]:
@@ -109,7 +109,7 @@ class SchemaMethods(DatabaseCore):
         from .inspection import inspect_database, list_tables  # It loads SQLAlchemy.
 
         return await inspect_database(
-            self._targets[database], ctx.principal.name, lambda inspector: list_tables(inspector, schema)
+            self._target(database), ctx.principal.name, lambda inspector: list_tables(inspector, schema)
         )
 
     @method(permission="database.schema", kind="read", errors=ERRORS)
@@ -131,7 +131,7 @@ class SchemaMethods(DatabaseCore):
         from .inspection import inspect_database, read_table  # It loads SQLAlchemy.
 
         return await inspect_database(
-            self._targets[database],
+            self._target(database),
             ctx.principal.name,
             lambda inspector: read_table(inspector, name, schema),
         )

@@ -44,7 +44,7 @@ class StatementMethods(DatabaseCore):
                 max_rows=target.config.max_rows,
                 max_bytes=target.config.max_bytes,
             )
-            for target in map(self._targets.__getitem__, self._access_of(ctx.principal).rights)
+            for target in map(self._target, self._access_of(ctx.principal).rights)
         ]
 
     @method(permission="database.query", kind="read", errors=ERRORS, message_bytes=None)
@@ -77,7 +77,7 @@ class StatementMethods(DatabaseCore):
             TransactionLost: the transaction is no more.
         """
         check_text(sql)
-        target = self._targets[database]
+        target = self._target(database)
         async with self._lend(ctx, target, transaction, readonly=True) as loan:
             return await _collect(loan, target, sql, params, max_rows)
 
@@ -97,7 +97,7 @@ class StatementMethods(DatabaseCore):
         Parameters, result and errors are those of :meth:`query`.
         """
         check_text(sql)
-        target = self._targets[database]
+        target = self._target(database)
         async with self._lend(ctx, target, transaction, readonly=False) as loan:
             return await _collect(loan, target, sql, params, max_rows)
 
@@ -126,7 +126,7 @@ class StatementMethods(DatabaseCore):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         check_text(sql)
-        target = self._targets[database]
+        target = self._target(database)
         config = target.config
         size = min(config.page_rows, config.page_rows if page_rows is None else max(1, page_rows))
         stack = AsyncExitStack()
@@ -171,7 +171,7 @@ class StatementMethods(DatabaseCore):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         check_text(sql)
-        target = self._targets[database]
+        target = self._target(database)
         async with self._lend(ctx, target, transaction, readonly=False) as loan:
             link = loan.link
             count = await loan.run(self._within(loan, lambda: link.execute_many(sql, params, first_row), atomic=True))
@@ -201,7 +201,7 @@ class StatementMethods(DatabaseCore):
             InvalidParams: a set does not fit.
         """
         check_text(sql)
-        target = self._targets[database]
+        target = self._target(database)
         async with self._lend(ctx, target, None, readonly=False) as loan:
             counts: list[int] = []
             rows = 0
@@ -251,7 +251,7 @@ class StatementMethods(DatabaseCore):
                 has run.
             UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
-        target = self._targets[database]
+        target = self._target(database)
         limits = _limits(target, max_rows)
         async with self._lend(ctx, target, transaction, readonly=False) as loan:
             whole = atomic or loan.within
@@ -278,7 +278,7 @@ class StatementMethods(DatabaseCore):
             DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
         """
         check_text(sql)
-        target = self._targets[database]
+        target = self._target(database)
         async with self._lend(ctx, target, transaction, readonly=False) as loan:
             if loan.readonly:
                 raise DatabaseNotSupportedError("a script may change anything, and here is only reading: use query")

@@ -48,7 +48,7 @@ class TransactionMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
-        target = self._targets[database]
+        target = self._target(database)
         owner = ctx.connection
         try:
             if session is not None:
@@ -104,7 +104,7 @@ class TransactionMethods(DatabaseCore):
         Raises:
             DatabaseError, UnknownDatabase: as of :meth:`query`.
         """
-        target = self._targets[database]
+        target = self._target(database)
         try:
             return await self._transactions.open_session(target, ctx.connection, readonly=readonly)
         except Exception as exc:

@@ -101,6 +101,7 @@ class Transactions:
         tx = OpenTransaction(info, link, pool, owner, 0.0)
         self._add(tx)
         self._limit(tx)
+        self._end_if_withdrawn(tx, target)
         return info
 
     async def open_session(self, target: Target, owner: Connection, *, readonly: bool) -> Session:
@@ -121,7 +122,9 @@ class Transactions:
             id=secrets.token_urlsafe(12), database=target.name, readonly=link.readonly,
             idle_s=config.transaction_idle_s, total_s=config.transaction_total_s,
         )  # fmt: skip
-        self._add(OpenTransaction(info, link, pool, owner, config.session_idle_s))
+        session = OpenTransaction(info, link, pool, owner, config.session_idle_s)
+        self._add(session)
+        self._end_if_withdrawn(session, target)
         return Session(info.id, target.name, link.readonly, config.session_idle_s, target.dialect)
 
     async def begin_within(
@@ -235,6 +238,24 @@ class Transactions:
             self._expire(tx, "the service stopped")
         while self._ending:
             await asyncio.wait(set(self._ending))
+
+    def withdraw(self, target: Target, reason: str, *, only_writing: bool = False) -> None:
+        """Roll back the open transactions of a database, end its sessions, and let none begin any more.
+
+        Parameters:
+            target: the database.
+            reason: why, for the clients.
+            only_writing: whether those that only read go on.
+        """
+        target.withdrawn = reason
+        for tx in list(self._open.values()):
+            if tx.info.database == target.name and not (only_writing and tx.link.readonly):
+                self._expire(tx, reason)
+
+    def _end_if_withdrawn(self, tx: OpenTransaction, target: Target) -> None:
+        """End a transaction that has begun while its database was withdrawn."""
+        if target.withdrawn:
+            self._expire(tx, target.withdrawn)
 
     def loss_of(self, tx: OpenTransaction) -> TransactionLost | None:
         """The error to raise if a transaction ended while a statement ran in it; ``None`` if it did not."""

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, get_args
 
-from rpcserver import Context, Guard, InvalidParams, MethodSpec, Page, Principal, Service
+from rpcserver import Context, Guard, InvalidParams, MethodSpec, Page, Principal, Reload, Service, ServiceRole
 from rpcservices.hardware.serial.ports import SerialPorts
 
 from .config import HardwareConfig
@@ -34,6 +34,10 @@ from .sampling.worker import Worker
 HISTORY_SECTIONS: frozenset[Section] = frozenset(get_args(Section)) - WITHOUT_HISTORY
 """The sections that have a history."""
 
+_SAMPLER = "what reads the sections is made at the start"
+_WATCHER = "the watch of devices is made at the start"
+_HISTORY = "the history has its room from the start"
+
 _NO_UID = -1
 """The user of no process."""
 
@@ -53,6 +57,18 @@ class HardwareCore(Service[HardwareConfig]):
         "hardware.serial": "open serial ports",
         "hardware.smart": "ask disks for their health",
         "hardware.metrics": "read the page /metrics",
+    }
+    restart_keys: ClassVar[Mapping[str, str]] = {
+        "section_timeout_s": _SAMPLER,
+        "device_events": _WATCHER,
+        "device_events_bytes": _WATCHER,
+        "metrics_page": "the pages of the server are made at the start",
+        "history": _HISTORY,
+        "history_interval_s": _HISTORY,
+        "history_fine_s": _HISTORY,
+        "history_coarse_step_s": _HISTORY,
+        "history_coarse_s": _HISTORY,
+        "history_metrics": _HISTORY,
     }
     role_model = HardwareRole
 
@@ -91,6 +107,14 @@ class HardwareCore(Service[HardwareConfig]):
         await asyncio.gather(self._sampler.prime(), self._processes.measure())
         if self.history_kept is not None:
             self._recorder = asyncio.get_running_loop().create_task(self._record(self.history_kept))
+
+    async def prepare_reload(self, config: HardwareConfig, roles: tuple[ServiceRole, ...]) -> Reload:  # noqa: ARG002
+        """New settings hold for calls and streams that begin afterwards."""
+
+        def commit() -> None:
+            self._serial.config = config
+
+        return Reload(commit)
 
     async def stop(self) -> None:
         """End all reading."""

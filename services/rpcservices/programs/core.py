@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rpcserver import Context, Figure, Principal, Service
+from rpcserver import Context, Figure, Principal, Reload, Service, ServiceRole
 from rpcservices.programs.keeping.client import KeptProgram
 from rpcservices.programs.keeping.ledger import Ledger
 from rpcservices.programs.keeping.leftovers import Leftovers, Trace, abandon
@@ -69,6 +69,10 @@ class Streams:
     bulky: bool = False
 
 
+def _bounds(config: ProgramsConfig) -> Bounds:
+    return Bounds(config.max_programs, config.description_bytes, config.kept_bytes, config.principal_share)
+
+
 class ProgramsCore(Service[ProgramsConfig]):
     """The state of the programs service."""
 
@@ -77,6 +81,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         VIEW: "see programs, their output and their events",
         CONTROL: "feed, signal, end and forget programs",
     }
+    restart_keys: ClassVar[Mapping[str, str]] = {"cgroups": "control groups are looked for at the start"}
     role_model = RoleRule
     owner_conditions = OWNER
     transient_state = ("output", "hosted")
@@ -91,15 +96,8 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.spare_memory = SpareMemory(
             self.config.spare_memory_bytes, self.config.kept_memory_bytes, share=self.config.principal_share
         )
-        self.holdings = Holdings(
-            Bounds(
-                self.config.max_programs,
-                self.config.description_bytes,
-                self.config.kept_bytes,
-                self.config.principal_share,
-            ),
-            self.config.max_ended,
-        )
+        self.holdings = Holdings(_bounds(self.config), self.config.max_ended)
+        self._warnings: list[str] = []
         self._own_pids: set[int] = set()
         self._forgetting: dict[str, asyncio.TimerHandle] = {}
         self._own_user = cache(environment.own_user)
@@ -116,7 +114,8 @@ class ProgramsCore(Service[ProgramsConfig]):
         Raises:
             ServiceConfigError: the programs of a role cannot run as its user.
         """
-        for warning in check_users(self.runtime.roles, os.geteuid()):
+        self._warnings = check_users(self.runtime.roles, os.geteuid())
+        for warning in self._warnings:
             self.runtime.logger.warning("%s", warning)
         tree.become_subreaper()
         tree.heed_signals()
@@ -143,6 +142,20 @@ class ProgramsCore(Service[ProgramsConfig]):
         running = sum(program.exit is None for program in self.programs.values())
         yield Figure("running", running, "Programs that run.")
         yield Figure("ended", len(self.programs) - running, "Programs that have ended and are not forgotten yet.")
+
+    async def prepare_reload(self, config: ProgramsConfig, roles: tuple[ServiceRole, ...]) -> Reload:
+        """Check the users of the roles. New settings and rules hold for programs that are started afterwards."""
+        warnings = await asyncio.to_thread(check_users, roles, os.geteuid())
+
+        def commit() -> None:
+            for warning in warnings:
+                if warning not in self._warnings:
+                    self.runtime.logger.warning("%s", warning)
+            self._warnings = warnings
+            self.spare_memory.change(config.spare_memory_bytes, config.kept_memory_bytes, config.principal_share)
+            self.holdings.bounds, self.holdings.most_ended = _bounds(config), config.max_ended
+
+        return Reload(commit)
 
     async def reconsider_caller(self, name: str, principal: Principal | None, before: float) -> None:
         """End the programs of somebody who may run none any more. They belong to a name, and so outlive connections."""

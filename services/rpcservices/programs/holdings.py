@@ -82,11 +82,14 @@ class Holdings:
     Parameters:
         bounds: how much that may be.
         most_ended: how many ended programs are kept.
+
+    Attributes:
+        bounds, most_ended: as above; others hold for what comes.
     """
 
     def __init__(self, bounds: Bounds, most_ended: int) -> None:
         self.bounds = bounds
-        self._most_ended = most_ended
+        self.most_ended = most_ended
         self._running: dict[str, Holding] = {}
         self._endings: dict[str, Holding] = {}
         self._of_running = _Sums()
@@ -162,7 +165,7 @@ class Holdings:
         """
         bounds, of_ended, running = self.bounds, self._of_ended, self._of_running
         for counter, in_use, most in (
-            (of_ended.programs, 0, self._most_ended),
+            (of_ended.programs, 0, self.most_ended),
             (of_ended.description_bytes, running.description_bytes.total(), bounds.description_bytes),
             (of_ended.output_bytes, running.output_bytes.total(), bounds.output_bytes),
         ):

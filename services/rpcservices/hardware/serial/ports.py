@@ -35,13 +35,13 @@ class SerialPorts:
 
     Parameters:
         inventory: lists them.
-        config: says which may be opened.
+        config: says which may be opened; another one holds for ports that are opened afterwards.
         worker: the thread for calls that block.
     """
 
     def __init__(self, inventory: Inventory, config: HardwareConfig, worker: Worker) -> None:
         self._inventory = inventory
-        self._config = config
+        self.config = config
         self._worker = worker
         self._numbers = count(1)
         self._open: dict[str, tuple[Connection, OpenPort, Callable[[], None]]] = {}
@@ -68,7 +68,7 @@ class SerialPorts:
             if device.node == node:
                 return node, _links(device)
         # Check the file itself, not a link to it, which may have a harmless name.
-        if any(fnmatchcase(node, pattern) for pattern in self._config.serial_paths) and os.path.exists(node):  # noqa: PTH110
+        if any(fnmatchcase(node, pattern) for pattern in self.config.serial_paths) and os.path.exists(node):  # noqa: PTH110
             return node, ()
         names = ", ".join(device.node for device in devices if device.node) or "none"
         raise SerialPortNotFound(
@@ -102,7 +102,7 @@ class SerialPorts:
             Exception: ``check`` has raised this.
             InvalidParams: the driver refuses a setting.
         """
-        if len(self._open) >= self._config.serial_ports:
+        if len(self._open) >= self.config.serial_ports:
             raise SerialPortBusy(f"{len(self._open)} serial ports are open already", port=port[:80])
 
         def find_and_open() -> tuple[str, object]:
@@ -117,7 +117,7 @@ class SerialPorts:
                 f"settings: the port refuses them: {exc}", errors=[{"loc": ["settings"], "msg": str(exc)}]
             ) from None
         id_ = f"port{next(self._numbers)}"
-        session = OpenPort(id_, node, driver_port, settings, self._config.serial_buffer_bytes, write_timeout_s)
+        session = OpenPort(id_, node, driver_port, settings, self.config.serial_buffer_bytes, write_timeout_s)
         forget = ctx.connection.on_close(lambda: self._closed(id_))
         if not ctx.connection.closed:
             self._open[id_] = (ctx.connection, session, forget)

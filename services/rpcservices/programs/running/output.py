@@ -68,12 +68,21 @@ class SpareMemory:
         self._parent = parent
         self._owners: WeakValueDictionary[str, SpareMemory] = WeakValueDictionary()
 
+    def change(self, most_bytes: int, whole_bytes: int | None, share: float) -> None:
+        """Have another size from now on; the parameters are those of the class. What is in use stays so."""
+        self.most_bytes, self.whole_bytes, self._share = most_bytes, whole_bytes, share
+        for part in list(self._owners.values()):
+            part.most_bytes, part.whole_bytes = self._size_of_part()
+
+    def _size_of_part(self) -> tuple[int, int | None]:
+        whole_bytes = None if self.whole_bytes is None else int(self.whole_bytes * self._share)
+        return int(self.most_bytes * self._share), whole_bytes
+
     def of(self, owner: str) -> SpareMemory:
         """Return what the outputs of one owner may have of this memory."""
         part = self._owners.get(owner)
         if part is None:
-            whole_bytes = None if self.whole_bytes is None else int(self.whole_bytes * self._share)
-            part = self._owners[owner] = SpareMemory(int(self.most_bytes * self._share), whole_bytes, parent=self)
+            part = self._owners[owner] = SpareMemory(*self._size_of_part(), parent=self)
         return part
 
     def count(self, kept_bytes: int, used_bytes: int = 0) -> None:
