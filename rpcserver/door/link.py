@@ -203,10 +203,10 @@ class ServerLink(WebSocketLink):
 
     def certificate(self) -> tuple[Mapping[str, Any], bytes] | None:
         """Return the certificate of the client, which TLS has verified, decoded and in DER; ``None`` for none."""
-        decoded = self._certificate()
-        if decoded is None or self.transport is None:
+        certificate = self._certificate()
+        if certificate is None or self.transport is None:
             return None
-        return decoded, self.transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        return certificate, self.transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
 
     def unix_groups(self) -> Collection[int]:
         """Return the groups of the process at the other end of a Unix socket."""

@@ -119,15 +119,15 @@ async def reload(parts: Parts, old: ServerConfig, new: NewSettings) -> list[Chan
             for life in parts.upkeep
             if life.service is not None and life.name in new.services
         ]
-        made = await asyncio.to_thread(_prepare_parts, parts, config, new, news)
-        prepared = [
-            (each, await _prepare_service(each, made.roles, undo) if each.is_running else None) for each in news
+        new_parts = await asyncio.to_thread(_prepare_parts, parts, config, new, news)
+        preparations = [
+            (each, await _prepare_service(each, new_parts.roles, undo) if each.is_running else None) for each in news
         ]
         for each in news:
             _check_unchanged(each)
         # From here on there is no await: whoever looks sees all of the old settings, or all of the new ones.
         undo.pop_all()
-        _commit(parts, config, made, prepared)
+        _commit(parts, config, new_parts, preparations)
     changes += [change for each in news for change in each.changes]
     return changes + find_unread_changes(old, new.config, [each.life.name for each in news])
 
@@ -155,7 +155,7 @@ def _check_unchanged(each: _NewService) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _NewParts:
     """What was made of new settings.
 
     Attributes:
@@ -169,7 +169,7 @@ class _Made:
     commits: Sequence[Callable[[], None]]
 
 
-def _prepare_parts(parts: Parts, config: ServerConfig, new: NewSettings, news: Iterable[_NewService]) -> _Made:
+def _prepare_parts(parts: Parts, config: ServerConfig, new: NewSettings, news: Iterable[_NewService]) -> _NewParts:
     """Make everything that needs no event loop. It runs in another thread, so that files and certificates delay no
     call."""
     check_settings(new.config)  # Also what holds only after a restart.
@@ -191,7 +191,7 @@ def _prepare_parts(parts: Parts, config: ServerConfig, new: NewSettings, news: I
         ),
         parts.door.prepare_reload(config),
     ]
-    return _Made(roles, new.token, commits)
+    return _NewParts(roles, new.token, commits)
 
 
 def _probe(each: _NewService) -> Service[Any]:
@@ -207,7 +207,7 @@ async def _prepare_service(each: _NewService, roles: Roles, undo: AsyncExitStack
     views = tuple(roles.views(service.name).values())
     try:
         async with asyncio.timeout(SERVICE_TIMEOUT_S):
-            prepared = await service.prepare_reload(each.config, views)
+            preparation = await service.prepare_reload(each.config, views)
     except ServiceConfigError as exc:
         table = "services" if exc.role is None else exc.role.place
         raise ConfigError(f"{table}.{service.name}.{exc}") from exc
@@ -218,9 +218,9 @@ async def _prepare_service(each: _NewService, roles: Roles, undo: AsyncExitStack
     except Exception as exc:
         text = hide(f"{type(exc).__name__}: {exc}", secrets_in([service.config, each.config]))
         raise ConfigError(f"services.{service.name}: the service cannot prepare for its settings: {text}") from exc
-    if prepared is not None and prepared.abandon is not None:
-        undo.push_async_callback(_abandon, service, prepared.abandon)
-    return prepared
+    if preparation is not None and preparation.abandon is not None:
+        undo.push_async_callback(_abandon, service, preparation.abandon)
+    return preparation
 
 
 async def _abandon(service: Service[Any], abandon: Callable[[], Any]) -> None:
@@ -231,17 +231,17 @@ async def _abandon(service: Service[Any], abandon: Callable[[], Any]) -> None:
 
 
 def _commit(
-    parts: Parts, config: ServerConfig, made: _Made, prepared: Iterable[tuple[_NewService, Reload | None]]
+    parts: Parts, config: ServerConfig, new_parts: _NewParts, preparations: Iterable[tuple[_NewService, Reload | None]]
 ) -> None:
     """Take everything into use, in one turn of the event loop."""
-    for commit in made.commits:
+    for commit in new_parts.commits:
         commit()
-    roles_before = made.roles
-    parts.roles.exchange(made.roles)
+    roles_before = new_parts.roles
+    parts.roles.exchange(new_parts.roles)
     parts.executor.resize(config.limits.threads, config.limits.threads_share)
     parts.connections.change_limits(config.limits, config.auth.violations)
     parts.on_commit(config)
-    for each, reload_of_service in prepared:
+    for each, reload_of_service in preparations:
         service = each.service
         service.config = each.config
         if each.is_running:
@@ -256,7 +256,7 @@ def _commit(
             reload_of_service.commit()
         except Exception:
             logger.exception("the service %s has not taken its new settings: restart the server", service.name)
-    _end_old_token(parts, made.token)
+    _end_old_token(parts, new_parts.token)
     parts.connections.reconsider(roles_before)
 
 

@@ -196,7 +196,7 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         self._transactions = Transactions()
         state_dir = self.runtime.state_dir
         self._targets: dict[str, Target] = {}
-        self._retired: list[Target] = []
+        self._former_targets: list[Target] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._accesses: dict[str, Access] = {}
         try:
@@ -231,7 +231,7 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         they come back; but transactions and sessions end where the database is gone, or only reads from now on."""
         before, self._targets = self._targets, targets
         self._accesses.clear()
-        self._retired = [target for target in self._retired if target.is_in_use]
+        self._former_targets = [target for target in self._former_targets if target.is_in_use]
         for name, old in before.items():
             new = targets.get(name)
             if new is old:
@@ -241,7 +241,7 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
             elif new.config.readonly and not old.config.readonly:
                 reason = "the server's configuration has made the database read-only"
                 self._transactions.withdraw(old, reason, only_writing=True)
-            self._retired.append(old)
+            self._former_targets.append(old)
             closing = asyncio.ensure_future(old.close())
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
@@ -273,7 +273,7 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         await self._transactions.close()
         if self._closing:
             await asyncio.wait(self._closing)
-        await close_all(*(target.close() for target in (*self._targets.values(), *self._retired)))
+        await close_all(*(target.close() for target in (*self._targets.values(), *self._former_targets)))
 
     async def health(self) -> Health:
         if not self._targets:
