@@ -6,8 +6,10 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -361,6 +363,19 @@ class Late(Service[LateConfig]):
 """
 
 
+STEADY = """
+from rpcserver import Service, method
+
+class Steady(Service):
+    "Never fails."
+
+    @method()
+    async def ask(self) -> str:
+        "Answer."
+        return "here"
+"""
+
+
 def test_code_that_cannot_be_imported(
     tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -499,20 +514,38 @@ def test_a_bad_folder_of_a_database_does_not_stop_the_server(tools: Any, tmp_pat
 
 def test_a_daemon_with_a_plugin_that_cannot_be_imported(tmp_path: Path) -> None:
     (tmp_path / "late.py").write_text(PLUGIN)
-    environment = {**os.environ, "RPCSERVER_STATE_DIR": str(tmp_path / "state"), "XDG_RUNTIME_DIR": str(tmp_path)}
-    command = [sys.executable, "-m", "rpcserver", "serve", "--port", "0", "--unix", "none"]
-    with subprocess.Popen(
-        [*command, "--plugin", str(tmp_path / "late.py")], env=environment, stdout=subprocess.PIPE, text=True,
-        stderr=subprocess.PIPE,
-    ) as daemon:  # fmt: skip
-        assert daemon.stdout is not None and daemon.stderr is not None
-        assert "listening on" in daemon.stdout.readline()
-        daemon.send_signal(signal.SIGTERM)
-        errors = daemon.stderr.read()
+    with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"{short}/notify")
+        manager.settimeout(60)
+        environment = {
+            **os.environ,
+            "RPCSERVER_STATE_DIR": str(tmp_path / "state"),
+            "XDG_RUNTIME_DIR": str(tmp_path),
+            "NOTIFY_SOCKET": f"{short}/notify",
+            "RPCSERVER_PLUGINS__DISABLED": json.dumps(_installed()),
+        }
+        file = str(tmp_path / "late.py")
+        steady = tmp_path / "steady.py"
+        steady.write_text(STEADY)
+        command = [sys.executable, "-m", "rpcserver", "serve", "--port", "0", "--unix", "none", "--plugin", file]
+        with subprocess.Popen(
+            [*command, "--plugin", str(steady)], env=environment, stdout=subprocess.PIPE, text=True,
+            stderr=subprocess.PIPE,
+        ) as daemon:  # fmt: skip
+            assert daemon.stdout is not None
+            assert daemon.stderr is not None
+            assert "listening on" in daemon.stdout.readline()
+            status = ""
+            while not status.startswith("STATUS="):
+                status = manager.recv(4096).decode()
+            daemon.send_signal(signal.SIGTERM)
+            errors = daemon.stderr.read()
     assert daemon.returncode == 0
-    assert "the service late is down: the Python module a_module_that_is_missing cannot be imported" in errors
+    reason = "the Python module a_module_that_is_missing cannot be imported"
+    assert f"the service late is down: {reason}" in errors
+    assert f"unwell: late (not running: {reason})" in status
+    del environment["NOTIFY_SOCKET"]
     environment["RPCSERVER_PLUGINS__ESSENTIAL"] = '["late"]'
-    done = subprocess.run(
-        [*command, "--plugin", str(tmp_path / "late.py")], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2 and "a_module_that_is_missing" in done.stderr
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "a_module_that_is_missing" in done.stderr

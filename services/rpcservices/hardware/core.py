@@ -107,6 +107,7 @@ class HardwareCore(Service[HardwareConfig]):
         await asyncio.gather(self._sampler.prime(), self._processes.measure())
         if self.history_kept is not None:
             self._recorder = asyncio.get_running_loop().create_task(self._record(self.history_kept))
+            self.runtime.rely_on(self._recorder)
 
     async def prepare_reload(self, config: HardwareConfig, roles: tuple[ServiceRole, ...]) -> Reload:  # noqa: ARG002
         """New settings hold for calls and streams that begin afterwards."""
