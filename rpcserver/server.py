@@ -457,17 +457,22 @@ class Server:
         """
         self.is_stopping = True
         grace_s = self.config.grace_s if grace_s is None else grace_s
-        self.door.stop_accepting()
-        await self.door.empty(min(grace_s, ARRIVAL_S))
-        self._refuses_all = True
-        self.door.close()
-        await self.connections.close("the server is stopping", grace_s, patience_s)
-        await self._caller_news.close(patience_s)
-        await self.upkeep.stop(patience_s)
-        await self.token_watch.stop()
-        self.authentication.wrong_attempts.report()
-        if self.trail is not None:
-            await self.trail.close(patience_s)
+        try:
+            self.door.stop_accepting()
+            await self.door.empty(min(grace_s, ARRIVAL_S))
+            self._refuses_all = True
+            self.door.close()
+            await self.connections.close("the server is stopping", grace_s, patience_s)
+            await self._caller_news.close(patience_s)
+            await self.upkeep.stop(patience_s)
+            await self.token_watch.stop()
+            self.authentication.wrong_attempts.report()
+        except (
+            Exception
+        ):  # Not if it was cancelled: then it is asked once more to stop, and the log goes on until then.
+            await self._stop_audit(patience_s)
+            raise
+        await self._stop_audit(patience_s)
         self.stalls.stop()
         self.metrics.stop()
         self._trimmer.stop()
@@ -476,6 +481,10 @@ class Server:
         if self._state_lock is not None:
             os.close(self._state_lock)
             self._state_lock = None
+
+    async def _stop_audit(self, patience_s: float) -> None:
+        if self.trail is not None:
+            await self.trail.close(patience_s)
 
     def join_threads(self, timeout_s: float) -> int:
         """Wait for the threads of handlers that are plain functions, after the server has stopped.

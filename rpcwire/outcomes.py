@@ -21,12 +21,13 @@ Subject = Literal["call", "notification", "stream", "upload", "own call", "own n
 or a call or a notification that a handler of this side has sent to the other side (``ctx.caller``)."""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, eq=False, gc=False):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The outcome of a call, a notification, or one of a call's streams.
 
     A call that is answered with a stream has an outcome when the stream begins, and its stream has another when it
     ends. An outcome does not contain parameters, results or items, since they may be secrets; an error's message may
-    repeat a part of them.
+    repeat a part of them. Python's collector follows outcomes, since their errors lead to frames, whose variables may
+    lead back.
 
     Attributes:
         subject: see :data:`Subject`.

@@ -92,6 +92,9 @@ def write_line(at: str, event: str, /, **fields: str | float | Raw | None) -> by
         at: the time, as :class:`Times` writes it.
         event: what has happened.
         fields: further fields; those that are ``None`` are left out.
+
+    Raises:
+        TypeError: a field is of another type.
     """
     parts = [f'"at":"{at}","event":{quote(event)}']
     for name, value in fields.items():
@@ -100,7 +103,7 @@ def write_line(at: str, event: str, /, **fields: str | float | Raw | None) -> by
         elif isinstance(value, Raw):
             parts.append(f'"{name}":{bytes(value).decode("ascii")}')
         elif value is not None:
-            parts.append(f'"{name}":{value}')
+            parts.append(f'"{name}":{encode_line(value).decode("ascii")}')
     return (",".join(parts) + "}").encode("ascii")
 
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Raw
@@ -75,6 +76,8 @@ class Log:
         self._files = self._writer.files
         self._pending: list[bytes] = []
         self._pending_bytes = 0
+        self._new_file_seq = 0
+        self._removals: list[Path] = []
         self._reserved_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = None
@@ -125,8 +128,12 @@ class Log:
 
     def append_reserved(self, line: bytes, size_bytes: int) -> None:
         """Add a line for which so much room was reserved."""
-        self._reserved_bytes -= size_bytes
+        self.release(size_bytes)
         self._add_in_any_case(line)
+
+    def release(self, size_bytes: int) -> None:
+        """Give room back that was reserved."""
+        self._reserved_bytes -= size_bytes
 
     def add(self, event: str, **fields: str | float | Raw | None) -> None:
         """Add a line about something that is no call.
@@ -135,7 +142,26 @@ class Log:
             event: what has happened.
             fields: further fields; those that are ``None`` are left out.
         """
-        self.append(self._write(event, **fields))
+        try:
+            line = self._write(event, **fields)
+        except Exception as exc:
+            line = self.write_fault(event, exc)
+        self.append(line)
+
+    def write_fault(self, event: str, exc: Exception, **fields: str | float | Raw | None) -> bytes:
+        """Write a line that stands for one that could not be made, so that nothing is missing without a word.
+
+        Parameters:
+            event: the event of the line that could not be made.
+            exc: why it could not.
+            fields: what else is known; it is left out if it cannot be written either.
+        """
+        logger.error("a line of the audit log (%s) cannot be made", event, exc_info=exc)
+        error = type(exc).__name__
+        try:
+            return self._write("fault", of=event, error=error, **fields)
+        except Exception:
+            return self._write("fault", of=event, error=error)
 
     def _write(self, event: str, **fields: str | float | Raw | None) -> bytes:
         return write_line(self._times.write(time.monotonic_ns()), event, **fields)
@@ -181,50 +207,55 @@ class Log:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        try:
+            self._put_all()
+            if self._file_bytes >= self._config.file_bytes:
+                self._begin_file()
+        except Exception:  # Such as a lack of memory.
+            logger.exception("lines of the audit log wait, since no block was made of them")
+            self.flush_soon()
+        self._watch()
+
+    def _put_all(self) -> None:
         while self._pending:
             self._put()
-        if self._file_bytes >= self._config.file_bytes:
-            self._begin_file()
-        self._watch()
 
     def _tell_loss(self) -> None:
         count, self._losses = self._losses, 0
         self._add_in_any_case(self._write("lost", count=count, since=self._times.write(self._first_loss_ns)))
 
-    def _put(self, first_seq: int = 0, removals: Sequence[Path] = ()) -> None:
-        """Make a block of the lines that wait, and hand it to the writer."""
-        pending, self._pending = self._pending[:BLOCK_LINES], self._pending[BLOCK_LINES:]
-        self.lines += len(pending)
-        first_line = self.seq + 1
-        self.seq += len(pending)
-        self._pending_bytes -= sum(map(len, pending))
-        lines = [b'{"seq":%d,%b' % (seq, line) for seq, line in enumerate(pending, first_line)]
+    def _put(self) -> None:
+        """Make a block of the lines that wait, and hand it to the writer. If that fails, they go on waiting."""
+        pending = self._pending[:BLOCK_LINES]
+        lines = [b'{"seq":%d,%b' % (seq, line) for seq, line in enumerate(pending, self.seq + 1)]
+        block, chain = seal(self._chain, [*self._unsealed_lines, *lines])
         if self._unsealed_lines:
             # They are in the file already: only their sums and the chain over them follow.
-            known, self._unsealed_lines = self._unsealed_lines, ()
-            block, self._chain = seal(self._chain, [*known, *lines])
-            block = block[sum(len(line) + 1 for line in known) :]
-        else:
-            block, self._chain = seal(self._chain, lines)
-        self._file_bytes += len(block)
+            block = block[sum(len(line) + 1 for line in self._unsealed_lines) :]
         at = self._times.write(time.monotonic_ns())
-        self._writer.put(Block(block, Head(self.seq, self._chain), at, first_seq, tuple(removals)))
+        head = Head(self.seq + len(pending), chain)
+        self._writer.put(Block(block, head, at, self._new_file_seq, tuple(self._removals)))
+        self.seq, self._chain = head.seq, chain
+        self.lines += len(pending)
+        self._unsealed_lines, self._new_file_seq, self._removals = (), 0, []
+        del self._pending[:BLOCK_LINES]
+        self._pending_bytes -= sum(map(len, pending))
+        self._file_bytes += len(block)
         if self._head_timer is None and not self._is_closed:
             self._head_timer = self._loop.call_later(self._config.head_s, self._tell_head)
 
     def _begin_file(self) -> None:
         """Begin the next file. Remove the oldest ones if there are too many, and say so in a line."""
-        first_seq = self.seq + 1
+        first_seq = self._new_file_seq = self.seq + 1
         name = name_file(first_seq)
         self._add_in_any_case(self._write("file", file=name, after=self._chain))
         self._files.append((first_seq, self._folder / name))
         self._file_bytes = 0
-        removals = []
         while len(self._files) > self._config.files:
             first, path = self._files.pop(0)
             self._add_in_any_case(self._write("removed", file=path.name, first=first, last=self._files[0][0] - 1))
-            removals.append(path)
-        self._put(first_seq, removals)
+            self._removals.append(path)
+        self._put()
 
     # --- the head ---------------------------------------------------------------------------------------------
 
@@ -295,17 +326,27 @@ class Log:
             if self._losses:
                 self._tell_loss()
             self._add_in_any_case(self._write("stop"))
-            while self._pending:
-                self._put()
+            try:
+                self._put_all()
+            except Exception:
+                logger.exception("the last lines of the audit log were not made")
             self._is_closed = True
             for timer in (self._timer, self._head_timer):
                 if timer is not None:
                     timer.cancel()
-            self._closing = self._loop.run_in_executor(None, self._writer.close, patience_s)
+            self._closing = self._loop.create_future()
+            # A thread of its own: those of the loop may all wait for something else, such as names of machines.
+            threading.Thread(target=self._close_writer, args=(patience_s,), name="rpc-audit-end", daemon=True).start()
         unwritten_bytes = await asyncio.shield(self._closing)
         if unwritten_bytes:
             logger.error("%d bytes of the audit log could not be written", unwritten_bytes)
         logger.info("audit log: it ends with line %s", self._writer.head)
+
+    def _close_writer(self, patience_s: float) -> None:
+        unwritten_bytes = self._writer.close(patience_s)
+        assert self._closing is not None
+        with contextlib.suppress(RuntimeError):  # The loop has ended.
+            self._loop.call_soon_threadsafe(self._closing.set_result, unwritten_bytes)
 
 
 def _open_writer(config: AuditConfig, folder: Path, on_state: Callable[[str | None], None]) -> Writer:

@@ -200,8 +200,8 @@ class Trail:
                     calls.total += 1
                     return
             self._note_answer(connection, call, sent_bytes)
-        except Exception:
-            logger.exception("a line of the audit log was not made")
+        except Exception as exc:
+            self._note_fault("completed", exc, connection, call.method, call.id)
 
     def answered_together(self, connection: Connection, answers: Answers) -> None:
         """Note that several calls were answered. What they have in common is found at once for all of them."""
@@ -213,22 +213,30 @@ class Trail:
             offers, together, sizes = (answers[place::ANSWER_FIELDS] for place in range(ANSWER_FIELDS))
             if connection.note is None or self.needs_codec or len(offers) > FIRST_CALLS:
                 for call, sent_bytes in zip(together, sizes, strict=True):
-                    self._note_answer(connection, call, sent_bytes)
+                    self.answered(connection, call, sent_bytes)
             elif offers.count(offers[0]) == len(offers):
-                self._note_group(connection.note, offers[0].name, ended_ns, together, sizes)
+                self._note_group(connection, offers[0].name, ended_ns, together, sizes)
             else:
                 for offer in dict.fromkeys(offers):
                     places = [place for place, each in enumerate(offers) if each is offer]
                     group = [together[place] for place in places]
-                    self._note_group(connection.note, offer.name, ended_ns, group, [sizes[place] for place in places])
-        except Exception:
-            logger.exception("lines of the audit log were not made")
+                    self._note_group(connection, offer.name, ended_ns, group, [sizes[place] for place in places])
+        except Exception as exc:
+            self._note_fault("completed", exc, connection, "", None)
 
     def _note_group(
-        self, caller: Caller, method: str, ended_ns: int, together: list[IncomingCall], sizes: list[int]
+        self, connection: Connection, method: str, ended_ns: int, together: list[IncomingCall], sizes: list[int]
     ) -> None:
         """Note calls of one method that have arrived and were answered together."""
         count = len(together)
+        caller: Caller = connection.note
+        try:
+            ids = [call.id for call in together]
+            notes = self._keep_together(method, together)
+        except Exception:  # Of one of them nothing can be said: the others have their lines.
+            for call, sent_bytes in zip(together, sizes, strict=True):
+                self.answered(connection, call, sent_bytes)
+            return
         calls = caller.calls.get(method)
         if calls is None or calls.total + count > calls.limit:
             if method in self._exceptions:
@@ -237,8 +245,7 @@ class Trail:
             if calls is None:
                 self.log.count_loss(count)
                 return
-        ids = [call.id for call in together]
-        calls += (together[0].arrived_ns, ended_ns, ids, sizes, self._keep_together(method, together))
+        calls += (together[0].arrived_ns, ended_ns, ids, sizes, notes)
         calls.total += count
 
     def _keep_together(self, method: str, together: list[IncomingCall]) -> list[Any]:
@@ -326,7 +333,35 @@ class Trail:
         calls.on_end()
         del self._growing[id(calls)]
         name = self._methods.get(calls.method) or quote_raw(calls.method)
-        self.log.append_reserved(write_calls(calls, name, self._times, self._describe_params), calls.reserved_bytes)
+        try:
+            line = write_calls(calls, name, self._times, self._describe_params)
+        except Exception:  # Of one of them nothing can be said: each gets a line of its own.
+            for call in calls.apart():
+                self.log.append_reserved(self._write_alone(call, name), 0)
+            self.log.release(calls.reserved_bytes)
+        else:
+            self.log.append_reserved(line, calls.reserved_bytes)
+
+    def _write_alone(self, call: Calls, name: Raw) -> bytes:
+        """Write the line of one call, or say that it cannot be written."""
+        try:
+            return write_calls(call, name, self._times, self._describe_params)
+        except Exception as exc:
+            _, _, (call_id,), *_ = call
+            return self._write_fault("completed", exc, call.client, call.method, call_id)
+
+    def _write_fault(self, event: str, exc: Exception, client: Raw | None, method: str, call_id: Any) -> bytes:
+        """Write a line that stands for one about a call that could not be made."""
+        try:
+            call: Any = write_id(call_id)
+        except Exception:
+            call = None
+        return self.log.write_fault(event, exc, client=client, method=method or None, call=call)
+
+    def _note_fault(self, event: str, exc: Exception, connection: Connection, method: str, call_id: Any) -> None:
+        """Have a line stand for one about a call that could not be made."""
+        caller: Caller | None = connection.note
+        self.log.append(self._write_fault(event, exc, None if caller is None else caller.client, method, call_id))
 
     def _end_lines(self) -> None:
         """Make the lines of all calls that were answered."""
@@ -359,8 +394,13 @@ class Trail:
         if outcome.principal is None:
             subject, error = outcome.subject, outcome.error
             self._note_stranger(outcome.connection, outcome.method, subject, error, is_known=outcome.kind is not None)
+            return
+        try:
+            line = write_call(self._describe_end(outcome, outcome.principal, params_note, start))
+        except Exception as exc:
+            self._note_fault("completed", exc, outcome.connection, method, outcome.id)
         else:
-            self.log.append(write_call(self._describe_end(outcome, outcome.principal, params_note, start)))
+            self.log.append(line)
 
     def _describe_end(
         self, outcome: Outcome, principal: Principal, params_note: Any, start: OpenCall | None
@@ -399,22 +439,32 @@ class Trail:
             open_call.message = None
             if message is None or principal is None:
                 continue
-            assert message.arrived_ns is not None
-            line = CallLine(
-                self._times.write(message.arrived_ns),
-                "received",
-                self._caller(open_call.connection, principal).client,
-                self._methods.get(message.method) or quote_raw(message.method),
-            )
-            if isinstance(message, IncomingCall):
-                line.call = write_id(message.id)
-            else:
-                line.subject = "notification"
-            if message.params_note is not None:
-                self._add_params(line, message.method, message.params_note)
+            try:
+                line = self._write_arrival(message, self._caller(open_call.connection, principal))
+            except Exception as exc:
+                call_id = message.id if isinstance(message, IncomingCall) else None
+                self._note_fault("received", exc, open_call.connection, message.method, call_id)
+                continue
             seq = self.log.next_seq
-            if self.log.append(write_call(line)):
+            if self.log.append(line):
                 open_call.seq = seq
+
+    def _write_arrival(self, message: IncomingCall | NotificationReceived, caller: Caller) -> bytes:
+        """Write the line of a call that has arrived and goes on."""
+        assert message.arrived_ns is not None
+        line = CallLine(
+            self._times.write(message.arrived_ns),
+            "received",
+            caller.client,
+            self._methods.get(message.method) or quote_raw(message.method),
+        )
+        if isinstance(message, IncomingCall):
+            line.call = write_id(message.id)
+        else:
+            line.subject = "notification"
+        if message.params_note is not None:
+            self._add_params(line, message.method, message.params_note)
+        return write_call(line)
 
     def _add_params(self, line: CallLine, method: str, params_note: Any) -> None:
         """Say something of parameters in a line."""

@@ -27,6 +27,12 @@ RETRY_S = 0.5
 HEAD_FILE_S = 1.0
 """How often the head file is written, in seconds."""
 
+MOST_PAUSE_S = 60.0
+"""The longest time until another attempt to write the head file, in seconds."""
+
+MOST_FAILURES = 30
+"""How many failures in a row are counted."""
+
 LOCK = "lock"
 """The file in the folder that the server locks, so that no other one writes to the same log."""
 
@@ -109,6 +115,7 @@ class Writer:
         self._synced_at = self._head_at = 0.0
         self._has_unsynced_lines = False
         self._filed_head = self.head_before
+        self._head_failures = 0
         self._thread: threading.Thread | None = None
 
     # --- the beginning ----------------------------------------------------------------------------------------
@@ -156,7 +163,8 @@ class Writer:
         """Write what waits, and close the files. This waits for the disk.
 
         Parameters:
-            timeout_s: how long to try, in seconds.
+            timeout_s: how long to try if writing fails, and how long to wait if nothing is written meanwhile, in
+                seconds.
 
         Returns:
             The number of bytes that could not be written.
@@ -166,7 +174,10 @@ class Writer:
             self._give_up_at = time.monotonic() + timeout_s
             self._has_work.notify()
         if self._thread is not None:
-            self._thread.join(timeout_s + RETRY_S)
+            waiting_bytes = -1
+            while self._thread.is_alive() and self._backlog_bytes != waiting_bytes:
+                waiting_bytes = self._backlog_bytes
+                self._thread.join(timeout_s + RETRY_S)
             if self._thread.is_alive():
                 return self._backlog_bytes  # The disk hangs: the thread has the files.
         self._close()
@@ -186,10 +197,12 @@ class Writer:
                 if not self._blocks and not self._is_closing:
                     self._has_work.wait(self._rest_s())
                 block = self._blocks[0] if self._blocks else None
+                # Whoever closes has put the last block before. Without the lock it could come between the two looks.
+                is_last = block is None and self._is_closing
             if block is not None and not self._write_block(block):
                 return
-            self._look_after(is_last=block is None and self._is_closing)
-            if block is None and self._is_closing:
+            self._look_after(is_last=is_last)
+            if is_last:
                 return
 
     def _rest_s(self) -> float | None:
@@ -198,7 +211,7 @@ class Writer:
         if self._has_unsynced_lines:
             times.append(self._synced_at + self._sync_s)
         if self._head_descriptor >= 0 and self._filed_head != self.head:
-            times.append(self._head_at + HEAD_FILE_S)
+            times.append(self._head_at + self._head_pause_s)
         return max(min(times) - time.monotonic(), 0.001) if times else None
 
     def _write_block(self, block: Block) -> bool:
@@ -267,7 +280,7 @@ class Writer:
         the head could be ahead of them after a loss of power."""
         now = time.monotonic()
         tells_head = self._head_descriptor >= 0 and self._filed_head != self.head
-        tells_head = tells_head and (is_last or now >= self._head_at + HEAD_FILE_S)
+        tells_head = tells_head and (is_last or now >= self._head_at + self._head_pause_s)
         if self._has_unsynced_lines and (is_last or tells_head or now >= self._synced_at + self._sync_s):
             self._synced_at, self._has_unsynced_lines = now, False
             try:
@@ -275,9 +288,24 @@ class Writer:
             except OSError as exc:
                 logger.error("the audit log cannot be synchronized: %s", exc.strerror)  # noqa: TRY400 - says all
         if tells_head:
-            self._head_at, self._filed_head = now, self.head
-            try:
-                os.pwrite(self._head_descriptor, format_head(self.head, self._at), 0)
-                os.fdatasync(self._head_descriptor)
-            except OSError as exc:
+            self._head_at = now
+            self._write_head()
+
+    @property
+    def _head_pause_s(self) -> float:
+        """How long to wait after an attempt to write the head file, in seconds: longer and longer while it fails."""
+        return min(HEAD_FILE_S * 2**self._head_failures, MOST_PAUSE_S) if self._head_failures else HEAD_FILE_S
+
+    def _write_head(self) -> None:
+        try:
+            os.pwrite(self._head_descriptor, format_head(self.head, self._at), 0)
+            os.fdatasync(self._head_descriptor)
+        except OSError as exc:
+            if not self._head_failures:
                 logger.error("audit.head_file cannot be written: %s", exc.strerror)  # noqa: TRY400 - says all
+            self._head_failures = min(self._head_failures + 1, MOST_FAILURES)
+            return
+        if self._head_failures:
+            self._head_failures = 0
+            logger.warning("audit.head_file is written again")
+        self._filed_head = self.head

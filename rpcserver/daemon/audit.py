@@ -52,7 +52,9 @@ def _criteria(function: _FunctionT) -> _FunctionT:
         click.option("--method", default="", help='Method; "hardware.*" for all that begin so.'),
         click.option("--outcome", default="", help='"ok", "failed", or the type of an error.'),
         click.option("--address", default="", help="Beginning of the client's address."),
-        click.option("--event", default="", help="Event, such as completed, received, refused, page, connected."),
+        click.option(
+            "--event", default="", help="Event, such as completed, received, refused, page, connected, fault."
+        ),
         click.option("--text", default="", help="Text in the line."),
         click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each call."),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -13,19 +14,24 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 import pytest
+from click.testing import CliRunner
 
 from rpcclient import AsyncClient
 from rpcclient.errors import RpcError, Unavailable
 from rpcserver import Context, Page, Service, method
+from rpcserver.audit import log
 from rpcserver.audit.calls import MOST_CALLS
 from rpcserver.audit.files import list_files
 from rpcserver.audit.reading import expand
+from rpcserver.audit.trail import Trail
 from rpcserver.audit.verifying import Report, verify
 from rpcserver.config import ConfigError
+from rpcserver.daemon.cli import main as command
 from rpcserver.server import Server
-from rpcwire.codec import codec_for
+from rpcwire.codec import Codec, codec_for
 from rpcwire.values.dynamic import dump_plain
 
 HOSTILE = 'x\r\n{"seq":9}\x1b[2J\u202e'
@@ -218,6 +224,178 @@ def test_many_callers_do_not_reserve_all_the_room(tools: Any) -> None:
     tools.run(main())
     whole(tools.folder)
     assert len(events(tools.folder, "completed", method="calc.add")) == 100
+
+
+def test_a_call_of_which_nothing_can_be_written_has_a_line_that_says_so(
+    tools: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All others have theirs, in the same line, in lines of their own, or when they have arrived."""
+    monkeypatch.setattr("rpcserver.audit.log.FLUSH_S", 600.0)
+    write_arrival = Trail._write_arrival
+
+    def write_note(method: str, params: Any, _: Codec | None) -> str:
+        if bytes(params) in (b"\x92\x0d\x01", b"\x91\xa3bad") or len(params) > 5000:
+            raise LookupError("a bug in what writes about parameters")
+        return sha256(params).hexdigest()
+
+    async def main() -> None:
+        calc = tools.Calc()
+        async with serve(tools, calc, Slow()) as server, client_of(server, tools) as client:
+            trail = server.trail
+            trail._write_params, trail._hashed_methods = write_note, frozenset()
+            await client.call("calc.add", [0, 1])
+            await asyncio.gather(*(client.call("calc.add", [n, 1]) for n in range(1, 20)))
+            await asyncio.gather(*(client.call("calc.echo", [text]) for text in ("good", "x" * 6000, "x" * 4000)))
+            await asyncio.gather(*(client.call("slow.say", [text]) for text in ("good", "bad")))
+            for text in ("good", "bad"):
+                with pytest.raises(RpcError):
+                    await client.call("calc.boom", [text])
+            trail.log.add("odd", text=object())
+
+            def fail(*_: Any) -> bytes:
+                raise LookupError("a bug in what writes lines")
+
+            monkeypatch.setattr(Trail, "_write_arrival", fail)
+            call = asyncio.ensure_future(client.call("calc.wait"))
+            await tools.until(lambda: calc.log)
+            trail.log.flush()
+            monkeypatch.setattr(Trail, "_write_arrival", write_arrival)
+            calc.release.set()
+            await call
+
+    tools.run(main())
+    whole(tools.folder)
+    assert [each["seq"] for each in map(json.loads, raw_lines(tools.folder))] == [
+        *range(1, whole(tools.folder).lines + 1)
+    ]
+    completed = Counter(each["method"] for each in events(tools.folder, "completed"))
+    faults = Counter((each["of"], each.get("method"), each["error"]) for each in events(tools.folder, "fault"))
+    assert faults == {
+        ("completed", "calc.add", "LookupError"): 1,
+        ("completed", "calc.echo", "LookupError"): 1,
+        ("completed", "slow.say", "LookupError"): 1,
+        ("completed", "calc.boom", "LookupError"): 1,
+        ("odd", None, "TypeError"): 1,
+        ("received", "calc.wait", "LookupError"): 1,
+    }
+    for name, number in (("calc.add", 19), ("calc.echo", 2), ("slow.say", 1), ("calc.boom", 1), ("calc.wait", 1)):
+        assert completed[name] == number, name
+    result = CliRunner().invoke(
+        command, ["audit", "search", "--folder", str(tools.folder / "audit"), "--event", "fault"]
+    )
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()) == 6
+    assert "calc.wait of=received error=LookupError" in " ".join(result.output.split())
+    for fault in events(tools.folder, "fault", method="calc.add"):
+        assert fault["client"]["principal"] == "owner"
+        assert fault["call"] not in {each["call"] for each in events(tools.folder, "completed")}
+
+
+def test_lines_of_which_no_block_can_be_made_wait(
+    tools: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    seal, failures = log.seal, [MemoryError(), MemoryError()]
+
+    def fail(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return seal(*arguments)
+
+    async def main() -> None:
+        async with serve(tools, audit={"file_bytes": 4096}) as server, client_of(server, tools) as client:
+            monkeypatch.setattr("rpcserver.audit.log.seal", fail)
+            for n in range(100):  # In the middle, a file is begun.
+                await client.call("calc.add", [n, 1])
+                server.trail.log.flush()
+                if n == 50:
+                    monkeypatch.setattr(server.trail.log, "_file_bytes", 4096)
+                    failures.append(MemoryError())
+
+    tools.run(main())
+    whole(tools.folder)
+    assert len(events(tools.folder, "completed", method="calc.add")) == 100
+    assert records(tools.folder)[-1]["event"] == "stop"
+    assert "no block was made of them" in caplog.text
+
+
+def test_a_server_that_does_not_stop_as_it_should_ends_its_log(tools: Any) -> None:
+    async def main() -> None:
+        with pytest.raises(ZeroDivisionError):
+            async with serve(tools) as server:
+
+                async def fail(patience_s: float) -> None:
+                    raise ZeroDivisionError(patience_s)
+
+                server.upkeep.stop = fail
+
+    tools.run(main())
+    assert records(tools.folder)[-1]["event"] == "stop"
+
+
+class Local:
+    """What a handler has among its variables."""
+
+
+class Failing(Service):
+    """Fails, and notes its variables."""
+
+    def __init__(self) -> None:
+        self.variables = WeakSet[Local]()
+
+    def _make(self) -> Local:
+        made = Local()
+        self.variables.add(made)
+        return made
+
+    @method()
+    async def boom(self) -> None:
+        """Fail at once."""
+        _local = self._make()
+        raise ValueError("boom")
+
+    @method()
+    async def slow(self) -> None:
+        """Fail in a task."""
+        _local = self._make()
+        await asyncio.sleep(0)
+        raise ValueError("boom") from KeyError("x")
+
+    @method()
+    def thread(self) -> None:
+        """Fail in a thread."""
+        _local = self._make()
+        raise Unavailable("boom")
+
+    @method()
+    async def stream(self) -> AsyncIterator[int]:
+        """Fail in a stream."""
+        _local = self._make()
+        yield 1
+        raise ValueError("boom")
+
+
+def test_nothing_keeps_the_variables_of_a_handler_that_has_failed(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)  # Otherwise pytest keeps what is logged, with the frames.
+
+    async def main() -> None:
+        failing = Failing()
+        async with serve(tools, failing) as server, client_of(server, tools) as client:
+            for name in ("boom", "slow", "thread"):
+                with pytest.raises(RpcError):
+                    await client.call(f"failing.{name}")
+                await client.notify(f"failing.{name}")
+            async with client.stream("failing.stream") as stream:
+                with pytest.raises(RpcError):
+                    [item async for item in stream]
+            await tools.until(lambda: len(events(tools.folder, "completed", outcome="InternalError")) >= 5)
+
+            def are_gone() -> bool:
+                gc.collect()
+                return not failing.variables
+
+            await tools.until(are_gone)
+
+    tools.run(main())
 
 
 def test_a_long_call_has_a_line_when_it_has_arrived(tools: Any) -> None:

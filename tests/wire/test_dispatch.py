@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
+from weakref import ref
 
 import msgspec
 import pytest
@@ -358,6 +360,24 @@ def test_an_observer_that_fails_changes_nothing(
     assert len(outcomes) == 1, "those that follow are told nevertheless"
     assert "failing" in caplog.text
     assert "the observer's own" in caplog.text
+
+
+def test_an_outcome_in_a_circle_is_freed(registry: Registry, connection: Connection, codec: Codec) -> None:
+    """An observer that raises the error of an outcome makes a circle: the traceback leads to its variables."""
+
+    def observe(outcome: Outcome) -> None:
+        try:
+            raise outcome.error or AssertionError
+        except RpcError:
+            pass
+
+    dispatch = Dispatch(registry, observers=[observe], logger=logger)
+    error = Busy("later")
+    dispatch.report_end(connection, call(codec, "desk.add", [1, 2]), error)
+    reference = ref(error)
+    del error
+    gc.collect()
+    assert reference() is None
 
 
 def test_ctrl_c_in_an_observer_is_not_swallowed(registry: Registry, connection: Connection, codec: Codec) -> None:
