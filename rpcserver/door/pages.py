@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from websockets.http11 import Response
 
@@ -19,7 +19,7 @@ from rpcserver.security.roles import Roles
 from rpcwire.context import Principal
 from rpcwire.errors import PermissionDenied, Unavailable
 from rpcwire.logs import about, printable
-from rpcwire.service import Health, Page
+from rpcwire.service import Health, Page, Service
 
 from .asking import HttpRequest
 from .http import require_upgrade, respond, respond_json
@@ -230,7 +230,7 @@ def _describe_parts(parts: Sequence[Part], texts: Sequence[str | Response]) -> s
     return "\n".join(lines) + "\n"
 
 
-def pages_of(services: Iterable[HasPages]) -> dict[str, list[Part]]:
+def pages_of(services: Iterable[HasPages | Service[Any]]) -> dict[str, list[Part]]:
     """Collect the pages of services by path.
 
     Raises:

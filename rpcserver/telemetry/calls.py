@@ -44,7 +44,7 @@ class CallMeter:
         self._items_received: Counter[str] = Counter()
         self._own_calls: Counter[str] = Counter()
 
-    def answered(self, _: Connection, call: IncomingCall, _sent_bytes: int) -> None:
+    def answered(self, connection: Connection, call: IncomingCall, sent_bytes: int) -> None:  # noqa: ARG002
         """Note that a call was answered."""
         self._recent_ns[call.method].append(monotonic_ns() - call.arrived_ns)  # type: ignore[operator]
 
