@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -106,7 +107,7 @@ def test_the_wheel_works_where_nothing_else_is(tmp_path: Path) -> None:
             words = [commands / "rpcclient", "--url", url, "--token-file", tmp_path / "token"]
             assert run(*words, "call", "rpc.ping") == '"pong"\n'
             assert run(*words, "run", "--", "echo", "here") == "here\n"
-            assert run(*words, "sql", "main", "SELECT 1 AS one") == '[{"one": 1}]\n'
+            assert json.loads(run(*words, "sql", "main", "SELECT 1 AS one")) == [{"one": 1}]
         finally:
             server.terminate()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -221,3 +222,22 @@ def test_the_files_are_missing(monkeypatch: pytest.MonkeyPatch, root: Path, tmp_
     monkeypatch.setattr(contents, "files", lambda package: tmp_path / "site-packages" / package)
     with pytest.raises(ConfigError, match="install the package"):
         contents.find_share()
+
+
+@pytest.mark.parametrize("name", ["rpcserver.service", "rpcserver-strict.service", "rpcserver-user.service"])
+def test_the_server_understands_the_variables_of_a_unit(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """systemd reads quotes as a shell does, and takes them away within words, too (systemd.exec(5), Environment=)."""
+    from rpcserver.layers import loading
+
+    text = (Path(__file__).resolve().parents[2] / "config" / "systemd" / name).read_text()
+    lines = re.findall(r"(?m)^Environment=(.*)$", text)
+    for word in [word for line in lines for word in shlex.split(line)]:
+        variable, _, value = word.partition("=")
+        monkeypatch.setenv(variable, value.replace("%S", "/var/lib").replace("%t", "/run"))
+    file = tmp_path / "rpcserver.toml"
+    file.write_text("")
+    config = loading.load(file).config
+    assert (config.plugins.disabled == ("programs",)) is ("strict" in name)
+    assert (str(config.unix_path) == "/run/rpcserver/rpcserver.sock") is ("user" not in name)
