@@ -6,7 +6,6 @@ the items of its streams. Both sides build it from the same annotations.
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -33,7 +32,7 @@ from rpcwire.values.wiretypes import WireType, check_parts
 
 from .codec import Codec
 from .errors import FIELD_ERRORS, InvalidParams, describe_fields, field_errors
-from .limits import BODY_LEVELS, ID_CHARACTERS
+from .limits import BODY_LEVELS, ID_CHARACTERS, WHOLE_TURN
 from .secret import is_secret
 from .sending import UNSENDABLE, raise_interruption
 
@@ -98,6 +97,7 @@ class Contract:
         result: reads and writes the result; ``None`` if the method answers with a stream.
         item: reads and writes the items of that stream; ``None`` if the method answers with a value.
         stream_parameters: the parameters that are streams, and the types that read and write their items.
+        turn_share: how much a small call takes of a turn of the event loop, see :data:`~rpcwire.limits.TURN_EVENTS`.
         secret_parameters: the names of the parameters that are marked as secret (:mod:`rpcwire.secret`).
         dump_result: encodes the result, as :meth:`~rpcwire.values.wiretypes.WireType.dump`. Every call uses it.
     """
@@ -142,6 +142,7 @@ class Contract:
         self.result = None if item is not None else _wire_type(self.returns, where, "return")
         self.stream_parameters: Mapping[str, WireType] = {p.name: p.item for p in self.parameters if p.item is not None}
         self.secret_parameters = frozenset(p.name for p in self.parameters if is_secret(p.annotation))
+        self.turn_share = 1
         self._where = where
         self._params = _ParamsType(self.parameters, where)
         self.dump_result: Callable[[Any, Codec], bytes] = _dump_nothing if self.result is None else self.result.dump
@@ -158,7 +159,8 @@ class Contract:
             self._params.bound()
         except TypeError as exc:
             raise TypeError(f"{self._where}: {exc}") from None
-        if self._params.most_nodes != sys.maxsize:
+        if self._params.is_bounded:
+            self.turn_share = WHOLE_TURN
             self._params = _BoundedParamsType(self.parameters, self._where)
             self._params.bound()
         for name, item in self.stream_parameters.items():
@@ -170,7 +172,7 @@ class Contract:
     @property
     def most_nodes(self) -> int | None:
         """The most values, names, arrays and objects in one call, if its types bound them (:meth:`bound_work`)."""
-        return None if self._params.most_nodes == sys.maxsize else self._params.most_nodes
+        return self._params.most_nodes if self._params.is_bounded else None
 
     def load_params(
         self, raw: Raw | bytes | None, codec: Codec, *, is_large: bool = False

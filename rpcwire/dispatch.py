@@ -85,6 +85,11 @@ class Upload:
         self._item = item
         self._codec = codec
 
+    @property
+    def takes_long(self) -> bool:
+        """Whether even a small item may take long to decode."""
+        return self._item.is_bounded
+
     def load(self, raw: Raw) -> Any:
         """Decode an item that the handler reads.
 

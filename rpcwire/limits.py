@@ -54,6 +54,14 @@ FRAME_MESSAGES = 1500
 limit, the answer to a frame of many tiny wrong messages would be hundreds of times larger than the frame."""
 
 
+TURN_EVENTS = 128
+"""How many messages of one frame to handle in one turn of the event loop, so that others have their turn; a call that
+gets a task counts as two."""
+
+REST_OF_TURN, WHOLE_TURN = TURN_EVENTS + 1, 100 * TURN_EVENTS
+"""What calls count that may have taken long to read: after one, the rest of its frame waits for the next turn, or all
+that follows."""
+
 MESSAGE_BYTES_HEADER = "RPC-Message-Bytes"
 """The header of the handshake in which each side names the largest message that it accepts, in bytes."""
 

@@ -18,6 +18,7 @@ from rpcwire.context import Connection, Context, time_left_s
 from rpcwire.dispatch import Dispatch, Upload, cancel_error, late_error, suspension_error
 from rpcwire.errors import Cancelled, DeadlineExceeded, RpcError, Unauthenticated
 from rpcwire.events import IncomingCall, NotificationReceived
+from rpcwire.limits import REST_OF_TURN
 from rpcwire.logs import printable
 from rpcwire.outcomes import Answers
 from rpcwire.pool import take_place
@@ -34,6 +35,9 @@ from .streams import Inbox, StreamReader
 
 CANCEL_TIMEOUT_S = 5.0
 """How long a cancelled handler may take to end when the connection or the server ends, in seconds."""
+
+_UNKNOWN_SHARE = 8
+"""What a call of an unknown method takes of a turn of the loop: to find the names that are like its name takes long."""
 
 _EAGER = sys.version_info >= (3, 12)
 
@@ -186,18 +190,31 @@ class Handlers:
 
     # --- a call -------------------------------------------------------------------------------------------------
 
-    def start(self, call: IncomingCall) -> None:
-        """Run the handler of a call, and answer the call."""
+    def start(self, call: IncomingCall) -> int:
+        """Run the handler of a call, and answer the call.
+
+        Returns:
+            How much this took of a turn of the loop, see :data:`~rpcwire.limits.TURN_EVENTS`.
+        """
         peer = self._peer
         try:
             offer, args, kwargs = self._dispatch.admit(peer.connection, call, peer.session.codec)
         except RpcError as exc:
             self._refuse(call, exc)
-            return
+            return self._share_of_refused(call)
         if offer.mode is Mode.INLINE and not offer.contract.stream_parameters:
             self._run_inline(call, offer, args, kwargs)
+            share = offer.contract.turn_share
         else:
             self._launch(call, offer, args, kwargs)
+            share = offer.contract.turn_share + 1
+        return share if not call.large_bytes else max(share, REST_OF_TURN)
+
+    def _share_of_refused(self, message: IncomingCall | NotificationReceived) -> int:
+        """Return how much of a turn a message took that was refused, perhaps after it was read."""
+        offer = self._dispatch.offers.get(message.method)
+        share = _UNKNOWN_SHARE if offer is None else offer.contract.turn_share
+        return share if not message.large_bytes else max(share, REST_OF_TURN)
 
     def _refuse(self, call: IncomingCall, error: RpcError) -> None:
         self._peer.logger.info(
@@ -419,13 +436,18 @@ class Handlers:
         """Replace the references to streams among the arguments with readers."""
         for upload in self._dispatch.uploads(running.offer, kwargs, self._peer.session.codec):
             inbox = self._peer.read_stream(upload.stream)
+            inbox.takes_long = upload.takes_long
             running.inboxes.append((upload, inbox))
             kwargs[upload.name] = StreamReader(inbox, upload.load)
 
     # --- notifications ------------------------------------------------------------------------------------------
 
-    def start_notification(self, event: NotificationReceived) -> None:
-        """Run the handler of a notification. Errors are only logged, because nobody waits for an answer."""
+    def start_notification(self, event: NotificationReceived) -> int:
+        """Run the handler of a notification. Errors are only logged, because nobody waits for an answer.
+
+        Returns:
+            How much this took of a turn of the loop, as of :meth:`start`.
+        """
         peer, dispatch = self._peer, self._dispatch
         session = peer.session
         try:
@@ -437,7 +459,7 @@ class Handlers:
             if isinstance(exc, Unauthenticated):
                 peer.note_violation()
             _give_back(event)
-            return
+            return self._share_of_refused(event)
         running = Running(event, offer, dispatch.offers.owner())
         deadline = peer.loop.time() + time_left_s(None, offer.spec.options.deadline_s)
         if offer.contract.context_name is not None:
@@ -447,6 +469,8 @@ class Handlers:
         dispatch.report_start(peer.connection, event)
         event.params = None
         self._spawn(running, self._run_notification(running, event, args, kwargs))
+        share = offer.contract.turn_share + 1
+        return share if not event.large_bytes else max(share, REST_OF_TURN)
 
     async def _run_notification(
         self, running: Running, event: NotificationReceived, args: tuple[Any, ...], kwargs: dict[str, Any]

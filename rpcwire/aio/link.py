@@ -34,11 +34,24 @@ class Link(Protocol):
         ...
 
 
+class GoOn(Protocol):
+    """Handles more of a frame in a later turn of the event loop."""
+
+    def __call__(self) -> GoOn | None:
+        """Handle more. Returns what handles the rest; ``None`` if there is none."""
+        ...
+
+
 class FrameReceiver(Protocol):
     """The object to which a link reports."""
 
-    def frame_received(self, frame: bytes) -> None:
-        """Handle one whole frame."""
+    def frame_received(self, frame: bytes) -> GoOn | None:
+        """Handle one whole frame, or as much of it as one turn of the event loop takes.
+
+        Returns:
+            What handles the rest, one turn after the other; ``None`` if there is none. No other frame may come before
+            all of this one is handled.
+        """
         ...
 
     def writing_paused(self) -> None:

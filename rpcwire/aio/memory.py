@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import deque
 from collections.abc import Sequence
 
 from rpcwire.limits import BATCH_ITEMS
 
-from .link import FrameReceiver
+from .link import FrameReceiver, GoOn
 
 
 class MemoryLink:
@@ -30,6 +31,8 @@ class MemoryLink:
         self._receiver: FrameReceiver | None = None
         self._other: MemoryLink | None = None
         self._closed = False
+        self._go_on: GoOn | None = None
+        self._waiting: deque[bytes] = deque()  # Frames that came while one before them was handled in turns.
 
     @staticmethod
     def pair(batch_items: int = BATCH_ITEMS, message_nodes: int = sys.maxsize) -> tuple[MemoryLink, MemoryLink]:
@@ -59,16 +62,44 @@ class MemoryLink:
                 self.loop.call_soon(self._other._deliver, frame)
 
     def _deliver(self, frame: bytes) -> None:
-        if not self._closed and self._receiver is not None:
-            self._receiver.frame_received(frame)
+        if self._go_on is not None:
+            self._waiting.append(frame)
+        elif not self._closed and self._receiver is not None:
+            self._note_rest(self._receiver.frame_received(frame))
+
+    def _note_rest(self, go_on: GoOn | None) -> None:
+        """Have the rest of a frame handled in the next turn of the loop, and after it the frames that follow."""
+        self._go_on = go_on
+        if go_on is not None:
+            self.loop.call_soon(self._deliver_rest)
+        elif self._waiting:
+            self._deliver(self._waiting.popleft())
+
+    def _deliver_rest(self) -> None:
+        if self._go_on is not None and not self._closed:
+            self._note_rest(self._go_on())
+
+    def _deliver_all(self) -> None:
+        """Have all frames handled that have come so far, because none follows."""
+        while (self._go_on is not None or self._waiting) and not self._closed and self._receiver is not None:
+            if self._go_on is not None:
+                self._go_on = self._go_on()
+            else:
+                self._go_on = self._receiver.frame_received(self._waiting.popleft())
 
     def close(self, code: int, reason: str, *, patient: bool = True) -> None:  # noqa: ARG002 - memory takes all at once
         """Close both ends when all frames sent before have arrived."""
-        self.loop.call_soon(self._end, f"{code} {reason}".strip())
+        self.loop.call_soon(self._end_in_order, f"{code} {reason}".strip())
 
     def abort(self) -> None:
         """Close both ends at once."""
         self._end("aborted")
+
+    def _end_in_order(self, reason: str) -> None:
+        self._deliver_all()
+        if self._other is not None:
+            self._other._deliver_all()
+        self._end(reason)
 
     def _end(self, reason: str) -> None:
         for end in (self, self._other):

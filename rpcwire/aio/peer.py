@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from contextvars import Context, copy_context
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -38,7 +39,7 @@ from rpcwire.events import (
     StreamEnded,
     Violation,
 )
-from rpcwire.limits import GRACE_S
+from rpcwire.limits import GRACE_S, TURN_EVENTS, WHOLE_TURN
 from rpcwire.logs import printable
 from rpcwire.messages import CallContext, StreamParams
 from rpcwire.pool import current_place, waiting
@@ -46,12 +47,13 @@ from rpcwire.service import SlowPolicy
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
 from rpcwire.streams import IncomingStream, OutgoingStream, interruption_error, unread_error
+from rpcwire.values.wiretypes import LARGE_BYTES
 from rpcwire.violations import TOO_MANY, Violations, breaks_rule
 
 from .cancelling import cancel_begun, give_way
 from .deadlines import Deadlines
 from .handlers import CANCEL_TIMEOUT_S, Handlers
-from .link import Link
+from .link import GoOn, Link
 from .streams import Inbox, Outbox, lost_error, pump
 
 FLUSH_EVERY = 16
@@ -103,9 +105,9 @@ class Peer:
     """
 
     __slots__ = (
-        "__weakref__", "_deadlines", "_dispatch", "_inboxes", "_is_flush_due", "_is_receiving", "_outboxes", "_pending",
-        "_room", "_violations", "closed", "connection", "handlers", "has_received", "is_writable", "link", "logger",
-        "loop", "session",
+        "__weakref__", "_deadlines", "_dispatch", "_inboxes", "_is_flush_due", "_is_receiving", "_next_event", "_outboxes",
+        "_pending", "_room", "_violations", "closed", "connection", "handlers", "has_received", "is_writable", "link",
+        "logger", "loop", "session",
     )  # fmt: skip
 
     def __init__(
@@ -134,6 +136,7 @@ class Peer:
         self._violations: Violations | None = None
         self._is_flush_due = False
         self._is_receiving = False
+        self._next_event: Event | None = None
         self.is_writable = True
         self._room: asyncio.Event | None = None  # Exists while output waits: an idle connection must be small.
 
@@ -384,29 +387,73 @@ class Peer:
 
     # --- what arrives -------------------------------------------------------------------------------------------
 
-    def frame_received(self, frame: bytes) -> None:
-        """Handle one whole frame."""
-        self.has_received = True
+    def frame_received(self, frame: bytes, events: Iterator[Event] | None = None) -> GoOn | None:
+        """Handle one whole frame, or as much of it as one turn of the event loop takes.
+
+        Parameters:
+            frame: the frame.
+            events: what is left of an earlier frame; then ``frame`` is not looked at.
+
+        Returns:
+            What handles the rest, one turn after the other; ``None`` if there is none.
+        """
+        if events is None:
+            self.has_received = True
+            self.session.arrived_ns = self._dispatch.arrival_ns() if self._dispatch.is_observed else None
+            events = self.session.receive(frame)
+            if len(frame) > LARGE_BYTES:
+                return self._begin(events)
         self._is_receiving = True
-        self.session.arrived_ns = self._dispatch.arrival_ns() if self._dispatch.is_observed else None
-        calls = 0
+        calls = share = 0
+        later: Event | None = None
         try:
-            for event in self.session.receive(frame):
+            for event in events:
+                if share > TURN_EVENTS:
+                    later = event
+                    break
                 if type(event) is IncomingCall:
-                    self.handlers.start(event)
+                    share += self.handlers.start(event)
                     calls += 1
                     if calls % FLUSH_EVERY == 0:
                         self._flush()
                         self.handlers.tell_answers()
                 elif type(event) is ResultReceived:
                     self._on_result(event)
+                    share += 1
+                elif type(event) is NotificationReceived:
+                    share += self.handlers.start_notification(event)
                 else:
                     self._on_event(event)
+                    share += 1
         finally:
             self._is_receiving = False
         self._flush()
         if self.handlers.answers is not None:
             self.handlers.tell_answers()
+        return None if later is None and share < WHOLE_TURN else self._go_on_later(later, events)
+
+    def _begin(self, events: Iterator[Event]) -> GoOn | None:
+        """Decode a large frame. If it begins with a call, handle it from the next turn of the loop on, because each may
+        take long."""
+        first = next(events, None)
+        if type(first) is IncomingCall:
+            return self._go_on_later(first, events)
+        return self.frame_received(b"", iter(()) if first is None else chain((first,), events))
+
+    def _go_on_later(self, first: Event | None, rest: Iterator[Event]) -> GoOn:
+        self._next_event = first
+
+        def go_on() -> GoOn | None:
+            event, self._next_event = self._next_event, None
+            return self.frame_received(b"", rest if event is None else chain((event,), rest))
+
+        return go_on
+
+    def _drop_rest(self) -> None:
+        """Give back what the next message of a frame holds, because the connection has ended before its turn."""
+        event, self._next_event = self._next_event, None
+        if isinstance(event, (IncomingCall, NotificationReceived)) and event.loan is not None:
+            event.loan.give_back()
 
     def _on_event(self, event: Event) -> None:
         match event:
@@ -429,8 +476,6 @@ class Peer:
                         cancel_begun(outbox.task)
             case CancelReceived():
                 self.handlers.cancel(event.call)
-            case NotificationReceived():
-                self.handlers.start_notification(event)
             case ProgressReceived():
                 self._on_progress(event)
             case Violation():
@@ -532,6 +577,7 @@ class Peer:
 
     def link_lost(self, reason: str) -> None:
         """End everything, because the connection has ended."""
+        self._drop_rest()
         unsent, _ = self.session.close()
         if self._deadlines is not None:
             self._deadlines.stop()

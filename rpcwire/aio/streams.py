@@ -27,6 +27,10 @@ _YIELD_EVERY = 64
 """The number of items after which a producer that never waits lets other tasks run."""
 
 
+_TURN_BYTES = 32 * 1024
+"""How much of large items to give to a reader in one turn of the event loop, in bytes."""
+
+
 class StreamHost(Protocol):
     """What streams need of their peer."""
 
@@ -55,9 +59,15 @@ class Inbox:
         stream: the stream, as the session sees it.
         latest: whether to keep only the newest item.
         account: counts the bytes of the items, once a large one has come; ``None`` if nobody counts them.
+
+    Attributes:
+        takes_long: whether even a small item may take long to decode.
     """
 
-    __slots__ = ("_account", "_loan", "_waiter", "error", "host", "is_over", "items", "latest", "stream", "uploads")
+    __slots__ = (
+        "_account", "_loan", "_turn_bytes", "_waiter", "error", "host", "is_over", "items", "latest", "stream",
+        "takes_long", "uploads",
+    )  # fmt: skip
 
     def __init__(
         self, host: StreamHost, stream: IncomingStream, *, latest: bool = False, account: Account | None = None
@@ -71,6 +81,8 @@ class Inbox:
         self._account = account
         self._loan: Loan | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._turn_bytes = 0
+        self.takes_long = False
         self.uploads: tuple[asyncio.Task[None], ...] = ()  # They send the streams among the call's parameters.
 
     def put(self, items: Iterable[Raw], *, is_large: bool = False) -> None:
@@ -132,6 +144,10 @@ class Inbox:
             StopAsyncIteration: the stream has ended.
             RpcError: the stream has ended with this error.
         """
+        if self._turn_bytes >= _TURN_BYTES:
+            # The items that are there could all be decoded in one turn of the loop, each of them for milliseconds.
+            self._turn_bytes = 0
+            await asyncio.sleep(0)
         while not self.items:
             if self.is_over:
                 if self.error is not None:
@@ -149,6 +165,9 @@ class Inbox:
         item = self.items.popleft()
         if self._loan is not None:
             self._uncount(item)
+            self._turn_bytes += len(memoryview(item))
+        if self.takes_long:
+            self._turn_bytes += _TURN_BYTES
         if not self.is_over:
             self.host.note_consumed(self.stream)
         return item

@@ -260,6 +260,11 @@ class WireType:
         if steps * MESSAGE_NODES > CALL_STEPS:
             self.most_nodes = int(CALL_STEPS / steps)
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether :meth:`bound` has found that the steps are many."""
+        return self.most_nodes != sys.maxsize
+
     @cached_property
     def _guard_validator(self) -> SchemaValidator:
         """Validates large bodies."""

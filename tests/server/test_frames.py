@@ -7,19 +7,26 @@ import contextlib
 import json
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from typing import Any, cast
+from uuid import UUID
 
 import msgspec
 import pytest
 import trustme
 from websockets.exceptions import InvalidStatus
 
+from rpcclient import AsyncClient
 from rpcserver import Service, method
 from rpcserver.door.link import ServerLink
+from rpcwire.aio.handlers import Handlers
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.websocket import TURN_BYTES, TURN_FRAMES
 from rpcwire.context import Connection
+from rpcwire.dispatch import Upload
+from rpcwire.events import IncomingCall
+from rpcwire.limits import TURN_EVENTS
 
 BROKEN = {
     "a binary frame in a text subprotocol": ("rpc.v1.json", 2, b"\x80", {}, 1003),
@@ -440,6 +447,211 @@ def test_much_input_is_read_in_several_turns_of_the_loop(
 
     tools.run(main())
     assert max(turns) <= 2 * TURN_BYTES + 1000, "the rest of the last input, and the beginning of the next"
+
+
+class Wide(Service):
+    """Takes values of types that take many steps."""
+
+    @method()
+    async def take(self, values: list[int | float | UUID | Decimal]) -> int:
+        """Count them."""
+        return len(values)
+
+    @method()
+    async def count(self, value: int) -> int:
+        """Answer at once."""
+        return value
+
+    @method()
+    async def pour(self, items: AsyncIterator[list[int | float | UUID | Decimal]]) -> int:
+        """Count items."""
+        return len([item async for item in items])
+
+    @method()
+    async def glue(self, items: AsyncIterator[str]) -> int:
+        """Count texts."""
+        return len([item async for item in items])
+
+    @method()
+    async def later(self, value: int) -> int:
+        """Answer in a task."""
+        await asyncio.sleep(0)
+        return value
+
+
+WAYS = {
+    "calls": ("wide.count", 1, TURN_EVENTS + 1),
+    "wrong calls": ("wide.count", "x", TURN_EVENTS + 1),
+    "calls of unknown methods": ("wide.nothing", 1, TURN_EVENTS // 8 + 1),
+    "calls in tasks": ("wide.later", 1, TURN_EVENTS // 2 + 1),
+    "calls that take many steps to read": ("wide.take", [1], 1),
+    "such calls that are wrong": ("wide.take", ["x"], 1),
+}
+
+
+class PerTurn:
+    """Counts in each turn of the loop, by a function that replaces a method."""
+
+    def __init__(self) -> None:
+        self.turns = [0]
+        self.has_ended = False
+
+    def begin_turn(self) -> None:
+        """Begin a new turn in each turn of the loop from now on."""
+        self.turns.append(0)
+        if not self.has_ended:
+            asyncio.get_running_loop().call_soon(self.begin_turn)
+
+    def counting(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        """The method, counted."""
+
+        def count(*args: Any) -> Any:
+            self.turns[-1] += 1
+            return act(*args)
+
+        return count
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one frame", "frames"])
+@pytest.mark.parametrize("kind", WAYS)
+def test_the_calls_of_a_frame_are_handled_in_several_turns_of_the_loop(
+    tools: Any, monkeypatch: pytest.MonkeyPatch, kind: str, together: bool
+) -> None:
+    """A frame of 1,500 wrong calls took 44 ms, in which nobody else was served."""
+    name, param, most = WAYS[kind]
+    counted = PerTurn()
+    monkeypatch.setattr(Handlers, "start", counted.counting(Handlers.start))
+
+    async def main() -> None:
+        async with tools.serve(Wide(), limits={"violations": 10_000}) as server:
+            raw = await tools.websocket(server, Sec_WebSocket_Protocol="rpc.v1.json")
+            counted.begin_turn()
+            calls = [tools.request(name, [param], number).encode() for number in range(500)]
+            pieces = [b"\n".join(calls), *[tools.request("rpc.ping", None, "last").encode()]] if together else calls
+            raw.writer.write(b"".join(tools.frame(1, piece) for piece in pieces))
+            ids: list[Any] = []
+            while len(ids) < 500 + together:
+                ids += [json.loads(line)["id"] for line in (await raw.frame())[1].splitlines()]
+            if kind != "calls in tasks":
+                assert ids == [*range(500), *["last"] * together], "one frame after the other"
+            counted.has_ended = True
+            await raw.close()
+
+    tools.run(main())
+    assert sum(counted.turns) == 500 + together
+    if together or most == 1:
+        assert max(counted.turns) <= most
+
+
+def test_the_notifications_of_a_frame_are_handled_in_several_turns_of_the_loop(
+    tools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = PerTurn()
+    monkeypatch.setattr(Handlers, "start_notification", counted.counting(Handlers.start_notification))
+
+    async def main() -> None:
+        async with tools.serve(Wide()) as server:
+            raw = await tools.websocket(server, Sec_WebSocket_Protocol="rpc.v1.json")
+            counted.begin_turn()
+            for name, param in (("wide.count", 1), ("wide.take", [1]), ("wide.take", ["x"])):
+                calls = [tools.request(name, [param], None) for _ in range(300)]
+                raw.writer.write(tools.frame(1, "\n".join([*calls, tools.request("rpc.ping", None, 1)]).encode()))
+                assert json.loads((await raw.frame())[1])["result"] == "pong"
+                assert sum(counted.turns) == 300
+                assert max(counted.turns) <= (1 if name == "wide.take" else TURN_EVENTS // 2 + 1)
+                counted.turns = [0]
+            counted.has_ended = True
+            await raw.close()
+
+    tools.run(main())
+
+
+def test_items_of_a_stream_that_take_long_are_decoded_in_several_turns_of_the_loop(
+    tools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = PerTurn()
+    monkeypatch.setattr(Upload, "load", counted.counting(Upload.load))
+
+    async def main() -> None:
+        async with tools.serve(Wide(), tools.Calc()) as server:
+            raw = await tools.websocket(server, Sec_WebSocket_Protocol="rpc.v1.json")
+            counted.begin_turn()
+            for name, item, most in (("wide.pour", [1], 1), ("wide.glue", "x" * 20_000, 2), ("wide.glue", "x", 32)):
+                stream = f"c{most}"
+                items = tools.request("rpc.stream.item", {"stream": stream, "items": [item] * 32}, None)
+                end = tools.request("rpc.stream.end", {"stream": stream}, None)
+                call = tools.request(name, [{"stream": stream}], most)
+                raw.writer.write(tools.frame(1, f"{call}\n{items}\n{end}".encode()))
+                while '"result":32' not in (text := (await raw.frame())[1].decode()):
+                    assert "error" not in text
+                assert max(counted.turns) <= most
+                counted.turns = [0]
+            counted.has_ended = True
+            await raw.close()
+
+    tools.run(main())
+
+
+def test_a_large_call_is_decoded_in_one_turn_and_handled_in_the_next(
+    tools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    receive, start = Peer.frame_received, Handlers.start
+
+    def note_frame(peer: Peer, frame: bytes, *more: Any) -> Any:
+        if len(frame) > 20_000:
+            asyncio.get_running_loop().call_soon(order.append, "turn")
+            order.append("frame")
+        return receive(peer, frame, *more)
+
+    def note_start(handlers: Handlers, call: IncomingCall) -> int:
+        if call.method == "calc.echo":
+            order.append("call")
+        return start(handlers, call)
+
+    async def main() -> None:
+        async with tools.serve() as server, tools.connect(server) as wire:
+            monkeypatch.setattr(Peer, "frame_received", note_frame)
+            monkeypatch.setattr(Handlers, "start", note_start)
+            for number in range(3):
+                assert (await tools.call(wire, "calc.echo", ["x" * 30_000], number))["result"] == "x" * 30_000
+
+    tools.run(main())
+    assert order == ["frame", "turn", "call"] * 3
+
+
+def test_what_follows_a_frame_that_takes_several_turns_is_not_lost(tools: Any) -> None:
+    """Whether it comes later, or the connection ends behind it; nor over a connection in memory."""
+
+    async def main() -> None:
+        notes = Notes()
+        limits = {"violations": 10_000}
+        async with tools.serve(notes, limits=limits) as server:
+            for ending in ("eof", "close", "later"):
+                notes.taken.clear()
+                raw = await tools.websocket(server, Sec_WebSocket_Protocol="rpc.v1.json")
+                calls = [tools.request("notes.take", [f"{number}"], None).encode() for number in range(1000)]
+                raw.writer.write(tools.frame(1, b"\n".join(calls[:900])))
+                if ending == "later":
+                    await raw.writer.drain()
+                    await asyncio.sleep(0)
+                raw.writer.write(b"".join(tools.frame(1, call) for call in calls[900:]))
+                if ending == "eof":
+                    raw.writer.write_eof()
+                if ending == "close":
+                    raw.writer.write(tools.frame(8, (1000).to_bytes(2, "big")))
+                await tools.until(lambda: len(notes.taken) == 1000)
+                assert notes.taken == [str(number) for number in range(1000)]
+                await raw.close()
+            async with AsyncClient(memory=server.connect_memory) as client:
+                notes.taken.clear()
+                async with client.batch() as batch:
+                    for number in range(900):
+                        batch.call("notes.take", [str(number)])
+                await client.call("notes.take", ["last"])
+                assert notes.taken == [*map(str, range(900)), "last"]
+
+    tools.run(main())
 
 
 MANY_FRAMES: dict[str, Callable[[Callable[..., bytes]], bytes]] = {

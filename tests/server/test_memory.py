@@ -120,6 +120,8 @@ def test_each_kind_of_end_gives_everything_back(tools: Any, form: str) -> None:
             async def nothing() -> None:
                 await tools.until(lambda: used(server) == 0)
 
+            (link,) = server.door.entrance.links
+            peer = link.receiver
             # A result, an error, an answer from a thread, and refusals.
             for name in ("plain", "fail", "hold_on"):
                 await tools.call(ws, f"desk.{name}", [LARGE])
@@ -143,6 +145,7 @@ def test_each_kind_of_end_gives_everything_back(tools: Any, form: str) -> None:
                 desk.release.clear()
                 await held(tools.request("desk.count", [LARGE], 10 + number), COPIES * MIB)
                 if end is None:
+                    await tools.until(lambda: peer.session.streams)  # Before that, there is nothing to cancel.
                     await ws.send(control("stream.cancel", stream=f"s{number}"))
                 else:
                     end()

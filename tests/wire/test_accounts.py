@@ -253,6 +253,12 @@ class Served:
     def send(self, message: Any) -> None:
         self.end.send([json.dumps(message, separators=(",", ":")).encode()])
 
+    def receive(self, frame: bytes) -> None:
+        """Handle a frame at once, all turns of it."""
+        go_on = self.peer.frame_received(frame)
+        while go_on is not None:
+            go_on = go_on()
+
     async def answer(self, call_id: int) -> Any:
         async with asyncio.timeout(SECONDS):
             while call_id not in self.other.answers():
@@ -482,13 +488,13 @@ def test_what_is_small_does_not_keep_its_large_frame(subprotocol: str) -> None:
     async def main() -> None:
         served = Served(subprotocol, 10**8)
         encode = msgspec.msgpack.encode if subprotocol.endswith("msgpack") else msgspec.json.encode
-        served.peer.frame_received(encode(request(1, "ignore", [{"stream": "c1"}])))
+        served.receive(encode(request(1, "ignore", [{"stream": "c1"}])))
         junk = "x" * 100_000
         Frame.freed = 0
-        served.peer.frame_received(Frame(encode({**items("c1", "a"), "id": junk})))
-        served.peer.frame_received(Frame(encode({**items("c1", "b"), "ctx": {"traceparent": junk}})))
-        served.peer.frame_received(Frame(encode({**request(2, "wait", ["small"]), "junk": junk})))
-        served.peer.frame_received(Frame(encode(request(3, "wait", [junk]))))
+        served.receive(Frame(encode({**items("c1", "a"), "id": junk})))
+        served.receive(Frame(encode({**items("c1", "b"), "ctx": {"traceparent": junk}})))
+        served.receive(Frame(encode({**request(2, "wait", ["small"]), "junk": junk})))
+        served.receive(Frame(encode(request(3, "wait", [junk]))))
         assert len(served.peer.handlers) == 3
         assert Frame.freed == 4
         await served.close()

@@ -17,6 +17,9 @@ from pydantic import AfterValidator, BaseModel, Field, create_model
 from typing_extensions import TypeAliasType
 
 from rpcserver import Service, method
+from rpcservices.database import Database
+from rpcservices.hardware import Hardware
+from rpcservices.programs import Programs
 from rpcwire.codec import Subprotocol, codec_for
 from rpcwire.contracts import Contract
 from rpcwire.errors import TooLarge
@@ -231,3 +234,12 @@ def test_items_of_streams_are_bounded_too(form: Subprotocol) -> None:
     with pytest.raises(TooLarge, match="items: an item may have at most 423 values") as caught:
         load_upload(kind, Raw(encode([{}] * 500)), codec, "items")
     assert caught.value.executed == "yes"
+
+
+@pytest.mark.parametrize("service", [Programs, Database, Hardware])
+def test_the_built_in_services_take_as_many_values_as_a_message_may_have(service: type[Service[Any]]) -> None:
+    Registry(logging.getLogger("test")).add(made := service())
+    for spec in made.methods():
+        spec.contract.bound_work()
+        assert spec.contract.most_nodes is None, spec.full_name
+        assert not any(item.is_bounded for item in spec.contract.stream_parameters.values()), spec.full_name
