@@ -105,9 +105,9 @@ class Peer:
     """
 
     __slots__ = (
-        "__weakref__", "_deadlines", "_dispatch", "_inboxes", "_is_flush_due", "_is_receiving", "_next_event", "_outboxes",
-        "_pending", "_room", "_violations", "closed", "connection", "handlers", "has_received", "is_writable", "link",
-        "logger", "loop", "session",
+        "__weakref__", "_deadlines", "_dispatch", "_inboxes", "_is_flush_due", "_is_receiving", "_next_event",
+        "_outboxes", "_pending", "_room", "_violations", "closed", "connection", "handlers", "has_received",
+        "is_writable", "link", "logger", "loop", "session",
     )  # fmt: skip
 
     def __init__(
