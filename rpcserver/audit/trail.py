@@ -210,7 +210,8 @@ class Trail:
                 self.answered(connection, answers[1], answers[2])
                 return
             ended_ns = monotonic_ns()
-            offers, together, sizes = (answers[place::ANSWER_FIELDS] for place in range(ANSWER_FIELDS))
+            offers = answers[::ANSWER_FIELDS]
+            together, sizes = answers[1::ANSWER_FIELDS], answers[2::ANSWER_FIELDS]
             if connection.note is None or self.needs_codec or len(offers) > FIRST_CALLS:
                 for call, sent_bytes in zip(together, sizes, strict=True):
                     self.answered(connection, call, sent_bytes)
