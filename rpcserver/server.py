@@ -21,7 +21,7 @@ from rpcserver.door.pages import Pages, pages_of
 from rpcserver.plugins.finding import BrokenPlugin
 from rpcserver.plugins.openrpc import document
 from rpcserver.plugins.running import start_service
-from rpcserver.plugins.upkeep import Host, Lifeline, Upkeep
+from rpcserver.plugins.upkeep import Host, Life, Lifeline, Upkeep
 from rpcserver.reload.changes import Change
 from rpcserver.reload.reloading import NewSettings, Parts, reload
 from rpcserver.reload.report import ReloadReport
@@ -338,12 +338,14 @@ class Server:
     def _forget_observer(self, observer: Observer) -> None:
         self.dispatch.stop_observing(observer)
 
-    def _admit_service(self, service: Service[Any]) -> None:
-        """Offer a service whose code can be imported now."""
+    def _admit_service(self, service: Service[Any], life: Life) -> None:
+        """Offer a service whose code can be imported now. If that fails, it may be tried again."""
+        new_pages, pages = pages_of([life]), self.door.entrance.pages
+        pages.check_new(new_pages)
         self.roles.admit(service)
         self.registry.add(service)
         self.services.append(service)
-        self.door.entrance.pages.add(pages_of([service]))
+        pages.add(new_pages)
         self._openrpc = None
         if self.trail is not None:
             self.trail.learn_methods()

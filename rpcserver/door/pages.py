@@ -106,8 +106,8 @@ class Pages:
         self._tasks: set[asyncio.Task[None]] = set()
         self.why_closed: Callable[[], str | None] = lambda: None
 
-    def add(self, pages: Mapping[str, Sequence[Part]]) -> None:
-        """Show more pages, of a service that could not be loaded before.
+    def check_new(self, pages: Mapping[str, Sequence[Part]]) -> None:
+        """Check that more pages can be shown.
 
         Parameters:
             pages: the pages by path, each with its parts.
@@ -118,6 +118,17 @@ class Pages:
         for path in pages:
             if path in self._pages or (path in self._service_pages and path != SHARED_PAGE):
                 raise TypeError(f"there is a page at {path} already")
+
+    def add(self, pages: Mapping[str, Sequence[Part]]) -> None:
+        """Show more pages, of a service that could not be loaded before.
+
+        Parameters:
+            pages: the pages by path, each with its parts.
+
+        Raises:
+            TypeError: as of :meth:`check_new`.
+        """
+        self.check_new(pages)
         for path, parts in pages.items():
             self._service_pages[path] = [*self._service_pages.get(path, ()), *parts]
 

@@ -213,14 +213,14 @@ class Host:
         begin: starts an object of a service. It raises ``ConfigError`` if the service cannot work with its settings,
             and any exception if it cannot start.
         forget_observer: calls an observer of calls no more.
-        admit: offers a service whose code could not be imported when the server was made. It raises ``ConfigError`` or
-            ``TypeError`` if that cannot be.
+        admit: offers a service whose code could not be imported when the server was made, and the pages of its life. It
+            raises ``ConfigError`` or ``TypeError`` if that cannot be; it may be called again then.
         welcome: tells a service that has started again who has which role.
     """
 
     begin: Callable[[Service[Any], Lifeline], Awaitable[None]]
     forget_observer: Callable[[Observer], None]
-    admit: Callable[[Service[Any]], None]
+    admit: Callable[[Service[Any], Life], None]
     welcome: Callable[[Service[Any]], Awaitable[None]]
 
 
@@ -396,8 +396,13 @@ class Upkeep:
         service = life.plugin.make()
         if service.name != life.name:
             raise ConfigError(f"the plugin {life.name} has a service {service.name!r}: start the server again")
-        self._host.admit(service)
-        life.service, life.plugin = service, None
+        life.service = service
+        try:
+            self._host.admit(service, life)
+        except BaseException:
+            life.service = None
+            raise
+        life.plugin = None
         self._refuse_calls(life, service)
         return service
 

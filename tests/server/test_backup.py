@@ -53,7 +53,7 @@ async def call(server: Server, name: str, **params: Any) -> Any:
     from rpcclient import AsyncClient
 
     async with AsyncClient(memory=server.connect_memory) as client:
-        return await client.call(name, params, returns=Any)
+        return await client.call(name, params)
 
 
 def written(folder: Path) -> Path:

@@ -348,7 +348,7 @@ def test_what_it_is_told_when_it_runs_again(tools: Any, tmp_path: Path) -> None:
 
 PLUGIN = """
 import a_module_that_is_missing
-from rpcserver import Service, ServiceConfig, method
+from rpcserver import Page, Service, ServiceConfig, method
 
 class LateConfig(ServiceConfig):
     word: str = "late"
@@ -360,6 +360,9 @@ class Late(Service[LateConfig]):
     async def say(self) -> str:
         "Say it."
         return self.config.word
+
+    def http_pages(self):
+        return {"/late": Page(self.say, permission=None)}
 """
 
 
@@ -413,6 +416,12 @@ def test_code_that_cannot_be_imported(
                     while "result" not in (answer := await tools.call(connection, "late.say")):
                         assert answer["error"]["data"]["type"] == "Unavailable"
                 assert answer["result"] == "there", "its section of the configuration is read now"
+                assert await page(tools, server, "/late") == (200, "there")
+                (life,) = [life for life in server.upkeep if life.name == "late"]
+                assert life.lifeline is not None
+                life.lifeline.fail("for the test")
+                await running_again(server, "late", 2)  # From now on it is started as any other service.
+                assert await page(tools, server, "/late") == (200, "there")
                 document = (await tools.call(connection, "rpc.discover"))["result"]
                 assert "late.say" in [each["name"] for each in document["methods"]]
                 assert server.roles["owner"].permissions >= {"late.say", "steady.ask"}
