@@ -165,8 +165,8 @@ class _Search:
     def most_steps(self, schema: Any) -> float:
         """Return the most steps for one part of a value of a type, of those of which there may be many."""
         most = 1.0
-        first = (self._state([schema]), False)
-        states, waiting = {first}, [first]
+        waiting: list[tuple[_State, bool]] = [(self._state([schema]), False)]
+        states = set(waiting)
         while waiting and len(states) < _MOST_SETS:
             outer, are_many = waiting.pop()
             for state, is_repeated in self._inner(outer):

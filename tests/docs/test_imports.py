@@ -17,8 +17,10 @@ OURS = frozenset({"rpcclient", "rpcserver", "rpcwire", "rpcservices"})
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.py")])
 # Modules that the guides name in their text, such as `rpcclient.stubs.programs.ProgramNotFound`.
 NAMED = re.compile(r"`((?:rpcclient|rpcserver|rpcwire|rpcservices)(?:\.\w+)+)`")
-# In the same form the guides name groups of entry points, which no interpreter can import.
-GROUPS = frozenset({"rpcserver.services", "rpcserver.ways", "rpcwire.transports"})
+# In the same form the guides name groups of entry points, and units of systemd, which no interpreter can import.
+OTHERS = frozenset(
+    {"rpcserver.services", "rpcserver.ways", "rpcwire.transports", "rpcserver.service", "rpcserver.socket"}
+)
 
 
 def statements(source: str) -> set[str]:
@@ -40,7 +42,7 @@ def shown_imports() -> list[str]:
         for source in [text] if path.suffix == ".py" else python_blocks(text):
             found |= statements(source)
         if path.suffix == ".md":
-            for module, _, name in (name.rpartition(".") for name in NAMED.findall(text) if name not in GROUPS):
+            for module, _, name in (name.rpartition(".") for name in NAMED.findall(text) if name not in OTHERS):
                 found.add(f"from {module} import {name}")
     return sorted(found)
 
