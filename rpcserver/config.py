@@ -24,7 +24,7 @@ _MIB = 1024 * 1024
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 UNIX = "unix"
@@ -507,7 +507,7 @@ class PluginsConfig(_Section):
 class RoleConfig(BaseModel):
     """One role: who is in it, and what they may do. Further keys are tables of services, which check them."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True, allow_inf_nan=False)
 
     principals: tuple[str, ...] = Field(
         default=(),
@@ -536,6 +536,7 @@ class ServerConfig(BaseSettings):
         env_prefix="RPCSERVER_",
         env_nested_delimiter="__",
         hide_input_in_errors=True,
+        allow_inf_nan=False,
     )
 
     state_dir: str = Field(

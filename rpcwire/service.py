@@ -37,7 +37,7 @@ from .outcomes import Observer
 class ServiceConfig(BaseModel):
     """The root of services' configuration models: immutable, and strict about unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False)
 
 
 class ServiceConfigError(ValueError):

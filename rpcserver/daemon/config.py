@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -66,6 +66,14 @@ def _make_server(configuration: Configuration) -> Server:
         raise ConfigError(f"a service cannot be offered: {exc}") from exc
     except ConfigError as exc:
         raise configuration.explain(exc) from exc
+
+
+def _is_secret(configuration: Configuration, server: Server, key: Sequence[str]) -> bool:
+    """Whether the value of a key is hidden where settings are shown."""
+    from rpcserver.layers.showing import MASK, settings
+
+    tables: dict[Any, Any] = {("services", service.name): service.config for service in server.services}
+    return any(path == tuple(key) and value == MASK for path, value in settings(configuration.config, tables))
 
 
 @config.command(short_help="Show the settings in force.")
@@ -149,13 +157,20 @@ def set_keys(config_file: Path | None, pairs: tuple[str, ...]) -> None:
     need each other, such as tls.certificate_file and tls.key_file, are set together.
 
     Without --config it is /etc/rpcserver/rpcserver.toml for root, and ~/.config/rpcserver/rpcserver.toml for others.
-    VALUE is TOML (5, true, ["a", "b"]) or a word. The file changes only if the configuration can be used afterwards.
+    VALUE is TOML (5, true, ["a", "b"]), a word, or - for a line of standard input: others can read the words of a
+    command, which must have no secret. The file changes only if the configuration can be used afterwards.
     """
     from rpcserver.layers.editing import read_value
 
     if len(pairs) % 2:
         raise ConfigError(f"{pairs[-1][:80]}: it has no value: give a value for each key")
-    _edit(config_file, {key: read_value(value) for key, value in zip(pairs[::2], pairs[1::2], strict=True)})
+    words = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    values = {key: _read_line() if word == "-" else read_value(word) for key, word in words.items()}
+    _edit(config_file, values, shown={key for key, word in words.items() if word != "-"})
+
+
+def _read_line() -> str:
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 @config.command("unset", short_help="Remove a key from a file.")
@@ -167,12 +182,13 @@ def unset_key(config_file: Path | None, key: str) -> None:
     _edit(config_file, {key: None})
 
 
-def _edit(config_file: Path | None, values: Mapping[str, Any]) -> None:
+def _edit(config_file: Path | None, values: Mapping[str, Any], shown: Collection[str] = ()) -> None:
     """Change the file, if the whole configuration can be used with it.
 
     Parameters:
         config_file: the file; ``None`` for the usual one of this user.
         values: the new values by their keys; ``None`` removes a key.
+        shown: the keys whose values were words of the command.
     """
     from rpcserver.layers.editing import change, read_key, replace_file
 
@@ -185,9 +201,17 @@ def _edit(config_file: Path | None, values: Mapping[str, Any]) -> None:
         text = change(text, read_key(key), value)
     configuration = load(config_file, new_texts={file: text})
     try:
-        _make_server(configuration).check()
+        server = _make_server(configuration)
+        server.check()
     except ConfigError as exc:
         raise configuration.explain(exc) from exc
     replace_file(file, text)
+    for key in shown:
+        if _is_secret(configuration, server, read_key(key)):
+            click.echo(
+                f"rpcserver: {key} is a secret, and others could read it in this command, in the list of processes: "
+                "the next time, give - and write the value to standard input",
+                err=True,
+            )
     done = ", ".join(f"{key} {'is removed' if value is None else 'is set'}" for key, value in values.items())
     click.echo(f"{file}: {done}; a running server takes it by `rpcserver reload`")

@@ -14,6 +14,9 @@ logger = logging.getLogger("rpcserver.systemd")
 
 _MICRO = 1_000_000
 
+_MOST_USEC_DIGITS = 18
+"""More microseconds than that are 30,000 years."""
+
 
 class Notifier:
     """Sends states to the socket that systemd gives.
@@ -31,10 +34,14 @@ class Notifier:
         address = environ.pop("NOTIFY_SOCKET", "")
         watchdog_usec, watchdog_pid = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
         is_ours = not watchdog_pid or watchdog_pid == str(os.getpid())
-        self.watchdog_s = int(watchdog_usec) / _MICRO if address and is_ours and watchdog_usec.isdecimal() else None
+        usec = int(watchdog_usec) if watchdog_usec.isdecimal() and len(watchdog_usec) <= _MOST_USEC_DIGITS else 0
+        self.watchdog_s = usec / _MICRO if address and is_ours and usec else None
         self._socket: socket.socket | None = None
+        self._is_heard = True
         if address[:1] in ("/", "@"):
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            # Whoever reads nothing must not hold the event loop up.
+            kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+            self._socket = socket.socket(socket.AF_UNIX, kind)
             self._address = f"\0{address[1:]}" if address[0] == "@" else address
         elif address:
             logger.warning("NOTIFY_SOCKET: %.100r is no Unix socket: systemd is told nothing", address)
@@ -84,7 +91,7 @@ class Notifier:
                 # Not socket.send_fds(): it does not pass the address on (in Python 3.11 at least).
                 self._socket.sendmsg([b"BARRIER=1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)], 0, self._address)
             except OSError as exc:
-                logger.warning("systemd cannot be told: %s", exc.strerror)
+                logger.warning("systemd cannot be told: %s", exc.strerror or exc)
                 return
             finally:
                 os.close(writing)
@@ -107,4 +114,9 @@ class Notifier:
         try:
             self._socket.sendto(text.encode(), self._address)
         except OSError as exc:
-            logger.warning("systemd cannot be told %s: %s", text.partition("=")[0], exc.strerror)
+            if self._is_heard:
+                self._is_heard = False
+                what = text.partition("=")[0]
+                logger.warning("systemd cannot be told %s, and perhaps more: %s", what, exc.strerror or exc)
+        else:
+            self._is_heard = True

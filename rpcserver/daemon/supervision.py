@@ -15,6 +15,9 @@ from .reloads import Reloads
 STATUS_S = 5.0
 """How often the line of status is renewed where there is no watchdog, in seconds."""
 
+LEAST_S = 0.05
+"""The least time between two looks, in seconds. No watchdog is so strict, but a variable may say anything."""
+
 _PER_WATCHDOG = 3
 """How often within the time of the watchdog the server is looked at."""
 
@@ -29,7 +32,7 @@ async def supervise(server: Server, reloads: Reloads, notifier: Notifier) -> Non
         notifier: tells the service manager.
     """
     watchdog_s = notifier.watchdog_s
-    interval_s = STATUS_S if watchdog_s is None else min(STATUS_S, watchdog_s / _PER_WATCHDOG)
+    interval_s = STATUS_S if watchdog_s is None else max(min(STATUS_S, watchdog_s / _PER_WATCHDOG), LEAST_S)
     while True:
         answers = await server.upkeep.ask_health(min(TIMEOUT_S, interval_s))
         reasons = {name: health.reason for name, (health, _) in answers.items() if not health.ok}

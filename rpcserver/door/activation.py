@@ -13,6 +13,9 @@ from rpcserver.config import ConfigError
 _FIRST = 3
 """The number of the first descriptor (``SD_LISTEN_FDS_START``)."""
 
+_MOST_DIGITS = 9
+"""No process has more descriptors than that (``INT_MAX``)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ActivatedSocket:
@@ -32,16 +35,24 @@ def take_sockets(environ: MutableMapping[str, str]) -> list[ActivatedSocket]:
     the server runs takes these numbers for sockets of its own.
 
     Raises:
-        ConfigError: one of them is no listening stream socket of the internet or of Unix.
+        ConfigError: one of them is no listening stream socket of the internet or of Unix, or is not there.
     """
     pid, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "")
     names = environ.pop("LISTEN_FDNAMES", "").split(":")
     if pid != str(os.getpid()) or not count.isdecimal():
         return []
+    if len(count) > _MOST_DIGITS:
+        raise ConfigError(f"LISTEN_FDS: {count[:20]}: that is no number of sockets: unset LISTEN_FDS and LISTEN_PID")
     sockets: list[ActivatedSocket] = []
     for place in range(int(count)):
         name = names[place] if place < len(names) and names[place] else "unknown"
-        os.set_inheritable(_FIRST + place, False)
+        try:
+            os.set_inheritable(_FIRST + place, False)
+        except OSError as exc:
+            raise ConfigError(
+                f"LISTEN_FDS: {count}: descriptor {_FIRST + place} is not open: hand over as many sockets, or unset "
+                "LISTEN_FDS and LISTEN_PID"
+            ) from exc
         sockets.append(ActivatedSocket(name, _check_socket(name, _FIRST + place)))
     return sockets
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rpcserver.config import UNIX, ConfigError, ListenConfig
+from rpcwire.logs import printable
 from rpcwire.transports import UnusableTransport, make_socket, schemes, transport_for
 from rpcwire.trusted_files import UntrustedFile, make_folder
 
@@ -46,8 +47,9 @@ def resolve(host: str, port: int) -> Endpoint:
         # Link-local addresses need their zone; the loopback address must have none.
         name = f"{bare}%{zone}" if zone and not is_loopback(bare) else bare
         family, _, _, _, address = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)[0]
-    except OSError as exc:
-        raise ConfigError(f"listen.host: {host}: {exc.strerror or exc}") from exc
+    except (OSError, UnicodeError) as exc:  # A part of a name may be too long for IDNA.
+        reason = (exc.strerror if isinstance(exc, OSError) else None) or exc
+        raise ConfigError(f"listen.host: {printable(host, 100)}: {reason}") from exc
     return Endpoint(family, address)
 
 

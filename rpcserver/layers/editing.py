@@ -14,13 +14,17 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from rpcserver.config import ConfigError
+from rpcwire.trusted_files import UntrustedFile, check_folder
+
+_MOST_PARTS = 50
+"""No key of the configuration has more parts."""
 
 
 def read_value(text: str) -> Any:
     """Read a value as TOML; what is not TOML is text, so that a word needs no quotes."""
     try:
         return tomllib.loads(f"value = {text}")["value"] if "\n" not in text else text
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -32,13 +36,13 @@ def read_key(text: str) -> list[str]:
     """
     try:
         table: Any = tomllib.loads(f"{text} = 0") if "\n" not in text and "=" not in text else {}
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         table = {}
     parts: list[str] = []
     while isinstance(table, dict) and table:
         ((key, table),) = table.items()
         parts.append(key)
-    if not parts:
+    if not 0 < len(parts) <= _MOST_PARTS:
         raise ConfigError(f"KEY: {text[:80]!r} is no key: write it with dots, such as listen.port")
     return parts
 
@@ -77,12 +81,18 @@ def change(text: str, key: Sequence[str], value: Any) -> str:
 
 
 def replace_file(file: Path, text: str) -> None:
-    """Write a file anew, at once or not at all. Mode, owner and group stay.
+    """Write a file anew, at once or not at all. Mode, owner and group stay. A symbolic link stays, too; the file to
+    which it leads is written.
 
     Raises:
-        ConfigError: the folder or the file cannot be written.
+        ConfigError: the folder or the file cannot be written, or others may change what is in the folder.
     """
     try:
+        file = Path(os.path.realpath(file))
+        above = file.parent
+        while not above.exists():
+            above = above.parent
+        check_folder(above)
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
         try:
@@ -102,5 +112,7 @@ def replace_file(file: Path, text: str) -> None:
             with suppress(OSError):
                 Path(name).unlink()
             raise
+    except UntrustedFile as exc:
+        raise ConfigError(f"the configuration: {exc}") from None
     except OSError as exc:
         raise ConfigError(f"{file}: {exc.strerror}: run it as the user to whom the file belongs") from exc

@@ -86,8 +86,10 @@ def parse_layer(file: Path, text: str) -> Layer:
     """
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
+    except ValueError as exc:  # Numbers with thousands of digits are no TOMLDecodeError.
         raise ConfigError(f"{file}: not TOML: {exc}") from exc
+    except RecursionError:
+        raise ConfigError(f"{file}: brackets or braces are nested too deeply: write fewer") from None
     lines: dict[KeyPath, int] | None = None
 
     def origin(path: KeyPath) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from .layer import Layer, merge, origin_of
 from .lines import Path as KeyPath
 
 PREFIX = "RPCSERVER_"
+_FIELD = re.compile(r'field "([a-z_]++)"')
+"""Where the name of a setting stands in a message of pydantic-settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,13 @@ def _outer_layers(overrides: Mapping[str, Any]) -> list[Layer]:
     try:
         environment = _with_lists(EnvSettingsSource(ServerConfig)())
     except SettingsError as exc:
-        raise ConfigError(f"environment: {exc}") from exc
+        name = _FIELD.search(str(exc))
+        variable = f"variable {PREFIX}{name[1].upper()}" if name is not None else "variables"
+        raise ConfigError(
+            f"environment {variable}: this is no JSON: write JSON, or a variable for each key, with __ before its name"
+        ) from exc
+    except RecursionError:
+        raise ConfigError("environment variables: JSON is nested too deeply: write fewer brackets") from None
     return [
         Layer(credentials, lambda path: f"credential {'.'.join(map(str, path))} (${VARIABLE})"),
         Layer(environment, _name_variable),

@@ -200,6 +200,14 @@ def test_a_message_names_the_file_and_the_line(tmp_path, text, message) -> None:
     assert done.exit_code == 2 and f"{file}{message}" in done.stderr, done.stderr
 
 
+@pytest.mark.parametrize(
+    "text", ["grace_s = inf", "[auth]\ntimeout_s = inf", "[limits]\nstall_s = nan", "[plugins.restart]\nfirst_s = inf"]
+)
+def test_every_limit_is_finite(tmp_path, text) -> None:
+    with pytest.raises(ConfigError, match="finite number"):
+        load(write(tmp_path / "x.toml", text))
+
+
 def test_a_message_names_the_variable(monkeypatch, machine) -> None:
     monkeypatch.setenv("RPCSERVER_LISTEN__PORT", "x")
     with pytest.raises(ConfigError, match=r"^environment variable RPCSERVER_LISTEN__PORT: listen\.port: "):
@@ -283,6 +291,64 @@ def test_set_keeps_comments_and_refuses_what_cannot_be_used(machine) -> None:
     assert run("unset", "listen.allowed_hosts").startswith("0") and "allowed_hosts" not in file.read_text()
     assert "# Ours." in file.read_text() and "# one" in file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o640 and not list(machine.glob(".x.toml*"))
+
+
+def test_set_writes_where_a_link_leads(machine) -> None:
+    """Tools that manage configurations put links in their places."""
+    file, link = write(machine / "real" / "x.toml", "grace_s = 1\n"), machine / "x.toml"
+    link.symlink_to(file)
+    done = CliRunner().invoke(main, ["config", "set", "--config", str(link), "grace_s", "3"])
+    assert done.exit_code == 0, done.stderr
+    assert link.is_symlink() and file.read_text() == "grace_s = 3\n"
+
+
+def test_set_makes_no_file_that_a_server_would_refuse(machine) -> None:
+    folder = machine / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    for file in (folder / "x.toml", folder / "new" / "x.toml"):
+        done = CliRunner().invoke(main, ["config", "set", "--config", str(file), "grace_s", "3"])
+        assert done.exit_code == 2 and "chmod go-w" in done.stderr
+        assert list(folder.iterdir()) == []
+
+
+def test_a_secret_can_be_set_by_standard_input(machine) -> None:
+    """Others can read the words of a command."""
+    file = machine / "x.toml"
+    words = ["config", "set", "--config", str(file), "tls.key_password"]
+    done = CliRunner().invoke(main, [*words, "-"], input="canary 1\n")
+    assert done.exit_code == 0 and "canary" not in done.output and "secret" not in done.stderr
+    assert tomllib.loads(file.read_text()) == {"tls": {"key_password": "canary 1"}}
+    done = CliRunner().invoke(main, [*words, "canary-2"])
+    assert done.exit_code == 0 and "tls.key_password is a secret" in done.stderr and "canary" not in done.output
+    done = CliRunner().invoke(main, ["config", "set", "--config", str(file), "grace_s", "2"])
+    assert done.stderr == ""
+
+
+DEEP, LONG = "[" * 100_000, "1" * 5000
+
+
+def test_nonsense_of_any_depth_and_length_is_an_error(machine, monkeypatch) -> None:
+    file = machine / "x.toml"
+    for text in (f"grace_s = {DEEP}", f"grace_s = {LONG}"):
+        write(file, text)
+        done = CliRunner().invoke(main, ["config", "check", "--config", str(file)])
+        assert done.exit_code == 2 and str(file) in done.stderr
+    write(file, "")
+    for key, value in (
+        ("listen.host", DEEP),
+        ("listen.host", "{a=" * 20_000),
+        ("grace_s", LONG),
+        (".".join("a" * 2000), "1"),
+        ("listen.host", "a\x1b[31m"),
+    ):
+        done = CliRunner().invoke(main, ["config", "set", "--config", str(file), key, value])
+        assert done.exit_code == 2 and done.stderr.startswith("rpcserver: ") and "\x1b" not in done.stderr
+    for name, value in (("ROLES", DEEP), ("SERVICES__X", DEEP), ("TLS", "word"), ("LISTEN", f'{{"port": {LONG}}}')):
+        with monkeypatch.context() as patch:
+            patch.setenv(f"RPCSERVER_{name}", value)
+            done = CliRunner().invoke(main, ["config", "check", "--config", str(file)])
+            assert done.exit_code == 2 and done.stderr.startswith("rpcserver: environment variable"), done.stderr
 
 
 def test_set_makes_the_users_file(machine) -> None:

@@ -352,7 +352,7 @@ def test_layers_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert load_config(path).listen.port == 2
     assert config.services == {"x": {"a": 1}}
     monkeypatch.setenv("RPCSERVER_LIMITS", "no JSON")
-    with pytest.raises(ConfigError, match=r"environment.*limits"):
+    with pytest.raises(ConfigError, match=r"environment variable RPCSERVER_LIMITS: this is no JSON"):
         load_config(path)
     with pytest.raises(ConfigError, match=r"gone\.toml"):
         load_config(tmp_path / "gone.toml")

@@ -212,6 +212,49 @@ def test_activated_sockets_that_cannot_be_used_stop_the_start(run, open_sockets)
         assert status == 2 and "web" in output and remedy in output, output
 
 
+@pytest.mark.parametrize("count", ["2", "1000000000", "9" * 5000])
+def test_a_number_of_sockets_that_are_not_there(count: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rpcserver.config import ConfigError
+    from rpcserver.door import activation
+
+    monkeypatch.setattr(activation, "_FIRST", 900)  # Nothing is open there.
+    environ = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count}
+    with pytest.raises(ConfigError, match="LISTEN_FDS: "):
+        activation.take_sockets(environ)
+    assert environ == {}
+
+
+@pytest.mark.parametrize("usec", ["0", "9" * 400, "9" * 5000, "-1", "1.5", "\u0664"])
+def test_a_watchdog_without_a_time_is_none(usec: str) -> None:
+    from rpcserver.daemon.notify import Notifier
+
+    notifier = Notifier({"NOTIFY_SOCKET": "@nobody", "WATCHDOG_USEC": usec})
+    assert notifier.watchdog_s is None or notifier.watchdog_s > 0
+    assert (notifier.watchdog_s is None) == (usec != "\u0664")
+    notifier.close()
+
+
+def test_a_manager_that_reads_nothing_holds_nobody_up(short_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its queue is full after some messages. That is logged once, and again only after one was heard."""
+    from rpcserver.daemon.notify import Notifier
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(short_folder / "n"))
+        notifier = Notifier({"NOTIFY_SOCKET": str(short_folder / "n")})
+        for _ in range(3000):
+            notifier.feed_watchdog()
+        notifier.wait_until_heard(1.0)
+        assert caplog.text.count("systemd cannot be told WATCHDOG") == 1
+        while True:
+            try:
+                listener.recv(100, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+        notifier.ready()
+        assert listener.recv(100, socket.MSG_DONTWAIT) == b"READY=1"
+        notifier.close()
+
+
 def test_variables_of_another_process_mean_nothing(run, short_folder) -> None:
     """They may be left over from a parent (sd_listen_fds(3), sd_watchdog_enabled(3))."""
     unit = Unit(
