@@ -38,6 +38,7 @@ class Notifier:
         self.watchdog_s = usec / _MICRO if address and is_ours and usec else None
         self._socket: socket.socket | None = None
         self._is_heard = True
+        self._unheard = ""  # What is told until it is heard: without it systemd would end the server.
         if address[:1] in ("/", "@"):
             # Whoever reads nothing must not hold the event loop up.
             kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
@@ -53,7 +54,8 @@ class Notifier:
 
     def ready(self) -> None:
         """Tell that every listener takes calls, after the start or after a reload."""
-        self._send("READY=1")
+        self._unheard = "READY=1"
+        self._send("")
 
     def reloading(self) -> None:
         """Tell that the configuration is read again; :meth:`ready` ends it (``Type=notify-reload``)."""
@@ -111,6 +113,7 @@ class Notifier:
     def _send(self, text: str) -> None:
         if self._socket is None:
             return
+        text = "\n".join(filter(None, (self._unheard, text)))
         try:
             self._socket.sendto(text.encode(), self._address)
         except OSError as exc:
@@ -119,4 +122,4 @@ class Notifier:
                 what = text.partition("=")[0]
                 logger.warning("systemd cannot be told %s, and perhaps more: %s", what, exc.strerror or exc)
         else:
-            self._is_heard = True
+            self._is_heard, self._unheard = True, ""

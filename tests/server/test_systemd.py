@@ -243,6 +243,7 @@ def test_a_manager_that_reads_nothing_holds_nobody_up(short_folder: Path, caplog
         notifier = Notifier({"NOTIFY_SOCKET": str(short_folder / "n")})
         for _ in range(3000):
             notifier.feed_watchdog()
+        notifier.ready()
         notifier.wait_until_heard(1.0)
         assert caplog.text.count("systemd cannot be told WATCHDOG") == 1
         while True:
@@ -250,8 +251,10 @@ def test_a_manager_that_reads_nothing_holds_nobody_up(short_folder: Path, caplog
                 listener.recv(100, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 break
-        notifier.ready()
-        assert listener.recv(100, socket.MSG_DONTWAIT) == b"READY=1"
+        notifier.status("well")
+        notifier.status("still well")
+        assert listener.recv(100, socket.MSG_DONTWAIT) == b"READY=1\nSTATUS=well", "this must be heard"
+        assert listener.recv(100, socket.MSG_DONTWAIT) == b"STATUS=still well"
         notifier.close()
 
 
