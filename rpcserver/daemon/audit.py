@@ -76,7 +76,7 @@ def verify(
     Without a head from elsewhere, nobody can see whether lines at the end were cut off: give one by --head, by
     --head-file, or have audit.head_file in the configuration. The exit status is 1 if something is wrong.
     """
-    with _failures():
+    with report_failures():
         config = load_config(config_file)
         report = verify_log(folder or config.audit_path, _known_head(config, folder, head_text, head_file))
     if as_json:
@@ -124,13 +124,13 @@ def tail(
     config_file: Path | None, folder: Path | None, count: int, *, follow: bool, as_json: bool, **criteria: str
 ) -> None:
     """Print the last lines that fit."""
-    with _failures():
-        where, conditions = _read_place(config_file, folder), _read_criteria(criteria)
+    with report_failures():
+        where, conditions = _read_place(config_file, folder), read_criteria(criteria)
         follower = Follower(where)
-        _show(last(where, count, conditions), as_json=as_json)
+        print_lines(last(where, count, conditions), as_json=as_json)
         if follow:
             for line in follower.lines():
-                _show(select(line, conditions), as_json=as_json)
+                print_lines(select(line, conditions), as_json=as_json)
 
 
 @audit.command(short_help="Print the lines that fit.")
@@ -138,15 +138,23 @@ def tail(
 @_criteria
 def search(config_file: Path | None, folder: Path | None, *, as_json: bool, **criteria: str) -> None:
     """Print all lines that fit, the oldest first."""
-    with _failures():
-        _show(search_log(_read_place(config_file, folder), _read_criteria(criteria)), as_json=as_json)
+    with report_failures():
+        print_lines(search_log(_read_place(config_file, folder), read_criteria(criteria)), as_json=as_json)
 
 
 def _read_place(config_file: Path | None, folder: Path | None) -> Path:
     return folder or load_config(config_file).audit_path
 
 
-def _read_criteria(texts: dict[str, str]) -> Criteria:
+def read_criteria(texts: dict[str, str]) -> Criteria:
+    """Read options that say which lines to show.
+
+    Parameters:
+        texts: the options by the names of :class:`~rpcserver.audit.reading.Criteria`.
+
+    Raises:
+        ConfigError: a time is malformed.
+    """
     times = {name: _read_time(name, texts.pop(name)) for name in ("since", "until")}
     return Criteria(**times, **texts)
 
@@ -166,7 +174,7 @@ def _read_time(name: str, text: str) -> str:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
+def report_failures() -> Iterator[None]:
     """Print an error, and exit with 2."""
     try:
         yield
@@ -180,7 +188,13 @@ def _failures() -> Iterator[None]:
         sys.exit(130)
 
 
-def _show(lines: Iterable[tuple[bytes, Record]], *, as_json: bool) -> None:
+def print_lines(lines: Iterable[tuple[bytes, Record]], *, as_json: bool) -> None:
+    """Print lines of the log.
+
+    Parameters:
+        lines: the lines, each with its fields.
+        as_json: whether to print them as they are, in place of text for a person.
+    """
     for line, record in lines:
         if as_json:
             click.echo(line.decode("ascii", "backslashreplace"))

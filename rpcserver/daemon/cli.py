@@ -26,7 +26,7 @@ from rpcserver.security.ways import make_ways
 from rpcserver.server import STOP_TIMEOUT_S, Server
 from rpcwire.secret import secrets_in
 
-from . import limits, status
+from . import limits, requests, status
 from .audit import audit
 from .backup import backup, restore
 from .completion import completion
@@ -289,6 +289,7 @@ async def _live(
 
 main.add_command(limits.command, "limits")
 main.add_command(status.command, "status")
+main.add_command(requests.command, "requests")
 
 
 @main.command()

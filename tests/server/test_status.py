@@ -93,3 +93,33 @@ def test_the_command_goes_on_until_ctrl_c(tools: Any, tmp_path: Any) -> None:
                     await process.wait()
 
     tools.run(scenario())
+
+
+def test_requests_by_caller_and_method(tools: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call is there with its id, whoever asks for its caller or its method."""
+    monkeypatch.delenv("RPCSERVER_CONFIG", raising=False)
+
+    def ask(*options: str, audit: str = "true") -> Any:
+        runner = CliRunner(env={"RPCSERVER_STATE_DIR": str(tmp_path), "RPCSERVER_AUDIT__ENABLED": audit})
+        return runner.invoke(main, ["requests", *options])
+
+    assert ask(audit="false").exit_code == 2
+    assert "audit.enabled" in ask(audit="false").output
+
+    async def scenario() -> None:
+        async with tools.serve(audit={"enabled": True}) as server, tools.connect(server) as one:
+            for number in range(3):
+                await tools.call(one, "calc.add", [1, 2], f"call-{number}")
+            await tools.call(one, "calc.boom", None, "call-3")
+
+    tools.run(scenario())
+    everything = ask().output.splitlines()
+    assert len(everything) == 4
+    assert all("owner" in line and "127.0.0.1" in line for line in everything)
+    records = [
+        json.loads(line) for line in ask("--json", "--method", "calc.a*", "--principal", "owner").output.splitlines()
+    ]
+    assert [record["call"] for record in records] == ["call-0", "call-1", "call-2"]
+    (failure,) = ask("--outcome", "failed", "-n", "1").output.splitlines()
+    assert "calc.boom" in failure and "InternalError" in failure
+    assert ask("--principal", "nobody").output == ""
