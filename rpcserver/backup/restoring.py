@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import socket
 import tarfile
 import time
 from collections.abc import Iterator
@@ -128,6 +129,7 @@ def restore_backup(config: ServerConfig, file: Path, *, replace: bool) -> Restor
             raise BackupError(
                 f"{folder}: there is a state already: give --replace to move it aside, or name another folder"
             )
+        _refuse_listeners(folder)
         new_folder = folder / NEW_FOLDER
         shutil.rmtree(new_folder, ignore_errors=True)
         new_folder.mkdir(mode=0o700)
@@ -142,6 +144,37 @@ def restore_backup(config: ServerConfig, file: Path, *, replace: bool) -> Restor
         raise BackupError(f"{exc.filename or file}: {exc.strerror}: nothing was restored") from exc
     finally:
         os.close(lock)
+
+
+def _refuse_listeners(folder: Path) -> None:
+    """Make sure that no process listens at a socket in the state folder, such as the keeper of a kept program: it would
+    go on with what was moved aside, and nobody could find it.
+
+    Raises:
+        BackupError: one does.
+    """
+    for place, folders, files in os.walk(folder):
+        folders[:] = [each for each in folders if not each.startswith(SET_ASIDE)]
+        for path in (Path(place, name) for name in files):
+            if path.is_socket() and _has_listener(path):
+                raise BackupError(
+                    f"{path.parent}: a process that outlives the server uses it: end the kept programs first "
+                    "(rpcclient kill)"
+                )
+
+
+def _has_listener(path: Path) -> bool:
+    """Return whether a process accepts connections at a Unix socket, however long its path is."""
+    descriptor = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(f"/proc/self/fd/{descriptor}/{path.name}")
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(descriptor)
 
 
 def _put_in_place(parts: list[Part], new_folder: Path) -> Iterator[Path]:

@@ -327,6 +327,10 @@ def test_an_upgrade_over_running_kept_programs_loses_none(tmp_path: Path, run: A
         argv = ["sh", "-c", "echo before; read line; echo got $line; read line"]
         ids = [(await call(old, "programs.start", argv=argv, on_disconnect="keep"))["id"] for _ in range(2)]
         await old.stop(0)
+        file = tmp_path / "b.tar"
+        make_backup(config, file, "0.1.0")
+        with pytest.raises(BackupError, match=r"outlives the server uses it: end the kept programs first"):
+            restore_backup(config, file, replace=True)
         (tmp_path / "state" / VERSION_FILE).unlink()  # As the first servers left it.
 
         new = Server(config, services(), token=TOKEN)
