@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from rpcserver import InvalidParams
+from rpcserver import InvalidParams, TooLarge
+from rpcwire.errors import Executed
 
 from .backends.base import Link
 from .core import LentLink
@@ -16,6 +18,10 @@ from .placeholders import check_text, depends_on_syntax
 from .reading import Limits, collect, has_changed
 from .scripts import ends_transaction
 
+MOST_COLUMNS = 8192
+"""How many columns the results of one batch may have in all: to describe so many takes 30 ms."""
+_TURN_STEPS = 256
+"""How many steps to look at in one turn of the event loop."""
 _REMEDY = "leave it out, or give atomic=False outside a transaction"
 
 
@@ -46,6 +52,7 @@ async def check_steps(link: Link, steps: Sequence[Step]) -> None:
         check_text(step.sql, loc=("steps", number, "sql"))
     unsure = False
     for number, step in enumerate(steps):
+        await _give_way_after(number)
         if unsure and depends_on_syntax(step.sql):
             continue
         try:
@@ -56,13 +63,20 @@ async def check_steps(link: Link, steps: Sequence[Step]) -> None:
         unsure = unsure or may_set(step.sql, link.dialect)
 
 
-def check_endings(link: Link, steps: Sequence[Step]) -> None:
+async def _give_way_after(number: int) -> None:
+    """Let others have their turn of the event loop from time to time: a call has room for thousands of steps."""
+    if number % _TURN_STEPS == _TURN_STEPS - 1:
+        await asyncio.sleep(0)
+
+
+async def check_endings(link: Link, steps: Sequence[Step]) -> None:
     """Refuse steps that would end the transaction of the batch.
 
     Raises:
         DatabaseProgrammingError: it names the step; nothing has run.
     """
     for number, step in enumerate(steps):
+        await _give_way_after(number)
         if ends_transaction(step.sql, link.dialect):
             raise DatabaseProgrammingError(
                 f"step {number} would end the transaction that the batch is: {_REMEDY}", executed="no", step=number
@@ -108,14 +122,18 @@ async def run_batch(loan: LentLink, steps: Sequence[Step], limits: Limits, *, at
     link = loan.link
     check_conditions(steps)
     await check_steps(link, steps)
-    odd = [not (is_query(step.sql, link.dialect) or is_change(step.sql, link.dialect)) for step in steps]
+    odd: list[bool] = []
+    for number, step in enumerate(steps):
+        await _give_way_after(number)
+        odd.append(not (is_query(step.sql, link.dialect) or is_change(step.sql, link.dialect)))
     is_watched = atomic and not link.readonly and any(odd)
     if atomic:
-        check_endings(link, steps)
+        await check_endings(link, steps)
     if is_watched:
         await link.mark()
     results: list[StepResult] = []
     changes: set[int] = set()
+    columns = 0
     for number, step in enumerate(steps):
         if not all(holds(condition, results, changes) for condition in step.when):
             results.append(StepResult(Outcome.SKIPPED))
@@ -124,6 +142,9 @@ async def run_batch(loan: LentLink, steps: Sequence[Step], limits: Limits, *, at
             result, change_count = await collect(
                 link, step.sql, step.params, limits, within=atomic, session=loan.session
             )
+            columns += len(result.columns)
+            if columns > MOST_COLUMNS:
+                raise _too_many_columns(number, executed="no" if atomic and not loan.within else "yes")
             if atomic and (
                 result.tx_state is TxState.ENDED or (is_watched and odd[number] and not await link.is_marked())
             ):
@@ -145,6 +166,11 @@ async def run_batch(loan: LentLink, steps: Sequence[Step], limits: Limits, *, at
         if not atomic:
             await loan.clear()
     return results
+
+
+def _too_many_columns(number: int, executed: Executed) -> TooLarge:
+    text = f"step {number}: the results of one batch have at most {MOST_COLUMNS} columns in all"
+    return TooLarge(f"{text}: send the other steps in another batch", executed=executed)
 
 
 def _step_error(error: DatabaseError) -> StepError:

@@ -8,7 +8,8 @@ import math
 import psycopg
 import pytest
 
-from rpcserver import InvalidParams
+from rpcserver import InvalidParams, TooLarge
+from rpcservices.database import batches
 from rpcservices.database.errors import (
     DatabaseDataError,
     DatabaseError,
@@ -275,6 +276,25 @@ def test_parameters_of_all_steps_are_checked_first(run_with, any_database, atomi
         assert caught.value.errors[0]["loc"][:3] == ["steps", 1, "params"]
         assert caught.value.executed == "no"
         assert await ids(db) == []
+
+    run_with(work, main=any_database)
+
+
+@pytest.mark.parametrize("atomic", [True, False])
+def test_the_results_of_a_batch_have_a_limited_number_of_columns(run_with, any_database, atomic, monkeypatch):
+    """To describe hundreds of thousands of them held the server for half a second."""
+    monkeypatch.setattr(batches, "MOST_COLUMNS", 10)
+
+    async def work(bench):
+        db = bench.db
+        await make_table(db)
+        steps = [Step("INSERT INTO f VALUES (1, 'a')"), Step("SELECT 1, 2, 3, 4"), Step("SELECT 1, 2, 3, 4, 5, 6")]
+        assert len(await db.batch("main", steps, atomic=atomic)) == 3
+        await db.execute("main", "DELETE FROM f")
+        with pytest.raises(TooLarge, match="step 3: the results of one batch have at most 10 columns") as caught:
+            await db.batch("main", [*steps, Step("SELECT 1")], atomic=atomic)
+        assert caught.value.executed == ("no" if atomic else "yes")
+        assert await ids(db) == ([] if atomic else [1])
 
     run_with(work, main=any_database)
 
