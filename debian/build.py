@@ -187,7 +187,7 @@ def build(output: Path, python: str, wheel: Path | None = None) -> Path:
         output.mkdir(parents=True, exist_ok=True)
         architecture = run("dpkg", "--print-architecture").strip()
         package = output / f"rpcserver_{version}_{architecture}.deb"
-        run("dpkg-deb", "--root-owner-group", "-Zxz", "--build", tree, package)
+        run("dpkg-deb", "--root-owner-group", "-Zxz", "-z3", "--build", tree, package)
     return package
 
 

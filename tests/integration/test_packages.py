@@ -67,24 +67,43 @@ def test_what_the_debian_package_holds(tmp_path: Path, missing: Callable[[str], 
     )
 
 
-@pytest.mark.parametrize("script", [*build.SCRIPTS, "lifecycle.sh"])
+@pytest.mark.parametrize("script", [*build.SCRIPTS, "lifecycle.sh", "booted.sh"])
 def test_the_scripts_of_the_package_can_be_read(script: str) -> None:
     shell = (DEBIAN / script).read_text().splitlines()[0].removeprefix("#!")
     run(shell, "-n", DEBIAN / script)
     assert "set -e" in (DEBIAN / script).read_text()
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(1800)
-def test_the_life_of_the_debian_package(tmp_path: Path, missing: Callable[[str], None]) -> None:
-    """Installed, started, called, upgraded over itself with a kept program running, removed, purged: nothing is left."""
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], None]) -> Path:
+    """The Debian package, or the one that DEB names."""
     for command in ("dpkg-deb", "unshare", "setpriv", "deb-systemd-helper"):
         if shutil.which(command) is None:
             missing(f"{command} is not installed: a Debian is needed")
     if os.geteuid() != 0:
         missing("root is needed for namespaces with a root folder of their own")
-    package = os.environ.get("DEB") or build.build(tmp_path, "/usr/bin/python3")
+    named = os.environ.get("DEB")
+    return Path(named) if named else build.build(tmp_path_factory.mktemp("package"), "/usr/bin/python3")
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_the_life_of_the_debian_package(package: Path) -> None:
+    """Installed, started, called, upgraded over itself with a kept program running, removed, purged: nothing is left."""
     said = run("bash", DEBIAN / "lifecycle.sh", package)
+    assert said.endswith("== nothing is left\n"), said
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_the_life_of_the_debian_package_under_systemd(package: Path, missing: Callable[[str], None]) -> None:
+    """The same on a minimal Debian that a real systemd has booted, with reload, the journal, and both units. DEBIAN_ROOT
+    may name the root folder of such a Debian; else debootstrap makes one."""
+    for command in ("systemd-nspawn", "debootstrap"):
+        if shutil.which(command) is None:
+            missing(f"{command} is not installed")
+    root = os.environ.get("DEBIAN_ROOT")
+    said = run("bash", DEBIAN / "booted.sh", package, *([root] if root else []))
     assert said.endswith("== nothing is left\n"), said
 
 
