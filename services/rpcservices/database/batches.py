@@ -19,7 +19,8 @@ from .reading import Limits, collect, has_changed
 from .scripts import ends_transaction
 
 MOST_COLUMNS = 8192
-"""How many columns the results of one batch may have in all: to describe so many takes 30 ms."""
+"""How many columns the results of one batch may have in all, where each result counts as one more: to describe so many
+takes 30 ms."""
 _TURN_STEPS = 256
 """How many steps to look at in one turn of the event loop."""
 _REMEDY = "leave it out, or give atomic=False outside a transaction"
@@ -142,7 +143,7 @@ async def run_batch(loan: LentLink, steps: Sequence[Step], limits: Limits, *, at
             result, change_count = await collect(
                 link, step.sql, step.params, limits, within=atomic, session=loan.session
             )
-            columns += len(result.columns)
+            columns += 1 + len(result.columns)
             if columns > MOST_COLUMNS:
                 raise _too_many_columns(number, executed="no" if atomic and not loan.within else "yes")
             if atomic and (
@@ -170,7 +171,7 @@ async def run_batch(loan: LentLink, steps: Sequence[Step], limits: Limits, *, at
 
 def _too_many_columns(number: int, executed: Executed) -> TooLarge:
     text = f"step {number}: the results of one batch have at most {MOST_COLUMNS} columns in all"
-    return TooLarge(f"{text}: send the other steps in another batch", executed=executed)
+    return TooLarge(f"{text}, and each counts as one more: send the other steps in another batch", executed=executed)
 
 
 def _step_error(error: DatabaseError) -> StepError:
