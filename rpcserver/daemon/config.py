@@ -166,7 +166,7 @@ def set_keys(config_file: Path | None, pairs: tuple[str, ...]) -> None:
         raise ConfigError(f"{pairs[-1][:80]}: it has no value: give a value for each key")
     words = dict(zip(pairs[::2], pairs[1::2], strict=True))
     values = {key: _read_line() if word == "-" else read_value(word) for key, word in words.items()}
-    _edit(config_file, values, shown={key for key, word in words.items() if word != "-"})
+    _edit(config_file, values, keys_to_show={key for key, word in words.items() if word != "-"})
 
 
 def _read_line() -> str:
@@ -182,13 +182,13 @@ def unset_key(config_file: Path | None, key: str) -> None:
     _edit(config_file, {key: None})
 
 
-def _edit(config_file: Path | None, values: Mapping[str, Any], shown: Collection[str] = ()) -> None:
+def _edit(config_file: Path | None, values: Mapping[str, Any], keys_to_show: Collection[str] = ()) -> None:
     """Change the file, if the whole configuration can be used with it.
 
     Parameters:
         config_file: the file; ``None`` for the usual one of this user.
         values: the new values by their keys; ``None`` removes a key.
-        shown: the keys whose values were words of the command.
+        keys_to_show: the keys whose values were words of the command.
     """
     from rpcserver.layers.editing import change, read_key, replace_file
 
@@ -206,7 +206,7 @@ def _edit(config_file: Path | None, values: Mapping[str, Any], shown: Collection
     except ConfigError as exc:
         raise configuration.explain(exc) from exc
     replace_file(file, text)
-    for key in shown:
+    for key in keys_to_show:
         if _is_secret(configuration, server, read_key(key)):
             click.echo(
                 f"rpcserver: {key} is a secret, and others could read it in this command, in the list of processes: "

@@ -33,9 +33,9 @@ def command(config_file: Path | None, count: int, *, follow: bool, as_json: bool
         config = load_config(config_file)
         if not config.audit.enabled and not config.audit_path.is_dir():
             raise ConfigError("audit.enabled: the server notes no calls: set it to true, and start the server again")
-        wanted = read_criteria({"until": "", **criteria, "event": "completed"})
+        conditions = read_criteria({"until": "", **criteria, "event": "completed"})
         follower = Follower(config.audit_path)
-        print_lines(last(config.audit_path, count, wanted), as_json=as_json)
+        print_lines(last(config.audit_path, count, conditions), as_json=as_json)
         if follow:
             for line in follower.lines():
-                print_lines(select(line, wanted), as_json=as_json)
+                print_lines(select(line, conditions), as_json=as_json)

@@ -438,7 +438,7 @@ class ServerLink(WebSocketLink):
         """Read all of the input that waits, because nothing follows it. That of a client that has not authenticated is
         dropped: to read it now would take the time of others, and nobody could read the answers."""
         if not self._turn_bytes:
-            self._waiting, self._unhandled = b"", None
+            self._waiting, self._frame_rest = b"", None
         super()._read_rest()
 
     def input_waits(self, size_bytes: int) -> None:

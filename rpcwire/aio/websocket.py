@@ -51,10 +51,9 @@ class WebSocketLink(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_alive_timer", "_assembler", "_boundaries", "_farewell", "_frames", "_gauge", "_heartbeat",
+        "_alive_timer", "_assembler", "_boundaries", "_farewell", "_frame_rest", "_frames", "_gauge", "_heartbeat",
         "_holds_reading", "_ignores_input", "_is_between", "_is_deaf", "_is_lost", "_keepalive", "_reason", "_stall",
-        "_timers", "_turn_bytes", "_unhandled", "_waiting", "_written_bytes", "limits", "loop", "receiver", "transport",
-        "ws",
+        "_timers", "_turn_bytes", "_waiting", "_written_bytes", "limits", "loop", "receiver", "transport", "ws",
     )  # fmt: skip
     """A server has thousands of links, and a dictionary for each takes more memory than all the rest of it."""
 
@@ -71,7 +70,7 @@ class WebSocketLink(asyncio.Protocol):
         self._is_between = True
         self._is_deaf = False
         self._waiting = b""
-        self._unhandled: GoOn | None = None
+        self._frame_rest: GoOn | None = None
         self._turn_bytes = TURN_BYTES
         self._is_lost = False
         self._ignores_input = False
@@ -104,7 +103,7 @@ class WebSocketLink(asyncio.Protocol):
         if self.receiver is None:
             self.head_received(data)
             return
-        if self._waiting or self._unhandled is not None:
+        if self._waiting or self._frame_rest is not None:
             self._waiting += data
         else:
             self._read(self.receiver, data, self._turn_bytes)
@@ -118,7 +117,7 @@ class WebSocketLink(asyncio.Protocol):
         while True:
             if self._is_between:
                 at = self._read_whole(receiver, data, at, turn_bytes)
-            if self._unhandled is not None:
+            if self._frame_rest is not None:
                 self._read_later(data[at:])
                 return
             if at == size or self._is_deaf:
@@ -136,7 +135,7 @@ class WebSocketLink(asyncio.Protocol):
         while at < end and self.ws.state is OPEN and (whole := read(data, at, most_bytes)) is not None:
             message, at = whole
             if (go_on := receiver.frame_received(message)) is not None:
-                self._unhandled = go_on
+                self._frame_rest = go_on
                 break
         return at
 
@@ -148,10 +147,10 @@ class WebSocketLink(asyncio.Protocol):
 
     def _read_on(self) -> None:
         """Handle more of a frame, or read some of the input that waits, because a new turn of the loop has begun."""
-        go_on = self._unhandled
+        go_on = self._frame_rest
         if go_on is not None:
-            self._unhandled = go_on()
-            if self._unhandled is not None or self._waiting:
+            self._frame_rest = go_on()
+            if self._frame_rest is not None or self._waiting:
                 self.take_turn(self._read_on)
             else:
                 self._resume_reading()
@@ -164,12 +163,18 @@ class WebSocketLink(asyncio.Protocol):
 
     def _read_rest(self) -> None:
         """Read all of the input that waits, because nothing follows it."""
-        while self._waiting or self._unhandled is not None:
+        while self._waiting or self._frame_rest is not None:
             self._read_on()
 
     def _resume_reading(self) -> None:
         transport = self.transport
-        if transport is None or transport.is_closing() or self._waiting or self._unhandled is not None or self._is_deaf:
+        if (
+            transport is None
+            or transport.is_closing()
+            or self._waiting
+            or self._frame_rest is not None
+            or self._is_deaf
+        ):
             return
         if not (self._holds_reading and self._check_stall in self._timers):
             transport.resume_reading()
@@ -280,7 +285,7 @@ class WebSocketLink(asyncio.Protocol):
         with it, and to read that would take the time of others."""
         if self.transport is None or self.transport.is_closing():
             return
-        self._is_deaf, self._waiting, self._unhandled = True, b"", None
+        self._is_deaf, self._waiting, self._frame_rest = True, b"", None
         self.transport.pause_reading()
         self._look_at(self.loop.time() + LEAVE_S, self.abort)
 
@@ -367,9 +372,9 @@ class WebSocketLink(asyncio.Protocol):
             self.fail(exc.code, exc.reason)
             return
         if message is not None:
-            while self._unhandled is not None:  # Several frames come at once when this side closes.
-                self._unhandled = self._unhandled()
-            self._unhandled = self.receiver.frame_received(message)
+            while self._frame_rest is not None:  # Several frames come at once when this side closes.
+                self._frame_rest = self._frame_rest()
+            self._frame_rest = self.receiver.frame_received(message)
 
     def _write(self) -> None:
         transport = self.transport
