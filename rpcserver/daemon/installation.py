@@ -178,6 +178,8 @@ def _uninstall(is_system: bool | None, *, purge: bool | None, dry_run: bool, roo
         return
     if here and _systemd_runs(is_system=is_system):
         _run([[*_systemctl(is_system=is_system), "daemon-reload"]])
+        if layout.catalog is not None:
+            _run([["journalctl", "--update-catalog"]])
     if purge and here and is_system and shutil.which("userdel"):
         _run([["userdel", "rpcserver"]])
 
