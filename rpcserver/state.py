@@ -26,6 +26,9 @@ LOCK = "lock"
 VERSION_FILE = "version.json"
 """The file in the state folder that tells the version of the state, and which server has written it."""
 
+_BEFORE_STATE = frozenset({LOCK, "token"})
+"""What a new server puts into the folder before it has a state."""
+
 STATE_VERSION = 1
 """The version of the state that this server writes. It grows when an older server could not read the state any more."""
 
@@ -89,7 +92,7 @@ def read_version(folder: Path) -> int | None:
     except FileNotFoundError:
         if not folder.is_dir():
             return None
-        return 0 if any(each.name != LOCK for each in folder.iterdir()) else None
+        return 0 if any(each.name not in _BEFORE_STATE for each in folder.iterdir()) else None
     except UntrustedFile as exc:
         raise ConfigError(f"state_dir: {exc}") from None
     except OSError as exc:
