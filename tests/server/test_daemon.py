@@ -530,7 +530,7 @@ def test_asyncio_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     """Without uvloop the server runs on asyncio's own loop, here in this process."""
     from rpcserver.daemon import cli
     from rpcserver.daemon.logs import LimitedHandler
-    from rpcserver.layers.loading import load_config
+    from rpcserver.layers.loading import load
 
     monkeypatch.setitem(sys.modules, "uvloop", None)
     used: list[str] = []
@@ -543,7 +543,8 @@ def test_asyncio_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     # A handler of another server in this process is none of ours: it used to end the whole process.
     go_on = threading.Event()
     threading.Thread(target=go_on.wait, name="rpc-handler_0", daemon=True).start()
-    assert cli.run(load_config(configure(tmp_path)), LimitedHandler(sys.stderr)) == 7
+    file = configure(tmp_path)
+    assert cli.run(load(file).config, LimitedHandler(sys.stderr), lambda: load(file)) == 7
     go_on.set()
     assert used[0].startswith("asyncio.")
 
