@@ -146,10 +146,27 @@ EVENTS = (
     Event(
         "handlers-stuck",
         "5f84bb2ef53d49f08a928d6a13865cdb",
-        "exiting although %d handlers do not end",
-        (),
+        "exiting although %s do not end",
+        ("REASON",),
         "The server exits although methods still run",
-        "Methods that are plain functions have not ended in time.",
+        "Methods have not ended in time, although they were asked to.",
+    ),
+    Event(
+        "reloaded",
+        "0f1cc7e22e2c433eba0542bb8877e8aa",
+        "reloaded: %s",
+        (),
+        "The configuration was reloaded",
+        "The message names what has changed, and what needs a restart.",
+    ),
+    Event(
+        "reload-refused",
+        "4659746c048e4d2d9275e881407b8743",
+        "the configuration is not reloaded, and nothing has changed: %s",
+        ("REASON",),
+        "The configuration was not reloaded",
+        "It has a fault, which the message names with its place. Everything goes on as before; mend it, and reload again. "
+        "`rpcserver config check` tells the same beforehand.",
     ),
     Event(
         "certificates-changed",
