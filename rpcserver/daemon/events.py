@@ -165,8 +165,8 @@ EVENTS = (
         "the configuration is not reloaded, and nothing has changed: %s",
         ("REASON",),
         "The configuration was not reloaded",
-        "It has a fault, which the message names with its place. Everything goes on as before; mend it, and reload again. "
-        "`rpcserver config check` tells the same beforehand.",
+        "It has a fault, which the message names with its place. Everything goes on as before; mend it, and reload "
+        "again. `rpcserver config check` tells the same beforehand.",
     ),
     Event(
         "certificates-changed",
