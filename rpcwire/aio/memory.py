@@ -81,11 +81,14 @@ class MemoryLink:
 
     def _deliver_all(self) -> None:
         """Have all frames handled that have come so far, because none follows."""
-        while (self._go_on is not None or self._waiting) and not self._closed and self._receiver is not None:
-            if self._go_on is not None:
-                self._go_on = self._go_on()
-            else:
+        while not self._closed and self._receiver is not None:
+            go_on = self._go_on
+            if go_on is not None:
+                self._go_on = go_on()
+            elif self._waiting:
                 self._go_on = self._receiver.frame_received(self._waiting.popleft())
+            else:
+                return
 
     def close(self, code: int, reason: str, *, patient: bool = True) -> None:  # noqa: ARG002 - memory takes all at once
         """Close both ends when all frames sent before have arrived."""
