@@ -28,10 +28,12 @@ settings.load_profile("any machine")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "soak: a long proof, run by `make soak` only")
-    # The token and the history of whoever runs the tests are neither read nor changed.
+    # The token, the history and the configuration of the machine and of whoever runs the tests are neither read nor
+    # changed.
     folder = tempfile.mkdtemp(prefix="remote-services-tests-")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     os.environ["XDG_STATE_HOME"] = folder
+    os.environ["XDG_CONFIG_HOME"] = os.environ["CONFIGURATION_DIRECTORY"] = f"{folder}/config"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

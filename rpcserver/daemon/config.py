@@ -14,7 +14,7 @@ from typing import Any, ParamSpec
 import click
 
 from rpcserver.config import ConfigError, PluginsConfig
-from rpcserver.layers.files import SYSTEM_FILE, read_layer, user_file
+from rpcserver.layers.files import read_layer, system_file, user_file
 from rpcserver.layers.loading import Configuration, load
 from rpcserver.plugins.finding import create_services, find_services
 from rpcserver.security.ways import make_ways
@@ -192,7 +192,7 @@ def _edit(config_file: Path | None, values: Mapping[str, Any], keys_to_show: Col
     """
     from rpcserver.layers.editing import change, read_key, replace_file
 
-    file = config_file or (SYSTEM_FILE if os.geteuid() == 0 else user_file())
+    file = config_file or (system_file() if os.geteuid() == 0 else user_file())
     exists = file.exists()
     if exists:
         read_layer(file)  # Only a file that this user may trust is changed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -14,11 +15,7 @@ from .layer import Layer
 from .lines import Path as KeyPath
 from .lines import find_lines, line_of
 
-SYSTEM_FILE = Path("/etc/rpcserver/rpcserver.toml")
-"""The configuration of the machine's server."""
-
-SYSTEM_FOLDER = Path("/etc/rpcserver/conf.d")
-"""Further files of it: packages and tools add a file each, and the names give the order."""
+_SYSTEM_FOLDER = "/etc/rpcserver"
 
 _DIRS = PlatformDirs("rpcserver", appauthor=False)
 
@@ -28,19 +25,34 @@ def user_file() -> Path:
     return _DIRS.user_config_path / "rpcserver.toml"
 
 
-def find_files(system_file: Path = SYSTEM_FILE, system_folder: Path = SYSTEM_FOLDER) -> list[Path]:
+def system_folder() -> Path:
+    """The folder of the machine's configuration: ``/etc/rpcserver``, or the one that systemd names in
+    ``CONFIGURATION_DIRECTORY`` (systemd.exec(5))."""
+    return Path(os.environ.get("CONFIGURATION_DIRECTORY", "").partition(":")[0] or _SYSTEM_FOLDER)
+
+
+def system_file() -> Path:
+    """The configuration of the machine's server."""
+    return system_folder() / "rpcserver.toml"
+
+
+def find_files() -> list[Path]:
     """Find the files that a server reads whose command names none. A later one goes before an earlier one.
+
+    They are the machine's file, then those of ``conf.d`` beside it in the order of their names (packages and tools add
+    a file each), then the user's own.
 
     Raises:
         ConfigError: the folder cannot be listed.
     """
-    files = [system_file] if _exists(system_file) else []
+    files = [file] if _exists(file := system_file()) else []
+    parts = system_folder() / "conf.d"
     try:
-        files += sorted(path for path in system_folder.iterdir() if path.suffix == ".toml" and path.name[0] != ".")
+        files += sorted(path for path in parts.iterdir() if path.suffix == ".toml" and path.name[0] != ".")
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as exc:
-        raise _unreadable(system_folder, exc) from exc
+        raise _unreadable(parts, exc) from exc
     return [*files, own] if _exists(own := user_file()) else files
 
 

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from rpcserver.config import ConfigError
 from rpcserver.daemon.cli import main
-from rpcserver.layers import files
 from rpcserver.layers.layer import Layer, merge, origin_of
 from rpcserver.layers.lines import find_lines, line_of
 from rpcserver.layers.loading import load
@@ -35,9 +34,7 @@ def write(file: Path, text: str) -> Path:
 def machine(tmp_path, monkeypatch):
     """A machine of its own: a folder for /etc/rpcserver, and a home."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(
-        files.find_files, "__defaults__", (tmp_path / "etc" / "rpcserver.toml", tmp_path / "etc" / "conf.d")
-    )
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path / "etc"))
     return tmp_path
 
 
