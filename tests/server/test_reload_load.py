@@ -91,6 +91,9 @@ APART = {
 """Settings that stay as they are here."""
 
 
+DEFAULTS = ServerConfig()
+
+
 class Daemon:
     """A server, and the text of its configuration for each reload."""
 
@@ -153,7 +156,7 @@ class Daemon:
         for path, rule in RULES.items():
             if rule.effect is Effect.RESTART or path in APART:
                 continue
-            default = getattr(getattr(ServerConfig(), path[0]), path[1]) if len(path) == 2 else None
+            default = getattr(getattr(DEFAULTS, path[0]), path[1]) if len(path) == 2 else None
             if path in other:
                 values[path] = other[path]
             elif isinstance(default, int | float):
@@ -183,7 +186,7 @@ class Daemon:
             "[plugins.restart]", f"first_s = {1 + is_odd}",
             "[services.probe]", f"number = {number}",
             "[services.database.databases.main]", f"max_rows = {100_000 + is_odd}",
-            "[services.hardware]", f"max_processes = {10_000 + is_odd}", f"serial_ports = {64 + is_odd}",
+            "[services.hardware]", "history = false", f"max_processes = {10_000 + is_odd}", f"serial_ports = {64 + is_odd}",
             "[services.programs]", f"max_programs = {256 + is_odd}", f"kept_memory_bytes = {600_000_000 + is_odd}",
             *(["[services.database.databases.shop]"] if is_odd else []),
         ]  # fmt: skip
