@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -327,8 +328,11 @@ def run(daemon: Daemon, reloads: int, warm_up: int) -> tuple[dict[str, int], dic
         counts: dict[str, int] = {}
         async with (
             AsyncClient(f"unix://{daemon.socket}", reconnect=False) as owner,
-            AsyncClient(daemon.url, token=token, ca_file=ca_file, reconnect=False) as viewer,
+            AsyncExitStack() as stack,
         ):
+            await owner.call("rpc.reload")  # Now the server knows the token.
+            client = AsyncClient(daemon.url, token=token, ca_file=ca_file, reconnect=False)
+            viewer = await stack.enter_async_context(client)
             seen: list[dict[str, int]] = []
             for numbers in (range(1, warm_up), range(warm_up, reloads + 1)):
                 load = Load(daemon)
