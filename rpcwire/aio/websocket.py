@@ -115,7 +115,7 @@ class WebSocketLink(asyncio.Protocol):
         """Read frames. Where more has arrived than one turn of the loop takes, the rest waits for the next one."""
         at, size, frames = 0, len(data), 0
         while True:
-            if self._is_between:
+            if self._is_between and self._frame_rest is None:
                 at = self._read_whole(receiver, data, at, turn_bytes)
             if self._frame_rest is not None:
                 self._read_later(data[at:])

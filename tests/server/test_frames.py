@@ -627,11 +627,20 @@ def test_what_follows_a_frame_that_takes_several_turns_is_not_lost(tools: Any) -
         notes = Notes()
         limits = {"violations": 10_000}
         async with tools.serve(notes, limits=limits) as server:
-            for ending in ("eof", "close", "later"):
+            for ending in ("eof", "close", "later", "halves"):
                 notes.taken.clear()
                 raw = await tools.websocket(server, Sec_WebSocket_Protocol="rpc.v1.json")
                 calls = [tools.request("notes.take", [f"{number}"], None).encode() for number in range(1000)]
-                raw.writer.write(tools.frame(1, b"\n".join(calls[:900])))
+                frame = tools.frame(1, b"\n".join(calls[:900]))
+                if (
+                    ending == "halves"
+                ):  # The layer of websockets joins this frame, and whole ones follow in the same read.
+                    raw.writer.write(frame[:1000])
+                    await raw.writer.drain()
+                    (peer,) = server.connections.values()
+                    await tools.until(lambda peer=peer: not cast("Any", peer).link._is_between)
+                    frame = frame[1000:]
+                raw.writer.write(frame)
                 if ending == "later":
                     await raw.writer.drain()
                     await asyncio.sleep(0)
