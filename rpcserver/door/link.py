@@ -434,12 +434,12 @@ class ServerLink(WebSocketLink):
         else:
             self.entrance.turns.take(step)
 
-    def _read_rest(self) -> None:
-        """Read all of the input that waits, because nothing follows it. That of a client that has not authenticated is
-        dropped: to read it now would take the time of others, and nobody could read the answers."""
+    def _read_rest_before(self, step: Callable[[], None]) -> None:
+        """Take the last step when all input was read. That of a client that has not authenticated is dropped: nobody
+        could read the answers."""
         if not self._turn_bytes:
             self._waiting, self._frame_rest = b"", None
-        super()._read_rest()
+        super()._read_rest_before(step)
 
     def input_waits(self, size_bytes: int) -> None:
         """Count the part of a message that has arrived. Close the connection if there is no room for it: who has sent

@@ -9,6 +9,7 @@ import contextlib
 import math
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 from websockets.frames import DATA_OPCODES, Frame
@@ -52,8 +53,9 @@ class WebSocketLink(asyncio.Protocol):
 
     __slots__ = (
         "_alive_timer", "_assembler", "_boundaries", "_farewell", "_frame_rest", "_frames", "_gauge", "_heartbeat",
-        "_holds_reading", "_ignores_input", "_is_between", "_is_deaf", "_is_lost", "_keepalive", "_reason", "_stall",
-        "_timers", "_turn_bytes", "_waiting", "_written_bytes", "limits", "loop", "receiver", "transport", "ws",
+        "_holds_reading", "_ignores_input", "_is_between", "_is_deaf", "_is_lost", "_keepalive", "_last_steps",
+        "_reason", "_stall", "_timers", "_turn_bytes", "_waiting", "_written_bytes", "limits", "loop", "receiver",
+        "transport", "ws",
     )  # fmt: skip
     """A server has thousands of links, and a dictionary for each takes more memory than all the rest of it."""
 
@@ -72,6 +74,7 @@ class WebSocketLink(asyncio.Protocol):
         self._waiting = b""
         self._frame_rest: GoOn | None = None
         self._turn_bytes = TURN_BYTES
+        self._last_steps: tuple[Callable[[], None], ...] = ()
         self._is_lost = False
         self._ignores_input = False
         self._reason = ""
@@ -154,17 +157,28 @@ class WebSocketLink(asyncio.Protocol):
                 self.take_turn(self._read_on)
             else:
                 self._resume_reading()
-            return
-        data, self._waiting = self._waiting, b""
-        if data and self.receiver is not None:
-            self._read(self.receiver, data, self._turn_bytes or 1)  # At least one frame.
-            if not self._waiting:
-                self._resume_reading()
+        else:
+            data, self._waiting = self._waiting, b""
+            if data and self.receiver is not None:
+                self._read(self.receiver, data, self._turn_bytes or 1)  # At least one frame.
+                if not self._waiting:
+                    self._resume_reading()
+        if self._last_steps and not self._has_rest():
+            steps, self._last_steps = self._last_steps, ()
+            for step in steps:
+                step()
 
-    def _read_rest(self) -> None:
-        """Read all of the input that waits, because nothing follows it."""
-        while self._waiting or self._frame_rest is not None:
-            self._read_on()
+    def _has_rest(self) -> bool:
+        """Whether input waits for later turns of the loop."""
+        return bool(self._waiting) or self._frame_rest is not None
+
+    def _read_rest_before(self, step: Callable[[], None]) -> None:
+        """Take a step that ends the input when all that waits was read, one turn of the loop after the other. An end
+        overrides this if it drops what waits."""
+        if self._has_rest():
+            self._last_steps = (*self._last_steps, step)
+        else:
+            step()
 
     def _resume_reading(self) -> None:
         transport = self.transport
@@ -190,15 +204,19 @@ class WebSocketLink(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Note that the other side sends no more."""
-        self._read_rest()
+        self._read_rest_before(self._read_end)
+        return False
+
+    def _read_end(self) -> None:
         if not self._ignores_input:
             self.ws.receive_eof()
             self._after_receiving()
-        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End everything, because the socket is closed."""
-        self._read_rest()
+        """End everything, because the socket is closed, when what had arrived is handled."""
+        self._read_rest_before(partial(self._end, exc))
+
+    def _end(self, exc: Exception | None) -> None:
         for timer in self._timers.values():
             timer.cancel()
         if self._alive_timer is not None:

@@ -663,6 +663,42 @@ def test_what_follows_a_frame_that_takes_several_turns_is_not_lost(tools: Any) -
     tools.run(main())
 
 
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+def test_a_connection_that_ends_behind_a_frame_has_it_handled_in_several_turns(
+    tools: Any, monkeypatch: pytest.MonkeyPatch, authority: trustme.CA, tls: dict[str, str], secure: bool
+) -> None:
+    """Whoever sends a large frame and goes away kept all others waiting until its last call was handled."""
+    notes, counted = Notes(), PerTurn()
+    start = counted.counting(Handlers.start_notification)
+
+    def start_and_lose(self: Handlers, *args: Any) -> Any:
+        if not any(counted.turns):  # The rest of the frame waits when this turn ends.
+            cast("Any", self._peer).link.abort()
+        return start(self, *args)
+
+    monkeypatch.setattr(Handlers, "start_notification", start_and_lose)
+
+    async def main() -> None:
+        trusting = ssl.create_default_context()
+        authority.configure_trust(trusting)
+        async with tools.serve(notes, tls=tls if secure else {}) as server:
+            raw = await tools.raw(server, ssl=trusting if secure else None)
+            await raw.send(tools.upgrade(server, Sec_WebSocket_Protocol="rpc.v1.json"))
+            assert (await raw.head()).startswith(b"HTTP/1.1 101")
+            (peer,) = server.connections.values()
+            counted.begin_turn()
+            calls = [tools.request("notes.take", [str(number)], None).encode() for number in range(1000)]
+            raw.writer.write(tools.frame(1, b"\n".join(calls)))
+            await tools.until(lambda: not server.connections)
+            counted.has_ended = True
+            assert notes.taken == [str(number) for number in range(1000)]
+            assert cast("Any", peer).link._is_lost
+            await raw.close()
+
+    tools.run(main())
+    assert max(counted.turns) <= TURN_EVENTS + 1
+
+
 MANY_FRAMES: dict[str, Callable[[Callable[..., bytes]], bytes]] = {
     "empty pings": lambda frame: frame(9, b"") * 500,
     "empty pongs": lambda frame: frame(10, b"") * 500,
