@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gc
 import json
+import logging
 import os
 import re
 import resource
@@ -598,9 +599,14 @@ def test_nobody_can_read_its_memory_and_a_crash_leaves_none(start: Start, tmp_pa
 def test_a_stop_that_fails_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The exit status shows it, and the log says what went wrong."""
     from rpcserver.daemon import cli
+    from rpcserver.daemon.logs import LimitedHandler
     from rpcserver.daemon.notify import Notifier
-    from rpcserver.layers.loading import load_config
+    from rpcserver.daemon.reloads import Reloads
+    from rpcserver.layers.loading import Configuration, load_config
     from rpcserver.server import Server
+
+    def read() -> Configuration:
+        raise AssertionError("nobody asks for a reload")
 
     async def main() -> int:
         stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -615,7 +621,9 @@ def test_a_stop_that_fails_is_reported(tmp_path: Path, caplog: pytest.LogCapture
                 raise RuntimeError("the last part")
 
         server = Failing(load_config(configure(tmp_path)), [], token="x" * 32)
-        return await cli._live(server, stop, asyncio.Event(), Notifier({}), ())
+        notifier = Notifier({})
+        reloads = Reloads(server, read, LimitedHandler(logging.NullHandler()), notifier)
+        return await cli._live(server, reloads, stop, asyncio.Event(), notifier, ())
 
     try:
         assert asyncio.run(main()) == 1
