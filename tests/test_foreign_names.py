@@ -40,8 +40,9 @@ WAY_OF_A_CALL = (
     "rpcserver/security/roles.py",
     "rpcserver/door/pages.py",
 )
-LOOK_UPS = {"rpcwire/registry.py": ["getattr(service, spec.attribute)"]}
-"""Look-ups of attributes by names that are no constants: the registry makes them before the first call."""
+LOOK_UPS = {"rpcwire/registry.py": ["getattr(service, offer.spec.attribute)", "getattr(service, spec.attribute)"]}
+"""Look-ups of attributes by names that are no constants: the registry makes them before the first call, and when it
+gets a new object of a service."""
 
 
 def uses(tree: ast.AST) -> Iterator[tuple[int, str]]:

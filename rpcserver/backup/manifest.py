@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +12,7 @@ NAME = "manifest.json"
 MOST_BYTES = 256 * 1024 * 1024
 """The largest manifest that is read, in bytes."""
 
-_SAFE_NAME = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[^/\0]+(?:/[^/\0]+)*", re.DOTALL)
+_UNSAFE_PARTS = frozenset({"", ".", ".."})
 
 
 class Member(BaseModel):
@@ -36,7 +35,7 @@ class Member(BaseModel):
     @property
     def is_safe(self) -> bool:
         """Whether the name leads nowhere but into the folder of its part."""
-        return _SAFE_NAME.fullmatch(self.name) is not None
+        return "\0" not in self.name and not _UNSAFE_PARTS.intersection(self.name.split("/"))
 
 
 class Manifest(BaseModel):

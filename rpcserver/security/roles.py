@@ -240,7 +240,9 @@ class Roles:
         Parameters:
             other: the new roles.
         """
-        self.__dict__, other.__dict__ = other.__dict__, self.__dict__
+        mine = dict(vars(self))
+        vars(self).update(vars(other))
+        vars(other).update(mine)
         self._services = other._services  # The others were made only to check the roles by them.
 
     def __iter__(self) -> Iterator[Role]:
