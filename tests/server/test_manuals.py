@@ -54,7 +54,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
     for name in ("rpcclient", "rpcserver"):
         (folder / name).write_text(f'#!/bin/sh\nexec {sys.executable} -m {name} "$@"\n')
         (folder / name).chmod(0o755)
-    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(tmp_path), "TERM": "dumb"}
+    home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / ".config")}
+    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "TERM": "dumb", **home}
 
 
 @pytest.mark.parametrize(("words", "wanted"), [("rpcserver conf", "config"), ("rpcclient ser", "services")])

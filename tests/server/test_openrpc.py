@@ -136,7 +136,9 @@ class Store(Service):
 
 def made(*services: Service[Any]) -> dict[str, Any]:
     registry = Registry(logging.getLogger("t"))
-    system = System(registry, None, None, ServerConfig(), "1.2.3", dict, None, None, str, str, list)  # type: ignore[arg-type]
+    nothing: Any = None
+    parts = nothing, nothing, str, nothing, nothing, (), dict, list
+    system = System(registry, nothing, nothing, ServerConfig, "1.2.3", nothing, *parts)
     registry.add(system, has_reserved_name=True)
     for service in services or (Shop(),):
         registry.add(service)
