@@ -25,6 +25,7 @@ from rpcwire.logs import printable
 from rpcwire.trusted_files import read_file
 
 from .options import config_option
+from .server_user import load_as_server_user
 
 _FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
 
@@ -77,7 +78,7 @@ def verify(
     --head-file, or have audit.head_file in the configuration. The exit status is 1 if something is wrong.
     """
     with report_failures():
-        config = load_config(config_file)
+        config = load_config(config_file) if folder else load_as_server_user(config_file)
         report = verify_log(folder or config.audit_path, _known_head(config, folder, head_text, head_file))
     if as_json:
         findings = [{"place": f.place, "seq": f.seq, "text": f.text} for f in report.findings]
@@ -143,7 +144,7 @@ def search(config_file: Path | None, folder: Path | None, *, as_json: bool, **cr
 
 
 def _read_place(config_file: Path | None, folder: Path | None) -> Path:
-    return folder or load_config(config_file).audit_path
+    return folder or load_as_server_user(config_file).audit_path
 
 
 def read_criteria(texts: dict[str, str]) -> Criteria:

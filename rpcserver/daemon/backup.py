@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 import click
 
 from rpcserver.config import ConfigError, ServerConfig
-from rpcserver.layers.loading import load_config
 
 from .options import config_option
+from .server_user import load_as_server_user
 
 
 @click.command(short_help="Write the state of the server into a file.")
@@ -28,7 +28,7 @@ def backup(file: Path, config_file: Path | None) -> None:
     from rpcserver.backup.making import make_backup
 
     try:
-        config = load_config(config_file)
+        config = load_as_server_user(config_file)
         manifest = make_backup(config, file, version("remote-services"), _transient(config))
     except ConfigError as exc:
         _fail(exc)
@@ -55,7 +55,7 @@ def restore(file: Path, config_file: Path | None, replace: bool) -> None:
     from rpcserver.backup.restoring import restore_backup
 
     try:
-        config = load_config(config_file)
+        config = load_as_server_user(config_file)
         done = restore_backup(config, file, replace=replace)
     except ConfigError as exc:
         _fail(exc)

@@ -21,6 +21,7 @@ from rpcserver.security.ways import make_ways
 from rpcserver.server import Server
 
 from .options import config_option, plugin_option
+from .server_user import act_as_owner, become_owner
 
 _P = ParamSpec("_P")
 
@@ -117,7 +118,9 @@ def show(config_file: Path | None, origin: bool, changed: bool, as_json: bool) -
 @_tells_errors
 def check(config_file: Path | None, connect: bool) -> None:
     """Check the configuration as the server would at its start: every key and value, roles, certificates, and the modes
-    and owners of files. It binds no address and changes nothing. The exit status is 2 if something is wrong."""
+    and owners of files. It binds no address and changes nothing. The exit status is 2 if something is wrong. When
+    root asks, the user to whom the state folder belongs must be able to use them."""
+    become_owner(load(config_file).config.state_path)
     configuration = load(config_file)
     server = _make_server(configuration)
     try:
@@ -201,8 +204,9 @@ def _edit(config_file: Path | None, values: Mapping[str, Any], keys_to_show: Col
         text = change(text, read_key(key), value)
     configuration = load(config_file, new_texts={file: text})
     try:
-        server = _make_server(configuration)
-        server.check()
+        with act_as_owner(configuration.config.state_path):
+            server = _make_server(configuration)
+            server.check()
     except ConfigError as exc:
         raise configuration.explain(exc) from exc
     replace_file(file, text)

@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from rpcserver.config import ConfigError
-from rpcserver.layers.loading import load_config
 from rpcwire.logs import printable
 
 from .asking import ask_server
 from .options import config_option
+from .server_user import load_as_server_user
 
 HEADS = ("scope", "holder", "what", "used", "most", "limit", "setting")
 RIGHT = frozenset({"used", "most", "limit"})
@@ -32,7 +32,7 @@ def command(config_file: Path | None, show_all: bool, as_json: bool) -> None:
     The server must run on this machine, as the same user.
     """
     try:
-        uses = ask_server(load_config(config_file), "rpc.limits")
+        uses = ask_server(load_as_server_user(config_file), "rpc.limits")
     except ConfigError as exc:
         click.echo(f"rpcserver: {exc}", err=True)
         sys.exit(2)

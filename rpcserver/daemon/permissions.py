@@ -13,7 +13,6 @@ from typing import Any
 import click
 
 from rpcserver.config import ConfigError, ServerConfig
-from rpcserver.layers.loading import load_config
 from rpcserver.plugins.finding import create_services, find_services
 from rpcserver.plugins.toml import write_key, write_value
 from rpcserver.security.explanation import (
@@ -30,6 +29,7 @@ from rpcserver.system import System
 from rpcwire.logs import printable
 
 from .options import config_option, plugin_option
+from .server_user import load_as_server_user
 
 _LINE_CHARACTERS = 10_000
 """The longest line: more than any condition that a person could read."""
@@ -50,7 +50,7 @@ def permissions(
     the method, may read the page or has the permission, and why.
     """
     try:
-        config = load_config(config_file, {"plugins": {"files": files}} if files else {})
+        config = load_as_server_user(config_file, {"plugins": {"files": files}} if files else {})
         roles, holders = _make_roles(config), _list_holders(config)
         answer: list[PermissionInfo] | RoleInfo | Target
         if name is not None:

@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from rpcserver.config import ConfigError
-from rpcserver.layers.loading import load_config
 from rpcserver.reload.report import ReloadReport, lay_out
 from rpcserver.system import RELOAD_S
 
 from .asking import ask_server
 from .options import config_option
+from .server_user import load_as_server_user
 
 
 @click.command("reload", short_help="Have the running server read its configuration anew.")
@@ -30,7 +30,7 @@ def reload(config_file: Path | None, unix: str | None, as_json: bool) -> None:
     """
     overrides: dict[str, Any] = {} if unix is None else {"listen": {"unix": unix}}
     try:
-        answer = ask_server(load_config(config_file, overrides), "rpc.reload", RELOAD_S)
+        answer = ask_server(load_as_server_user(config_file, overrides), "rpc.reload", RELOAD_S)
     except ConfigError as exc:
         click.echo(f"rpcserver: {exc}", err=True)
         sys.exit(2)

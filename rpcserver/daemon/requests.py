@@ -8,10 +8,10 @@ import click
 
 from rpcserver.audit.reading import Follower, last, select
 from rpcserver.config import ConfigError
-from rpcserver.layers.loading import load_config
 
 from .audit import print_lines, read_criteria, report_failures
 from .options import config_option
+from .server_user import load_as_server_user
 
 
 @click.command(short_help="Show the latest calls, by caller and method.")
@@ -30,7 +30,7 @@ def command(config_file: Path | None, count: int, *, follow: bool, as_json: bool
     The audit log has them: audit.enabled must be true. rpcserver audit search looks through all of it.
     """
     with report_failures():
-        config = load_config(config_file)
+        config = load_as_server_user(config_file)
         if not config.audit.enabled and not config.audit_path.is_dir():
             raise ConfigError("audit.enabled: the server notes no calls: set it to true, and start the server again")
         conditions = read_criteria({"until": "", **criteria, "event": "completed"})

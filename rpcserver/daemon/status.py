@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rpcserver.config import ConfigError
-from rpcserver.layers.loading import load_config
 from rpcwire.logs import printable
 
 from .asking import talk_to_server
 from .options import config_option
+from .server_user import load_as_server_user
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -45,7 +45,7 @@ def command(config_file: Path | None, *, watch: bool, interval_s: float, as_json
 
     console = Console()
     try:
-        with talk_to_server(load_config(config_file), "rpc.activity") as ask:
+        with talk_to_server(load_as_server_user(config_file), "rpc.activity") as ask:
             if not watch:
                 activity = ask()
                 click.echo(json.dumps(activity, indent=2)) if as_json else console.print(*lay_out(activity), sep="\n")

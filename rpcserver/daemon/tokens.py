@@ -15,11 +15,11 @@ from typing import Any, ParamSpec
 import click
 
 from rpcserver.config import ConfigError, ServerConfig
-from rpcserver.layers.loading import load_config
 from rpcserver.security.named_tokens import NamedToken, TokenError, TokenSet, check_role
 from rpcserver.security.token_file import TokenFile
 
 from .options import config_option
+from .server_user import load_as_server_user
 
 _P = ParamSpec("_P")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -101,7 +101,7 @@ def token() -> None:
 @_reports_errors
 def create(name: str, role: str, expires: str | None, networks: tuple[str, ...], config_file: Path | None) -> None:
     """Make a token, and print it once: the server keeps only its SHA-256."""
-    config = load_config(config_file)
+    config = load_as_server_user(config_file)
     _check_role(role, config, config_file)
     now = time.time()
     until = None if expires is None else parse_expiry(expires, now)
@@ -116,7 +116,7 @@ def create(name: str, role: str, expires: str | None, networks: tuple[str, ...],
 def list_tokens(as_json: bool, config_file: Path | None) -> None:
     """List the tokens, without the tokens themselves."""
     now = time.time()
-    tokens = _file(load_config(config_file)).read().tokens
+    tokens = _file(load_as_server_user(config_file)).read().tokens
     rows = [_describe(each, now) for each in sorted(tokens, key=lambda each: (each.name, each.created))]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -134,7 +134,7 @@ def list_tokens(as_json: bool, config_file: Path | None) -> None:
 @_reports_errors
 def revoke(name: str, config_file: Path | None) -> None:
     """Make a token invalid. A running server ends its connections and its programs within a second."""
-    _file(load_config(config_file)).update(lambda tokens: tokens.revoke(name, time.time()))
+    _file(load_as_server_user(config_file)).update(lambda tokens: tokens.revoke(name, time.time()))
     click.echo(f"rpcserver: the token of {name} is revoked", err=True)
 
 
@@ -158,7 +158,7 @@ def rotate(name: str, overlap: str, expires: str | None, config_file: Path | Non
     now = time.time()
     overlap_s = parse_duration(overlap)
     until = None if expires is None else parse_expiry(expires, now)
-    text = _edit(load_config(config_file), lambda tokens: tokens.rotate(name, overlap_s, now, expires=until))
+    text = _edit(load_as_server_user(config_file), lambda tokens: tokens.rotate(name, overlap_s, now, expires=until))
     _show(text, f"the new token of {name}; the old one is valid for {overlap}")
 
 
@@ -183,7 +183,7 @@ def change(
         raise TokenError("--network and --any-network contradict each other: give one of them")
     if role is None and expires is None and not networks and not any_network:
         raise TokenError("nothing to change: give --role, --expires, --network or --any-network")
-    config = load_config(config_file)
+    config = load_as_server_user(config_file)
     if role is not None:
         _check_role(role, config, config_file)
     now = time.time()
@@ -220,7 +220,8 @@ def _check_role(role: str, config: ServerConfig, config_file: Path | None) -> No
     if config_file is not None or config.roles:
         check_role(role, config.roles)
     elif role != "owner":
-        click.echo(f"rpcserver: without --config nobody knows whether there is a role {role}", err=True)
+        place = f"[roles.{role}]"
+        click.echo(f"rpcserver: the configuration has no {place} yet: until then the token gives nothing", err=True)
 
 
 def _describe(each: NamedToken, now: float) -> dict[str, Any]:

@@ -83,7 +83,8 @@ def list_files(
     ):
         if folder is not None and share.joinpath("systemd", source).is_file():
             yield add(folder, name, read("systemd", source))
-    yield File(layout.configuration / "rpcserver.toml", read("installed.toml").encode(), is_configuration=True)
+    configuration = read("installed-user.toml" if services is None else "installed.toml")
+    yield File(layout.configuration / "rpcserver.toml", configuration.encode(), is_configuration=True)
     for page in sorted(entry.name for entry in share.joinpath("man").iterdir()):
         yield add(layout.manuals / f"man{page.rpartition('.')[2]}", page, read("man", page))
     for command in ("rpcclient", "rpcserver"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shlex
 import shutil
@@ -16,7 +17,9 @@ from click.testing import CliRunner, Result
 
 from rpcserver.config import ConfigError
 from rpcserver.daemon.cli import main
+from rpcserver.installing.contents import find_share
 from rpcserver.installing.units import fit_unit, quote, read_version
+from rpcserver.layers import loading
 
 PROGRAM = str(Path(sys.executable).with_name("rpcserver"))
 UNIT = "etc/systemd/system/rpcserver.service"
@@ -241,3 +244,44 @@ def test_the_server_understands_the_variables_of_a_unit(
     config = loading.load(file).config
     assert (config.plugins.disabled == ("programs",)) is ("strict" in name)
     assert (str(config.unix_path) == "/run/rpcserver/rpcserver.sock") is ("user" not in name)
+
+
+def test_the_machines_configuration_leads_commands_to_the_server_of_the_unit(root: Path) -> None:
+    install(root)
+    config = loading.load(root / CONFIGURATION).config
+    unit = (root / UNIT).read_text().replace("%S", "/var/lib").replace("%t", "/run")
+    assert f"RPCSERVER_STATE_DIR={config.state_path} RPCSERVER_LISTEN__UNIX={config.unix_path}\n" in unit
+
+
+@pytest.mark.parametrize("name", ["installed.toml", "installed-user.toml"])
+def test_lines_that_wait_to_be_switched_on_are_settings(name: str, tmp_path: Path) -> None:
+    text = find_share().joinpath(name).read_text(encoding="utf-8")
+    file = tmp_path / "rpcserver.toml"
+    file.write_text(re.sub(r"^# ?(?=[a-z_]+ = |\[)", "", text, flags=re.MULTILINE))
+    config = loading.load(file).config
+    assert config.listen.host == "0.0.0.0" and config.tls.certificate_file == "/etc/rpcserver/server.pem"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_root_goes_on_as_the_user_of_the_server(tmp_path: Path) -> None:
+    account = pwd.getpwnam("nobody")
+    os.chown(tmp_path, account.pw_uid, account.pw_gid)
+    program = """
+import os, sys
+from pathlib import Path
+from rpcserver.daemon.server_user import act_as_owner, become_owner
+become_owner(Path(sys.argv[1], "missing"))
+assert os.geteuid() == 0
+groups = os.getgroups()
+with act_as_owner(Path(sys.argv[1])):
+    print(os.getresuid()[1], os.getresgid()[1], 0 in os.getgroups())
+assert os.getresuid() == os.getresgid() == (0, 0, 0) and os.getgroups() == groups
+become_owner(Path(sys.argv[1]))
+print(os.getresuid(), os.getresgid(), 0 in os.getgroups(), os.environ["HOME"])
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    uid, gid = account.pw_uid, account.pw_gid
+    acted, became = done.stdout.splitlines()
+    assert acted == f"{uid} {gid} False"
+    assert became == f"{(uid,) * 3} {(gid,) * 3} False {account.pw_dir}"

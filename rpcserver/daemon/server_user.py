@@ -1,0 +1,80 @@
+"""Lets root give commands to a server that another user runs: such a command goes on as that user."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rpcserver.config import ServerConfig
+from rpcserver.layers.loading import load_config
+
+
+def load_as_server_user(config_file: Path | None, overrides: Mapping[str, Any] | None = None) -> ServerConfig:
+    """Load the configuration; root then becomes the user of the server that has it.
+
+    Parameters:
+        config_file: see :func:`~rpcserver.layers.loading.load_config`.
+        overrides: likewise.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    config = load_config(config_file, overrides)
+    become_owner(config.state_path)
+    return config
+
+
+def become_owner(folder: Path) -> None:
+    """Go on as the user to whom the state folder of a server belongs, if this process is root's.
+
+    The server takes calls on its Unix socket from its own user, could not read what root writes into its folder, and
+    trusts no file of others. A process cannot become root again.
+
+    Parameters:
+        folder: the state folder. Without it nothing happens.
+    """
+    if (account := _find_owner(folder)) is not None:
+        os.initgroups(account.pw_name, account.pw_gid)
+        os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+        os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+        os.environ["HOME"] = account.pw_dir
+
+
+@contextmanager
+def act_as_owner(folder: Path) -> Iterator[None]:
+    """Do something as the user to whom the state folder belongs, if this process is root's, and be root again.
+
+    Parameters:
+        folder: the state folder. Without it nothing happens.
+    """
+    if (account := _find_owner(folder)) is None:
+        yield
+        return
+    groups, gid = os.getgroups(), os.getegid()
+    try:
+        os.initgroups(account.pw_name, account.pw_gid)
+        os.setegid(account.pw_gid)
+        os.seteuid(account.pw_uid)
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(gid)
+        os.setgroups(groups)
+
+
+def _find_owner(folder: Path) -> pwd.struct_passwd | None:
+    """Find the account to which a folder belongs, if this process is root's and that is another user."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        account = pwd.getpwuid(folder.stat().st_uid)
+    except (OSError, KeyError):  # There is no folder yet, or its owner has no account.
+        return None
+    return account if account.pw_uid != 0 else None
