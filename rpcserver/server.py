@@ -48,7 +48,7 @@ from .config import ConfigError, ServerConfig
 from .connections import Connections
 from .stalls import StallProbe
 from .state import lock_state, migrate_state
-from .system import ServiceCondition, System
+from .system import ServiceCondition, System, SystemParts
 from .telemetry.metrics import Metrics
 from .trimming import Trimmer
 
@@ -210,22 +210,23 @@ class Server:
             raise ConfigError(f"opentelemetry.enabled: {exc}") from None
 
     def _make_system(self) -> System:
-        return System(
-            self.registry,
-            self.connections,
-            self.roles,
-            lambda: self.config,
-            self.version,
-            self._describe_methods,
-            self.stalls,
-            self.authentication.wrong_attempts,
-            self._show_audit,
-            self.metrics.render,
-            self.upkeep.ask_health,
-            self.upkeep.running,
-            self._count_waiting,
-            self._describe_services,
+        parts = SystemParts(
+            registry=self.registry,
+            connections=self.connections,
+            roles=self.roles,
+            settings=lambda: self.config,
+            version=self.version,
+            openrpc=self._describe_methods,
+            stalls=self.stalls,
+            wrong_attempts=self.authentication.wrong_attempts,
+            show_audit=self._show_audit,
+            show_metrics=self.metrics.render,
+            ask_health=self.upkeep.ask_health,
+            running=self.upkeep.running,
+            count_waiting=self._count_waiting,
+            conditions=self._describe_services,
         )
+        return System(parts)
 
     def _make_door(self, system: System) -> Door:
         config = self.config

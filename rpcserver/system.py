@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -155,10 +156,11 @@ class ServiceInfo(_Answer):
     methods: list[MethodInfo]
 
 
-class System(Service):
-    """The protocol's own methods.
+@dataclass(frozen=True, slots=True)
+class SystemParts:
+    """The parts of a server that the protocol's own methods tell of.
 
-    Parameters:
+    Attributes:
         registry: all methods that the server offers.
         connections: the connections of the server.
         roles: who may do what.
@@ -173,6 +175,29 @@ class System(Service):
         running: the services that run now.
         count_waiting: returns the number of connections that have not authenticated, by their state.
         conditions: returns how all services are.
+    """
+
+    registry: Registry
+    connections: Connections
+    roles: Roles
+    settings: Callable[[], ServerConfig]
+    version: str
+    openrpc: Callable[[], Awaitable[dict[str, Any]]]
+    stalls: StallProbe
+    wrong_attempts: WrongAttempts
+    show_audit: Callable[[], str]
+    show_metrics: Callable[[], Awaitable[str]]
+    ask_health: Callable[[float], Awaitable[Mapping[str, tuple[Health, bool]]]]
+    running: Sequence[Service[Any]]
+    count_waiting: Callable[[], dict[str, int]]
+    conditions: Callable[[], list[ServiceCondition]]
+
+
+class System(Service):
+    """The protocol's own methods.
+
+    Parameters:
+        parts: what it tells of.
 
     Attributes:
         reloader: reads the configuration anew, and has the server use it; ``None`` if that cannot be done.
@@ -188,52 +213,24 @@ class System(Service):
         "rpc.audit": f"read the page {AUDIT_PAGE}, with the state of the audit log",
     }
 
-    def __init__(
-        self,
-        registry: Registry,
-        connections: Connections,
-        roles: Roles,
-        settings: Callable[[], ServerConfig],
-        version: str,
-        openrpc: Callable[[], Awaitable[dict[str, Any]]],
-        stalls: StallProbe,
-        wrong_attempts: WrongAttempts,
-        show_audit: Callable[[], str],
-        show_metrics: Callable[[], Awaitable[str]],
-        ask_health: Callable[[float], Awaitable[Mapping[str, tuple[Health, bool]]]],
-        running: Sequence[Service[Any]],
-        count_waiting: Callable[[], dict[str, int]],
-        conditions: Callable[[], list[ServiceCondition]],
-    ) -> None:
+    def __init__(self, parts: SystemParts) -> None:
         super().__init__()
+        self._parts = parts
         self._began = time.monotonic()
-        self._stalls = stalls
-        self._wrong_attempts = wrong_attempts
-        self._registry = registry
-        self._connections = connections
-        self._roles = roles
-        self._settings = settings
-        self._version = version
-        self._openrpc = openrpc
-        self._show_audit = show_audit
-        self._conditions = conditions
-        self._show_metrics = show_metrics
-        self._ask_health = ask_health
-        self._running = running
-        self._count_waiting = count_waiting
-        self._has_audit = settings().audit.enabled
-        self._has_metrics = settings().metrics.enabled
+        settings = parts.settings()
+        self._has_audit = settings.audit.enabled
+        self._has_metrics = settings.metrics.enabled
         self.reloader: Callable[[], Awaitable[ReloadReport]] | None = None
 
     def http_pages(self) -> Mapping[str, Page]:
         """Return the pages with the figures of the server, and with the state of the audit log, if they are kept."""
 
         async def show_audit() -> str:
-            return self._show_audit()
+            return self._parts.show_audit()
 
         pages: dict[str, Page] = {}
         if self._has_metrics:
-            pages[METRICS_PAGE] = Page(self._show_metrics, _PROMETHEUS, permission="rpc.metrics")
+            pages[METRICS_PAGE] = Page(self._parts.show_metrics, _PROMETHEUS, permission="rpc.metrics")
         if self._has_audit:
             pages[AUDIT_PAGE] = Page(show_audit, _PROMETHEUS, permission="rpc.audit")
         return pages
@@ -241,23 +238,23 @@ class System(Service):
     @method(kind="read")
     async def hello(self, ctx: Context) -> Hello:
         """Say who you are talking to, in which form, and within which limits."""
-        connection, limits = ctx.connection, self._settings().limits
-        principal, session = connection.principal, self._connections[connection].session
+        connection, limits = ctx.connection, self._parts.settings().limits
+        principal, session = connection.principal, self._parts.connections[connection].session
         codec = session.codec
-        own = None if principal is None else self._connections.limits_of(principal)
-        interval_s = self._connections.ping_interval_s_of(connection)
+        own = None if principal is None else self._parts.connections.limits_of(principal)
+        interval_s = self._parts.connections.ping_interval_s_of(connection)
         return Hello(
-            server="rpcserver" if principal is None else f"rpcserver/{self._version}",
+            server="rpcserver" if principal is None else f"rpcserver/{self._parts.version}",
             subprotocol=codec.subprotocol,
             principal=None if principal is None else self._describe(principal),
             limits=ServerLimits(
-                message_bytes=self._connections.message_bytes_of(connection),
+                message_bytes=self._parts.connections.message_bytes_of(connection),
                 message_nodes=limits.message_nodes if own is None else codec.most_nodes,
                 batch_items=session.limits.batch_items,
                 calls_in_flight=limits.calls_in_flight if own is None else own.calls_in_flight,
                 streams=limits.streams if own is None else own.streams,
             ),
-            ping_interval_s=self._settings().keepalive.ping_interval_s if interval_s is None else interval_s,
+            ping_interval_s=self._parts.settings().keepalive.ping_interval_s if interval_s is None else interval_s,
         )
 
     @method(kind="idempotent")
@@ -270,11 +267,11 @@ class System(Service):
             Busy: another attempt of the connection is not over yet, or there is no room for the connection.
             InvalidRequest: the connection belongs to somebody else already.
         """
-        principal = await self._connections.authenticate(ctx.connection, token)
+        principal = await self._parts.connections.authenticate(ctx.connection, token)
         return self._describe(principal)
 
     def _describe(self, principal: Principal) -> PrincipalInfo:
-        role = self._roles.of(principal)
+        role = self._parts.roles.of(principal)
         return PrincipalInfo(name=principal.name, method=principal.method, role=None if role is None else role.name)
 
     @method(kind="read")
@@ -291,33 +288,33 @@ class System(Service):
     async def activity(self, ctx: Context) -> Activity:
         """Say what the server does at the moment: who is connected, what runs, what waits, what was refused for limits,
         and how the services are."""
-        answers = await self._ask_health(TIMEOUT_S)
-        connections = self._connections
+        answers = await self._parts.ask_health(TIMEOUT_S)
+        connections = self._parts.connections
         return Activity(
             **dict(self._status()),
             health=[ServiceHealth(name=name, ok=each.ok, reason=each.reason) for name, (each, _) in answers.items()],
-            connected=list(list_connections(connections, self._roles, ctx.connection)),
+            connected=list(list_connections(connections, self._parts.roles, ctx.connection)),
             running=list(list_running(connections, ctx.connection)),
-            waiting=self._count_waiting(),
+            waiting=self._parts.count_waiting(),
             refused=[Refusals(limit=limit, count=count) for limit, count in connections.refusals.most_common()],
             figures=[
                 ServiceFigure(
                     service=service.name, name=figure.name, labels=dict(figure.labels), value=figure.value,
                     text=figure.text,
                 )
-                for service in self._running
+                for service in self._parts.running
                 for figure in figures_of(service)
             ],
         )  # fmt: skip
 
     def _status(self) -> Status:
         return Status(
-            version=self._version,
+            version=self._parts.version,
             uptime_s=round(time.monotonic() - self._began, 3),
-            connections=len(self._connections),
-            longest_stall_s=round(self._stalls.longest_s, 6),
-            wrong_attempts=self._wrong_attempts.count,
-            services=self._conditions(),
+            connections=len(self._parts.connections),
+            longest_stall_s=round(self._parts.stalls.longest_s, 6),
+            wrong_attempts=self._parts.wrong_attempts.count,
+            services=self._parts.conditions(),
         )
 
     @method(kind="idempotent", permission="rpc.reload", deadline_s=RELOAD_S, errors=(ReloadFailed,))
@@ -342,9 +339,9 @@ class System(Service):
                 scope=use.scope, holder=use.holder, what=use.what, used=use.used, most=use.most, limit=use.limit,
                 setting=use.setting,
             )
-            for use in self._connections.quotas.uses()
+            for use in self._parts.connections.quotas.uses()
         ]  # fmt: skip
-        for account in self._connections.memory.uses():
+        for account in self._parts.connections.memory.uses():
             of_server = account.scope == "server"
             uses.append(
                 LimitUse(
@@ -367,7 +364,7 @@ class System(Service):
                 scope=scope, holder=holder, what=what, used=None, most=None, limit=limit, setting=setting
             )  # fmt: skip
 
-        limits = self._settings().limits
+        limits = self._parts.settings().limits
         json_bytes, json_setting = limits.incoming_bytes(packed=False), "limits.json_message_bytes"
         if json_bytes < limits.json_message_bytes:
             json_setting = "limits.message_bytes"
@@ -376,14 +373,14 @@ class System(Service):
         yield of("server", "", "values of a message", limits.message_nodes, "limits.message_nodes")
         yield of(
             "server", "", "bytes of a message before authentication",
-            self._settings().auth.unauthenticated_message_bytes, "auth.unauthenticated_message_bytes",
+            self._parts.settings().auth.unauthenticated_message_bytes, "auth.unauthenticated_message_bytes",
         )  # fmt: skip
-        for role in self._roles:
+        for role in self._parts.roles:
             if role.limits.message_bytes is not None:
                 setting = f"roles.{role.name}.limits.message_bytes"
                 yield of("role", role.name, "bytes of a message", role.limits.message_bytes, setting)
         yield of("method", "", "bytes of a call", METHOD_MESSAGE_BYTES, "the default of @method(message_bytes=...)")
-        for offer in self._registry.offers.values():
+        for offer in self._parts.registry.offers.values():
             most = offer.spec.options.message_bytes
             if most is None:
                 yield of("method", offer.name, "bytes of a call", limits.message_bytes, "limits.message_bytes")
@@ -395,7 +392,7 @@ class System(Service):
     @method(kind="read")
     async def discover(self) -> dict[str, Any]:
         """Describe everything that is offered, as an OpenRPC 1.4.1 document."""
-        return await self._openrpc()
+        return await self._parts.openrpc()
 
     @method(kind="read")
     async def services(self) -> list[ServiceInfo]:
@@ -414,9 +411,9 @@ class System(Service):
                         streams=offer.contract.item is not None,
                         deadline_s=offer.spec.options.deadline_s,
                     )
-                    for offer in self._registry.offers.values()
+                    for offer in self._parts.registry.offers.values()
                     if offer.spec.service.name == name
                 ],
             )
-            for name, service in sorted(self._registry.services.items())
+            for name, service in sorted(self._parts.registry.services.items())
         ]

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
@@ -27,7 +27,7 @@ from rpcserver.config import PluginsConfig, ServerConfig
 from rpcserver.plugins.finding import create_services, find_services
 from rpcserver.plugins.openrpc import OPENRPC_VERSION, document
 from rpcserver.plugins.schemas import unique_titles
-from rpcserver.system import System
+from rpcserver.system import System, SystemParts
 from rpcwire.registry import Registry
 from rpcwire.values.tagged import Value
 
@@ -136,9 +136,8 @@ class Store(Service):
 
 def made(*services: Service[Any]) -> dict[str, Any]:
     registry = Registry(logging.getLogger("t"))
-    nothing: Any = None
-    parts = nothing, nothing, str, nothing, nothing, (), dict, list
-    system = System(registry, nothing, nothing, ServerConfig, "1.2.3", nothing, *parts)
+    unused: Any = dict.fromkeys(field.name for field in fields(SystemParts))
+    system = System(SystemParts(**{**unused, "registry": registry, "settings": ServerConfig}))
     registry.add(system, has_reserved_name=True)
     for service in services or (Shop(),):
         registry.add(service)
