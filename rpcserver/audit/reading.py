@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -61,7 +62,7 @@ class Criteria:
         since, until: the earliest and the latest time, as the lines have it.
         principal: the name of the principal.
         method: the method; with ``*`` at its end, all that begin so.
-        outcome: ``ok``, ``failed``, or the type of an error.
+        outcome: ``ok``, ``failed`` (all others but pages that were shown), or the type of an error.
         address: the beginning of the address.
         event: the event.
         text: a text that the line contains, in its escaped form.
@@ -105,7 +106,8 @@ def _fits(pattern: str, method: str) -> bool:
 
 def _has_outcome(name: str, outcome: object) -> bool:
     if name == "failed":
-        return outcome is not None and outcome != "ok"
+        is_page = isinstance(outcome, str) and re.fullmatch("HTTP [123][0-9][0-9]", outcome) is not None
+        return outcome is not None and outcome != "ok" and not is_page
     return outcome == name
 
 

@@ -351,13 +351,14 @@ def test_search_by_each_criterion(tmp_path: Path) -> None:
          "client": {"principal": "bob", "address": "10.0.0.2:5"}},
         {"at": "2026-11-29T22:12:00.000Z", "event": "refused", "outcome": "HTTP 401", "client": {"address": "10.9.0.1:5"}},
         {"at": 5, "client": "odd", "method": 7},
+        {"at": "2026-11-29T22:13:00.000Z", "event": "page", "outcome": "HTTP 200", "client": {"address": "10.9.0.1:5"}},
     ]  # fmt: skip
     (tmp_path / name_file(1)).write_bytes(b"\n".join([*lines_of(*records), b"no line", b""]))
 
     def found(**criteria: str) -> list[int]:
         return [record["seq"] for _, record in search(tmp_path, Criteria(**criteria))]
 
-    assert found() == [1, 2, 3, 4]
+    assert found() == [1, 2, 3, 4, 5]
     assert found(since="2026-11-29T22:11:00.000Z", until="2026-11-29T22:11:59.000Z") == [2]
     assert found(principal="ann") == [1]
     assert (found(method="desk.*"), found(method="desk.add")) == ([1, 2], [1])
