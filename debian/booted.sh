@@ -60,6 +60,12 @@ test "$(client call rpc.ping)" = '"pong"'
 say the journal has the fields
 test -n "$(journalctl -u rpcserver EVENT=authenticated PRINCIPAL=owner -o cat --no-pager)"
 journalctl -x EVENT=authenticated --no-pager | grep "Subject: A client has authenticated"
+say the commands of root find the server
+rpcserver status | grep "^rpcserver " >/dev/null
+rpcserver config check
+rpcserver token create ada --role owner >/dev/null
+rpcserver token revoke ada
+test "$(stat -c %U /var/lib/rpcserver/tokens.json)" = rpcserver
 say reload
 process=$(systemctl show -P MainPID rpcserver)
 systemctl reload rpcserver

@@ -29,7 +29,7 @@ RIGHT = frozenset({"used", "most", "limit"})
 def command(config_file: Path | None, show_all: bool, as_json: bool) -> None:
     """Show every limit of the running server, and its present use: of the server, of each principal and each address.
 
-    The server must run on this machine, as the same user.
+    The server must run on this machine, as the same user; root may ask, too.
     """
     try:
         uses = ask_server(load_as_server_user(config_file), "rpc.limits")

@@ -26,7 +26,7 @@ def reload(config_file: Path | None, unix: str | None, as_json: bool) -> None:
     """Have the running server read its configuration anew, and print what has changed, and what needs a restart.
 
     If anything in it is wrong, nothing changes, the fault is printed, and the exit status is 2. Connections stay, and
-    calls go on. The server must run on this machine, as the same user. SIGHUP does the same.
+    calls go on. The server must run on this machine, as the same user; root may ask, too. SIGHUP does the same.
     """
     overrides: dict[str, Any] = {} if unix is None else {"listen": {"unix": unix}}
     try:

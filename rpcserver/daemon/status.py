@@ -39,7 +39,7 @@ def command(config_file: Path | None, *, watch: bool, interval_s: float, as_json
     """Show what the running server does: who is connected, which calls and streams run, what waits, what was refused
     for limits, how the services are.
 
-    The server must run on this machine, as the same user. From afar: rpcclient call rpc.activity.
+    The server must run on this machine, as the same user; root may ask, too. From afar: rpcclient call rpc.activity.
     """
     from rich.console import Console
 
