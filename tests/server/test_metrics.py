@@ -134,7 +134,9 @@ def test_what_is_counted(tools: Any) -> None:
                 await one.send(tools.request("calc.wait", call_id=call))
             await tools.until(lambda: len(calc.log) >= 2)
             assert (await tools.call(one, "calc.add", [1, 2], 22))["error"]["data"]["type"] == "Busy"
-            text = await scrape(tools, server)
+            async with asyncio.timeout(tools.SECONDS):
+                while not of(read(text := await scrape(tools, server)), "rpcserver_loop_lag_seconds_count"):
+                    await asyncio.sleep(0.01)  # The loop is looked at 50 times a second.
             samples = read(text)
             calls = "rpcserver_calls_total"
             assert of(samples, calls, method="calc.add", kind="read", outcome="ok") == 6
