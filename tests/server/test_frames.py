@@ -231,8 +231,9 @@ def test_a_reader_that_stalls_is_dropped_and_the_others_are_not(tools: Any, capl
     async def main() -> None:
         async with tools.serve(limits={"stall_s": 0.3}) as server:
             slow = await small_window(tools, server)
-            for number in range(20):
-                await slow.send(tools.frame(1, tools.request("calc.echo", ["x" * 500_000], number).encode()))
+            with contextlib.suppress(OSError, RuntimeError):  # It may be dropped before all of it is sent.
+                for number in range(20):
+                    await slow.send(tools.frame(1, tools.request("calc.echo", ["x" * 500_000], number).encode()))
             async with tools.connect(server) as good:
                 worst = 0.0
                 loop = asyncio.get_running_loop()

@@ -421,7 +421,9 @@ def test_code_that_cannot_be_imported(
                 assert life.lifeline is not None
                 life.lifeline.fail("for the test")
                 await running_again(server, "late", 2)  # From now on it is started as any other service.
-                assert await page(tools, server, "/late") == (200, "there")
+                async with asyncio.timeout(10):
+                    while await page(tools, server, "/late") != (200, "there"):
+                        await asyncio.sleep(0.005)  # It runs a moment before it is offered.
                 document = (await tools.call(connection, "rpc.discover"))["result"]
                 assert "late.say" in [each["name"] for each in document["methods"]]
                 assert server.roles["owner"].permissions >= {"late.say", "steady.ask"}
