@@ -20,6 +20,10 @@ from .exposition import Family, write
 from .garbage import GarbageWatch
 from .histogram import LAG_BOUNDS_S, Histogram
 
+_MOST_RECENT = 1000
+"""After how many looks at the loop its lag goes into the histogram: in one go, they cost less, and somebody may never
+ask for the figures."""
+
 
 class Metrics:
     """Counts what happens on a server, and shows it. It belongs to the thread of the event loop.
@@ -75,6 +79,12 @@ class Metrics:
         """Count what has come since the last look."""
         self.calls.fold()
         self._recent_lag_ns.append(max(int(stall_s * 1e9), 0))
+        if len(self._recent_lag_ns) >= _MOST_RECENT:
+            self._fold_lag()
+
+    def _fold_lag(self) -> None:
+        self._lag.add_all(self._recent_lag_ns)
+        self._recent_lag_ns.clear()
 
     async def render(self) -> str:
         """Write all metrics of the server as text for Prometheus."""
@@ -147,8 +157,7 @@ class Metrics:
         yield refusals
 
     def _of_loop(self) -> Iterator[Family]:
-        self._lag.add_all(self._recent_lag_ns)
-        self._recent_lag_ns.clear()
+        self._fold_lag()
         lag = Family(
             "rpcserver_loop_lag_seconds", "histogram", "How much later than planned the event loop came to a timer."
         )

@@ -289,6 +289,23 @@ def test_one_method_has_few_outcomes() -> None:
     assert outcomes[OTHER] == 2 * MOST_OUTCOMES
 
 
+def test_what_nobody_asks_for_takes_no_more_memory(tools: Any) -> None:
+    """The lag of the event loop is measured 50 times a second: kept until somebody asks, it filled the memory."""
+
+    async def main() -> None:
+        async with tools.serve(tools.Calc()) as server:
+            look = server.stalls.on_look
+            sizes = []
+            for _ in range(5):
+                for _ in range(2000):
+                    look(0.001)
+                sizes.append(len(server.metrics._recent_lag_ns))
+            assert max(sizes) <= 1000
+            assert of(read(await scrape(tools, server)), "rpcserver_loop_lag_seconds_count") >= 10_000
+
+    tools.run(main())
+
+
 def test_buckets() -> None:
     """A bucket has what is not longer than its bound, and all of the smaller ones."""
     histogram = Histogram()
