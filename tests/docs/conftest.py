@@ -40,6 +40,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
                 **{k: v for k, v in os.environ.items() if not k.startswith(("RPC_", "RPCSERVER_"))},
                 "XDG_STATE_HOME": str(tmp_path / "state"),
                 "XDG_RUNTIME_DIR": str(runtime),
+                "XDG_CONFIG_HOME": str(tmp_path / "config"),
+                "CONFIGURATION_DIRECTORY": str(tmp_path / "config"),
                 **environment,
             }
             command = [sys.executable, "-m", "rpcserver", "serve", "--port", "0", *words]
