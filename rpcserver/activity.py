@@ -82,7 +82,7 @@ def list_connections(connections: Connections, roles: Roles, leave_out: Connecti
             principal=None if principal is None else principal.name,
             authenticated_by=None if principal is None else principal.method,
             role=None if role is None else role.name,
-            age_s=round(now - connections.began_s(connection), 3),
+            age_s=round(now - peer.began_s, 3),
             calls_in_flight=peer.session.calls_running,
             streams=len(peer.session.streams),
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextvars import copy_context
@@ -205,7 +204,6 @@ class Connections(Mapping[Connection, Peer]):
         self._context = copy_context()  # One for all: otherwise each connection would keep a copy.
         self._peers: dict[Connection, Peer] = {}
         self._links: dict[Connection, AdmittedLink] = {}
-        self._began_s: dict[Connection, float] = {}
         self._leaving: set[Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -231,10 +229,6 @@ class Connections(Mapping[Connection, Peer]):
         """Return the transport of a connection: ``tcp``, ``tls``, ``unix``, ``memory`` or ``other``."""
         link = self._links.get(connection)
         return "memory" if link is None else link.kind
-
-    def began_s(self, connection: Connection) -> float:
-        """Return when an open connection began, on the clock of :func:`time.monotonic`."""
-        return self._began_s[connection]
 
     # --- the beginning ----------------------------------------------------------------------------------------
 
@@ -305,7 +299,6 @@ class Connections(Mapping[Connection, Peer]):
         peer = Peer(session, link, self._dispatch, connection, executor=self._executor, logger=logger)
         caller.bind(peer)
         self._peers[connection] = peer
-        self._began_s[connection] = time.monotonic()
         peer.closed.add_done_callback(lambda closed: self._forget(connection, closed.result()), context=self._context)
         return connection, peer
 
@@ -511,7 +504,6 @@ class Connections(Mapping[Connection, Peer]):
         if peer is not None:
             self.quotas.leave(peer.session)
         self._links.pop(connection, None)
-        self._began_s.pop(connection, None)
         self._authentication.forget(connection)
         self.memory.leave(NOBODY if connection.principal is None else connection.principal.name)
         remote = connection.remote

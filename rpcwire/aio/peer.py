@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from contextvars import Context, copy_context
@@ -100,13 +101,14 @@ class Peer:
         logger: gets a line for each rule that the other side breaks.
 
     Attributes:
+        began_s: when the connection began, on the clock of :func:`time.monotonic`.
         has_received: whether a frame has arrived.
         is_writable: whether the connection accepts more output.
     """
 
     __slots__ = (
         "__weakref__", "_deadlines", "_dispatch", "_inboxes", "_is_flush_due", "_is_receiving", "_next_event",
-        "_outboxes", "_pending", "_room", "_violations", "closed", "connection", "handlers", "has_received",
+        "_outboxes", "_pending", "_room", "_violations", "began_s", "closed", "connection", "handlers", "has_received",
         "is_writable", "link", "logger", "loop", "session",
     )  # fmt: skip
 
@@ -128,6 +130,7 @@ class Peer:
         self.handlers = Handlers(self, dispatch, executor)
         self._dispatch = dispatch
         self.closed: asyncio.Future[str] = self.loop.create_future()
+        self.began_s = time.monotonic()
         self.has_received = False
         self._pending: dict[int, Pending] = {}
         self._deadlines: Deadlines[int] | None = None  # Of calls to the other side: most peers of a server make none.
