@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import count
 from typing import Any, Protocol
 
@@ -189,6 +189,7 @@ class Connections(Mapping[Connection, Peer]):
         self._roles = roles
         self._session_limits = _session_limits(limits, opening_violations)
         self.opened_count = 0
+        self._on_closed = self._forget_closed  # The same for all connections.
         self.refusals: Counter[str] = Counter()
         self.memory = Memory(limits, self.refusals)
         self.quotas = Quotas(limits, self.refusals)
@@ -299,7 +300,8 @@ class Connections(Mapping[Connection, Peer]):
         peer = Peer(session, link, self._dispatch, connection, executor=self._executor, logger=logger)
         caller.bind(peer)
         self._peers[connection] = peer
-        peer.closed.add_done_callback(lambda closed: self._forget(connection, closed.result()), context=self._context)
+        # A function with its closure would take twice as much memory for each connection as this.
+        peer.closed.add_done_callback(partial(self._on_closed, connection), context=self._context)
         return connection, peer
 
     def limits_of(self, principal: Principal) -> Limits:
@@ -498,6 +500,9 @@ class Connections(Mapping[Connection, Peer]):
         link.abort()
 
     # --- the end ----------------------------------------------------------------------------------------------
+
+    def _forget_closed(self, connection: Connection, closed: asyncio.Future[str]) -> None:
+        self._forget(connection, closed.result())
 
     def _forget(self, connection: Connection, reason: str) -> None:
         peer = self._peers.pop(connection, None)
