@@ -17,10 +17,11 @@ OURS = frozenset({"rpcclient", "rpcserver", "rpcwire", "rpcservices"})
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.py")])
 # Modules that the guides name in their text, such as `rpcclient.stubs.programs.ProgramNotFound`.
 NAMED = re.compile(r"`((?:rpcclient|rpcserver|rpcwire|rpcservices)(?:\.\w+)+)`")
-# In the same form the guides name groups of entry points, and units of systemd, which no interpreter can import.
-OTHERS = frozenset(
-    {"rpcserver.services", "rpcserver.ways", "rpcwire.transports", "rpcserver.service", "rpcserver.socket"}
-)
+# In the same form the guides name groups of entry points, units of systemd and a file, which no interpreter can import.
+OTHERS = frozenset({
+    "rpcserver.services", "rpcserver.ways", "rpcwire.transports", "rpcserver.service", "rpcserver.socket",
+    "rpcserver.rules.yml",
+})  # fmt: skip
 
 
 def statements(source: str) -> set[str]:
