@@ -118,11 +118,6 @@ def without_paths(io: dict[str, Any], ways: Mapping[str, str]) -> dict[str, Any]
     return counters_by_disk
 
 
-def all_local() -> bool:
-    """Whether the kernel knows the figures of all mounted file systems without asking another program or machine."""
-    return not any(mount.is_served for mount in mounts())
-
-
 def _filesystems(mount_list: Sequence[Mount], apart: Mounts | None) -> list[Filesystem]:
     """The file systems that have room for files, or do not tell."""
     jobs: dict[str, Callable[[], Filesystem | None]] = {

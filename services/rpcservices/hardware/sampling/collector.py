@@ -128,7 +128,7 @@ class Collector:
         return name in self._pending or (self._readers[name].slow and self._took_s.get(name, 0.0) > _SLOW_S)
 
     def _is_prompt(self, name: Section) -> bool:
-        return self._took_s.get(name, _SLOW_S) < _PROMPT_S and self._readers[name].prompt()
+        return self._took_s.get(name, _SLOW_S) < _PROMPT_S and self._readers[name].is_prompt
 
     def _begin(self, name: Section) -> asyncio.Future[Any]:
         """Read a section in its own thread. All callers share a reading under way, so a section that hangs is not read

@@ -22,14 +22,6 @@ def _as_read(_: Any, now: Any, __: float | None) -> Any:
     return now
 
 
-def _never() -> bool:
-    return False
-
-
-def _always() -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True)
 class SectionReader:
     """One section.
@@ -40,13 +32,14 @@ class SectionReader:
             between them.
         slow: whether a reading may wait for something outside the kernel: a bus, a chip, a file server. If it does, the
             section gets a thread of its own.
-        prompt: tells whether a reading now needs only the kernel, which has the answer in memory.
+        is_prompt: whether a reading needs only the kernel, which has the answer in memory and takes no lock that others
+            may hold for long. Figures of the network wait for its lock, for seconds while namespaces of it end.
     """
 
     read: Callable[[], Any]
     derive: Callable[[Any, Any, float | None], Any] = _as_read
     slow: bool = False
-    prompt: Callable[[], bool] = _never
+    is_prompt: bool = False
 
     @property
     def has_rates(self) -> bool:
@@ -66,11 +59,11 @@ def section_readers(places: Places, gpus: GpuReader, timeout_s: float) -> Mappin
     return {
         "host": SectionReader(lambda: host(places)),
         "cpu": SectionReader(
-            lambda: cpu.read(places), lambda before, now, dt_s: cpu.derive(before, now, dt_s, places), prompt=_always
+            lambda: cpu.read(places), lambda before, now, dt_s: cpu.derive(before, now, dt_s, places), is_prompt=True
         ),
-        "memory": SectionReader(memory.read, memory.derive, prompt=_always),
-        "disks": SectionReader(lambda: disks.read(mounts), disks.derive, slow=True, prompt=disks.all_local),
-        "network": SectionReader(network.read, network.derive, prompt=_always),
+        "memory": SectionReader(memory.read, memory.derive, is_prompt=True),
+        "disks": SectionReader(lambda: disks.read(mounts), disks.derive, slow=True),
+        "network": SectionReader(network.read, network.derive),
         "sensors": SectionReader(lambda: sensors(places, chips), slow=True),
         "battery": SectionReader(lambda: battery(places), slow=True),
         "users": SectionReader(users),
