@@ -9,7 +9,10 @@ package=$(realpath "$1")
 if [ -z "${IN_ROOT:-}" ]; then
     here=$(mktemp -d)
     machine=
+    init=
     end() {
+        # With the first process of its namespace all others end; it would outlive systemd-nspawn.
+        [ -z "$init" ] || kill -KILL "$init" 2>/dev/null || true
         [ -z "$machine" ] || kill -KILL "$machine" 2>/dev/null || true
         [ -z "$machine" ] || wait "$machine" 2>/dev/null || true
         rm -rf --one-file-system "$here"
@@ -29,7 +32,6 @@ if [ -z "${IN_ROOT:-}" ]; then
     systemd-nspawn --directory="$folder" --ephemeral --register=no --keep-unit --private-network --console=pipe \
         --bind-ro="$here"/share:/share --boot </dev/null >"$here"/boot 2>&1 &
     machine=$!
-    init=
     for _ in $(seq 600); do
         kill -0 "$machine" || { cat "$here"/boot; exit 1; }
         init=$(pgrep -P "$machine" -x systemd || true)
