@@ -281,8 +281,8 @@ def select(target: Target, nodes: Sequence[Node]) -> Selection[Node]:
         by_name.setdefault(node.name, []).append(node)
         if node.id != node.name:
             by_name.setdefault(node.id, []).append(node)
-    chosen = {node.id: node for name in target.names for node in by_name.get(name, ())}
-    return Selection(tuple(chosen.values()), tuple(name for name in target.names if name not in by_name))
+    by_id = {node.id: node for name in target.names for node in by_name.get(name, ())}
+    return Selection(tuple(by_id.values()), tuple(name for name in target.names if name not in by_name))
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -460,8 +460,8 @@ def _read_requirement(reader: _Reader) -> Requirement:
         reader.fail(f"labels cannot be compared with {sign}: write {key} in (VALUE,VALUE)")
     word, position = reader.word()
     if word not in ("in", "notin"):
-        shown = printable(word or sign)
-        reader.fail(f"{shown!r} is not expected here: write =, !=, in or notin, or a comma", position)
+        text = printable(word or sign)
+        reader.fail(f"{text!r} is not expected here: write =, !=, in or notin, or a comma", position)
     if reader.peek() != "(":
         reader.fail(f"( is missing: write {key} {word} (VALUE,VALUE)")
     reader.skip(1)
