@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
@@ -16,7 +17,7 @@ from .gpu_processes import ProcessView
 from .models import Sample, Section, Series, Snapshot
 from .sampling.fanout import closing
 from .sampling.metrics import WITHOUT_HISTORY, fits_any, has_history, known_paths, near_names
-from .sampling.patterns import Filter, first_places
+from .sampling.patterns import Filter, first_places, has_wildcard
 from .sampling.samples import SampleMaker
 
 _MOST_SERIES = 1000
@@ -74,11 +75,18 @@ class FollowingMethods(HardwareCore):
             InvalidParams: the interval is shorter than the server allows, the sections have no such metric, or the
                 filter is too long.
         """
-        names = None if filter is None else _distinct("filter", filter)
-        _check("filter", names or {})
-        _check_sections(all_sections(sections), names)
-        snapshots = self._sampler.follow(all_sections(sections), self._interval(interval_s))
-        return _samples(snapshots, None if names is None else Filter(names), self._samples, on_change=on_change)
+        choice = all_sections(sections)
+        paths = _paths_of(choice)
+        chosen_by = None
+        if filter is not None:
+            if not filter:
+                raise InvalidParams(
+                    "filter: empty: leave it out for all metrics",
+                    errors=[{"loc": ["filter"], "msg": "must not be empty", "type": "value_error"}],
+                )
+            chosen_by = await _choose("filter", filter, partial(_check_section, choice, paths))
+        snapshots = self._sampler.follow(choice, self._interval(interval_s))
+        return _samples(snapshots, chosen_by, self._samples, on_change=on_change)
 
     @method(permission="hardware.read", kind="read")
     async def history(
@@ -106,9 +114,7 @@ class FollowingMethods(HardwareCore):
         history = self.history_kept
         if history is None:
             raise InvalidParams("metrics: the server keeps no history: set services.hardware.history to true")
-        names = _distinct("metrics", metrics)
-        _check("metrics", names)
-        _check_history(names)
+        chosen_by = await _choose("metrics", metrics, partial(_check_history, _paths_with_history()))
         now = time.time()
         start = now - 3600 if start_s is None else _moment(start_s, now)
         end = now if end_s is None else _moment(end_s, now)
@@ -120,7 +126,7 @@ class FollowingMethods(HardwareCore):
         series_list: list[Series] = []
         count = 0
         async with self._history_in_turn:
-            for series in history.query(names, start, end, step_s, _MOST_SERIES):
+            for series in history.query(chosen_by, start, end, step_s, _MOST_SERIES):
                 count += len(series.points)
                 if count > _MOST_POINTS:
                     raise InvalidParams(
@@ -137,6 +143,27 @@ class FollowingMethods(HardwareCore):
         return self.history_kept.names() if self.history_kept is not None else []
 
 
+async def _choose(field: str, names: list[str], check: Callable[[str, int], None]) -> Filter:
+    """Make a filter of the names that a caller asks for. Others come between two patterns.
+
+    Parameters:
+        field: the parameter with the names.
+        names: the names.
+        check: gets each name, and its place; it raises an error if the name is no answer to the question.
+
+    Raises:
+        InvalidParams: there are too many, one is too long or fits no metric, or ``check`` refuses it.
+    """
+    chosen_by = Filter()
+    for name, number in _distinct(field, names).items():
+        _check(field, name, number)
+        check(name, number)
+        chosen_by.add(name)
+        if has_wildcard(name):
+            await asyncio.sleep(0)
+    return chosen_by
+
+
 def _distinct(field: str, names: list[str]) -> dict[str, int]:
     """The names that a caller asks for, each once, and its place among the parameters.
 
@@ -150,48 +177,49 @@ def _distinct(field: str, names: list[str]) -> dict[str, int]:
         raise InvalidParams(f"{field}: {exc}", errors=[error]) from None
 
 
-def _check(field: str, patterns: Mapping[str, int]) -> None:
-    """Refuse names that no metric has.
+def _check(field: str, pattern: str, number: int) -> None:
+    """Refuse a name that no metric has.
 
     Raises:
-        InvalidParams: a name fits no metric.
+        InvalidParams: the name fits no metric.
     """
-    for pattern, number in patterns.items():
-        near = near_names(pattern)
-        if near is not None:
-            hint = f"; did you mean {' or '.join(near)}?" if near else "; hardware.subscribe gives the names"
-            raise InvalidParams(
-                f"{field}: there is no metric {pattern[:80]!r}{hint}",
-                errors=[{"loc": [field, number], "msg": "no such metric", "type": "value_error"}],
-            )
-
-
-def _check_history(patterns: Mapping[str, int]) -> None:
-    """Refuse metrics that have no history.
-
-    Raises:
-        InvalidParams: a metric has none.
-    """
-    paths = {path for path in known_paths() if has_history(path)}
-    for pattern, number in patterns.items():
-        if fits_any(pattern, paths):
-            continue
-        bare = pattern.partition("{")[0]
-        hint = "hardware.history_metrics gives those that have one"
-        if f"{bare}_per_s" in paths:
-            hint = f"{bare}_per_s has one"
+    near = near_names(pattern)
+    if near is not None:
+        hint = f"; did you mean {' or '.join(near)}?" if near else "; hardware.subscribe gives the names"
         raise InvalidParams(
-            f"metrics: {pattern[:80]!r} has no history: counters are kept as their rates, and figures of "
-            f"{' and '.join(sorted(WITHOUT_HISTORY))} not at all; {hint}",
-            errors=[{"loc": ["metrics", number], "msg": "has no history", "type": "value_error"}],
+            f"{field}: there is no metric {pattern[:80]!r}{hint}",
+            errors=[{"loc": [field, number], "msg": "no such metric", "type": "value_error"}],
         )
 
 
-def _check_sections(sections: Collection[Section], patterns: Mapping[str, int] | None) -> None:
-    """Refuse a request that could never give a value.
+def _paths_with_history() -> set[str]:
+    return {path for path in known_paths() if has_history(path)}
+
+
+def _check_history(paths: set[str], pattern: str, number: int) -> None:
+    """Refuse a metric that has no history.
 
     Raises:
-        InvalidParams: the sections have no metrics, or none that fits one of the patterns.
+        InvalidParams: the metric has none.
+    """
+    if fits_any(pattern, paths):
+        return
+    bare = pattern.partition("{")[0]
+    hint = "hardware.history_metrics gives those that have one"
+    if f"{bare}_per_s" in paths:
+        hint = f"{bare}_per_s has one"
+    raise InvalidParams(
+        f"metrics: {pattern[:80]!r} has no history: counters are kept as their rates, and figures of "
+        f"{' and '.join(sorted(WITHOUT_HISTORY))} not at all; {hint}",
+        errors=[{"loc": ["metrics", number], "msg": "has no history", "type": "value_error"}],
+    )
+
+
+def _paths_of(sections: Collection[Section]) -> set[str]:
+    """The metrics of some sections.
+
+    Raises:
+        InvalidParams: there are none.
     """
     paths = {path for path in known_paths() if path.partition(".")[0] in sections}
     if not paths:
@@ -200,18 +228,21 @@ def _check_sections(sections: Collection[Section], patterns: Mapping[str, int] |
             "has none",
             errors=[{"loc": ["sections"], "msg": "no metrics", "type": "value_error"}],
         )
-    if patterns is not None and not patterns:
+    return paths
+
+
+def _check_section(sections: Collection[Section], paths: set[str], pattern: str, number: int) -> None:
+    """Refuse a metric that could never get a value.
+
+    Raises:
+        InvalidParams: the sections have no metric that fits.
+    """
+    if not fits_any(pattern, paths):
         raise InvalidParams(
-            "filter: empty: leave it out for all metrics",
-            errors=[{"loc": ["filter"], "msg": "must not be empty", "type": "value_error"}],
+            f"filter: {pattern[:80]!r} is no metric of the sections that were asked for "
+            f"({', '.join(sorted(sections))}): add its section, or leave it out",
+            errors=[{"loc": ["filter", number], "msg": "not in these sections", "type": "value_error"}],
         )
-    for pattern, number in (patterns or {}).items():
-        if not fits_any(pattern, paths):
-            raise InvalidParams(
-                f"filter: {pattern[:80]!r} is no metric of the sections that were asked for "
-                f"({', '.join(sorted(sections))}): add its section, or leave it out",
-                errors=[{"loc": ["filter", number], "msg": "not in these sections", "type": "value_error"}],
-            )
 
 
 def _moment(moment_s: float, now: float) -> float:

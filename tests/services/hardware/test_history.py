@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rpcclient import AsyncClient
 from rpcclient.errors import InvalidParams
 from rpcservices.hardware.sampling.history import History
+from rpcservices.hardware.sampling.patterns import Filter
 
 Serve = Callable[..., None]
 START = 1_700_000_100.0
@@ -28,19 +29,19 @@ def test_the_last_minute_finely_and_the_last_ten_coarsely() -> None:
     for second in range(1000):
         kept.record(START + second, [("cpu.percent", float(second))])
     end = START + 999
-    (fine,) = kept.query(["cpu.percent"], end - 59, end, None, 10)
+    (fine,) = kept.query(Filter(["cpu.percent"]), end - 59, end, None, 10)
     assert fine.step_s == 1.0
     assert [p.mean for p in fine.points] == [float(s) for s in range(940, 1000)]
-    (both,) = kept.query(["cpu.percent"], START, end, None, 10)
+    (both,) = kept.query(Filter(["cpu.percent"]), START, end, None, 10)
     assert both.step_s == 1.0
     # Coarse points as far back as they are kept, then fine ones, and nothing twice.
     coarse, fine_too = [p for p in both.points if p.step_s == 10.0], [p for p in both.points if p.step_s == 1.0]
     assert len(coarse) == 60 - 5
     assert (coarse[-1].min, coarse[-1].mean, coarse[-1].max) == (930.0, 934.5, 939.0)
     assert [p.mean for p in fine_too] == [float(s) for s in range(940, 1000)]
-    assert next(kept.query(["cpu.*"], end - 4, end, 1.0, 10)).points[0].mean == 995.0
-    assert next(kept.query(["cpu.*"], end - 40, end, 10.0, 10)).step_s == 10.0
-    assert list(kept.query(["memory"], START, end, None, 10)) == []
+    assert next(kept.query(Filter(["cpu.*"]), end - 4, end, 1.0, 10)).points[0].mean == 995.0
+    assert next(kept.query(Filter(["cpu.*"]), end - 40, end, 10.0, 10)).step_s == 10.0
+    assert list(kept.query(Filter(["memory"]), START, end, None, 10)) == []
 
 
 @pytest.mark.parametrize("up_s", [12, 40, 180, 360, 1080])
@@ -51,7 +52,7 @@ def test_the_last_hour_is_fine_however_long_the_server_is_up(up_s: int, back_s: 
     for second in range(up_s + 1):
         kept.record(START + 12.3 + second, [("cpu.percent", 1.0)])
     now = START + 12.3 + up_s + 0.3
-    (series,) = kept.query(["cpu.percent"], now - back_s, now, None, 10)
+    (series,) = kept.query(Filter(["cpu.percent"]), now - back_s, now, None, 10)
     assert {p.step_s for p in series.points} == {1.0}
     assert len(series.points) == pytest.approx(min(up_s, back_s), abs=1)
     assert series.points[-1].t_wall_s == pytest.approx(now - 0.3)
@@ -60,18 +61,18 @@ def test_the_last_hour_is_fine_however_long_the_server_is_up(up_s: int, back_s: 
 def test_a_step_joins_fine_points_from_the_first_sample_on() -> None:
     kept = history()
     kept.record(START + 1, [("x", 1.0), ("y", None)])
-    (one,) = kept.query(["x"], START - 3600, START + 1, 10.0, 10)
+    (one,) = kept.query(Filter(["x"]), START - 3600, START + 1, 10.0, 10)
     assert (one.step_s, [(p.t_wall_s, p.mean) for p in one.points]) == (10.0, [(START, 1.0)])
     for second in range(2, 35):
         kept.record(START + second, [("x", float(second))])
-    (many,) = kept.query(["x"], START, START + 34, 10.0, 10)
+    (many,) = kept.query(Filter(["x"]), START, START + 34, 10.0, 10)
     assert [(p.t_wall_s, p.mean, p.min, p.max) for p in many.points] == [
         (START, 5.0, 1.0, 9.0),
         (START + 10, 14.5, 10.0, 19.0),
         (START + 20, 24.5, 20.0, 29.0),
         (START + 30, 32.0, 30.0, 34.0),
     ]
-    (finer,) = kept.query(["x"], START, START + 34, 0.1, 10)
+    (finer,) = kept.query(Filter(["x"]), START, START + 34, 0.1, 10)
     assert finer.step_s == 1.0
 
 
@@ -79,10 +80,10 @@ def test_what_is_only_coarsely_known_is_joined_too() -> None:
     kept = history()
     for second in range(300):
         kept.record(START + second, [("x", float(second))])
-    (series,) = kept.query(["x"], START, START + 299, 20.0, 10)
+    (series,) = kept.query(Filter(["x"]), START, START + 299, 20.0, 10)
     assert {p.step_s for p in series.points} == {20.0}
     assert [p.mean for p in series.points] == pytest.approx([9.5 + 20 * n for n in range(15)])
-    (mixed,) = kept.query(["x"], START, START + 299, 5.0, 10)
+    (mixed,) = kept.query(Filter(["x"]), START, START + 299, 5.0, 10)
     assert {p.step_s for p in mixed.points} == {10.0, 5.0}
 
 
@@ -90,7 +91,7 @@ def test_the_bucket_under_way_is_given_where_fine_points_are_gone() -> None:
     kept = history(fine_s=3.0)
     for second in range(25):
         kept.record(START + second, [("x", float(second))])
-    (series,) = kept.query(["x"], START, START + 24, None, 10)
+    (series,) = kept.query(Filter(["x"]), START, START + 24, None, 10)
     assert [(p.t_wall_s - START, p.step_s, p.max) for p in series.points] == [
         (0.0, 10.0, 9.0),
         (10.0, 10.0, 19.0),
@@ -112,7 +113,7 @@ def test_gaps_are_none_and_devices_that_are_gone_make_room() -> None:
     kept.record(START, [("a", 1.0), ("b", 2.0), ("c", 3.0)])
     assert kept.left_out == 1
     kept.record(START + 1, [("a", None)])
-    (a,) = kept.query(["a"], START, START + 1, 1.0, 10)
+    (a,) = kept.query(Filter(["a"]), START, START + 1, 1.0, 10)
     assert [p.mean for p in a.points] == [1.0, None]
     for second in range(2, 40):
         kept.record(START + second, [("a", 1.0), ("c", 3.0)])
@@ -125,7 +126,7 @@ def test_means_lie_between_the_bounds(values: list[float]) -> None:
     kept = history()
     for second, value in enumerate(values):
         kept.record(START + second, [("x", value)])
-    for series in kept.query(["x"], START - 100, START + 1000, 10.0, 10):
+    for series in kept.query(Filter(["x"]), START - 100, START + 1000, 10.0, 10):
         for point in series.points:
             assert point.min is not None
             assert point.mean is not None

@@ -52,7 +52,48 @@ def test_a_filter_remembers_a_bounded_number(monkeypatch: pytest.MonkeyPatch) ->
     for number in range(100):
         assert asked.fits(f"a{number}")
         assert not asked.fits(f"b{number}")
+    assert len(asked._bare_decisions) <= 10
+    for number in range(100):
+        assert asked.fits(f"b{{a{number}") is asked.fits("b{a") is False
     assert len(asked._decisions) <= 10
+
+
+def test_a_pattern_is_compared_once_with_all_metrics_that_differ_in_their_labels() -> None:
+    asked = Filter(["*x"])
+    compared: list[str] = []
+    asked._patterns = [compared.append]
+    for number in range(9):
+        assert not asked.fits(f"cpu.cores.percent{{{number}}}")
+    assert compared.count("cpu.cores.percent") == 1
+    assert len(compared) == 10
+
+
+def test_others_come_between_two_patterns(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To compile the most and longest patterns that are allowed takes a tenth of a second."""
+    patterns_of_turns: list[int] = []
+    add = Filter.add
+
+    def counting(self: Filter, name: str) -> None:
+        patterns_of_turns[-1] += name.startswith("cpu.percent{")
+        add(self, name)
+
+    monkeypatch.setattr(Filter, "add", counting)
+    names = [f"cpu.percent{{{'*a' * 240}{number}}}" for number in range(MOST_PATTERNS)]
+
+    async def scenario(client: AsyncClient) -> None:
+        service: Any = client.service_here  # type: ignore[attr-defined]
+        service.history_kept = _history(metrics=1, samples=1)
+        for ask in (client.hardware.history(names), client.hardware.subscribe(filter=names).open()):
+            patterns_of_turns[:] = [0]
+            asked = asyncio.ensure_future(ask)
+            while not asked.done():
+                await asyncio.sleep(0)
+                patterns_of_turns.append(0)
+            await asked
+            assert sum(patterns_of_turns) == MOST_PATTERNS
+            assert max(patterns_of_turns) == 1
+
+    serve(scenario)
 
 
 def test_each_name_counts_once() -> None:

@@ -99,17 +99,17 @@ class History:
         return sorted(self.fine.names() | self.coarse.names())
 
     def query(
-        self, patterns: Iterable[str], start_s: float, end_s: float, step_s: float | None, most_series: int
+        self, chosen_by: Filter, start_s: float, end_s: float, step_s: float | None, most_series: int
     ) -> Iterator[Series]:
         """Yield the points of some metrics, metric by metric: a caller that does other work in between holds up nobody.
 
         Parameters:
-            patterns: their names, as :class:`~.patterns.Filter` takes them.
+            chosen_by: chooses them.
             start_s, end_s: the piece of time, in seconds since 1970.
             step_s: the time that each point covers, in seconds; if ``None``, the finest that is kept.
             most_series: the most metrics to give.
         """
-        names = list(filter(Filter(patterns).fits, self.names()))
+        names = list(filter(chosen_by.fits, self.names()))
         for name in names[:most_series]:
             points = self._points(name, start_s, end_s)
             if step_s is not None and step_s > self.fine.step_s:

@@ -1,7 +1,8 @@
 """Which metrics callers ask for, by names and patterns.
 
 Whatever callers send, a message holds the event loop for milliseconds only: names are looked up, few patterns are
-compared, and each is compared with each metric once.
+compared, and each is compared with each metric once. To compile a pattern takes milliseconds, so that whoever has
+several lets others come between two of them.
 """
 
 from __future__ import annotations
@@ -47,34 +48,63 @@ class Filter:
     name of a section for all its metrics.
 
     Parameters:
-        names: the names and patterns.
-
-    Attributes:
-        names: the same, each once.
+        names: the names and patterns; :meth:`add` adds more.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self.names = tuple(dict.fromkeys(names))
-        self._exact = frozenset(name for name in self.names if not has_wildcard(name))
-        self._patterns: list[Callable[[str], object]] = [
-            re.compile(translate(_closed(name))).match for name in self.names if has_wildcard(name)
-        ]
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._names: dict[str, None] = {}
+        self._exact: set[str] = set()
+        self._patterns: list[Callable[[str], object]] = []
         self._decisions: dict[str, bool] = {}
+        self._bare_decisions: dict[str, bool] = {}
+        for name in names:
+            self.add(name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names and patterns, each once."""
+        return tuple(self._names)
+
+    def add(self, name: str) -> None:
+        """Choose the metrics of one more name or pattern. A pattern of 512 characters takes 4 ms."""
+        if name in self._names:
+            return
+        self._names[name] = None
+        self._decisions.clear()
+        self._bare_decisions.clear()
+        if has_wildcard(name):
+            self._patterns.append(re.compile(translate(_closed(name))).match)
+        else:
+            self._exact.add(name)
 
     def fits(self, metric: str) -> bool:
         """Whether a metric is chosen."""
-        fits = self._decisions.get(metric)
-        if fits is None:
-            if len(self._decisions) >= _MOST_REMEMBERED:
-                self._decisions.clear()
-            fits = self._decisions[metric] = self._decide(metric)
-        return fits
+        bare, brace, _ = metric.partition("{")
+        return _remembered(self._bare_decisions, bare, self._decide_bare) or (
+            bool(brace) and _remembered(self._decisions, metric, self._decide)
+        )
 
     def _decide(self, metric: str) -> bool:
-        bare = metric.partition("{")[0]
-        if metric in self._exact or any(place in self._exact for place in _places(bare)):
+        return metric in self._exact or _matches(self._patterns, metric)
+
+    def _decide_bare(self, bare: str) -> bool:
+        return not self._exact.isdisjoint(_places(bare)) or _matches(self._patterns, bare)
+
+
+def _remembered(decisions: dict[str, bool], name: str, decide: Callable[[str], bool]) -> bool:
+    fits = decisions.get(name)
+    if fits is None:
+        if len(decisions) >= _MOST_REMEMBERED:
+            decisions.clear()
+        fits = decisions[name] = decide(name)
+    return fits
+
+
+def _matches(patterns: Iterable[Callable[[str], object]], name: str) -> bool:
+    for match in patterns:  # noqa: SIM110 - any() makes a generator for each metric, which takes as long as a match.
+        if match(name):
             return True
-        return any(match(metric) or match(bare) for match in self._patterns)
+    return False
 
 
 def _closed(pattern: str) -> str:
