@@ -156,7 +156,7 @@ class Server:
         _check_credentials(config, self.authentication, {role.name for role in self.roles})
         named_tokens = self.authentication.named_tokens
         self.token_watch = TokenWatch(TokenFile(config.state_path), named_tokens, self._on_tokens_changed)
-        self._caller_news = CallerNews(named_tokens, self.roles, self.upkeep.running)
+        self._caller_news = CallerNews(self.authentication, self.roles, self.upkeep.running)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.connections = Connections(
             self.dispatch,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -152,6 +152,7 @@ class Authentication:
 
         def commit() -> None:
             self._certificates = certificates
+            unix_users.remember_members_of(self.unix_users)
             self.unix_users = unix_users
             self._unix_peer_credentials = unix_peer_credentials
             self._attempts, self._timeout_s = config.attempts, config.timeout_s
@@ -192,6 +193,13 @@ class Authentication:
             LookupError: it identifies nobody; the message says why.
         """
         return self._certificates.principal(certificate, der)
+
+    def list_in_settings(self) -> Iterator[Principal]:
+        """Yield everybody but the owner whom the settings know by a certificate, or on the Unix socket. Of the members
+        of a group these are those who have connected."""
+        yield from self._certificates.principals()
+        if self._unix_peer_credentials:
+            yield from self.unix_users.principals()
 
     def renew(self, principal: Principal, evidence: Evidence | None) -> Principal | None:
         """Find out who somebody is now, of whom it was found out before; ``None`` if their credentials are valid no

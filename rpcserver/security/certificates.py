@@ -7,7 +7,7 @@ import hashlib
 import re
 import ssl
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,6 +155,10 @@ class Certificates:
 
     def __bool__(self) -> bool:
         return bool(self._descriptions)
+
+    def principals(self) -> Iterator[Principal]:
+        """Yield everybody whom a table describes."""
+        yield from (Principal(name, METHOD, role=role) for name, role in self._descriptions.values())
 
     def principal(self, certificate: Mapping[str, Any], der: bytes) -> Principal:
         """Find out who shows a certificate.

@@ -6,7 +6,7 @@ import difflib
 import grp
 import pwd
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 
 from rpcserver.config import ConfigError, UnixAuthConfig
@@ -44,6 +44,7 @@ class UnixUsers:
             _look_up(f"auth.unix.groups.{name}", "group", name, lambda each: grp.getgrnam(each).gr_gid): role
             for name, role in config.groups.items()
         }
+        self._members: dict[str, tuple[int, frozenset[int]]] = {}  # The user and the groups of each, by their name.
         self._places = {
             **{f"auth.unix.users.{name}": role for name, role in config.users.items()},
             **{f"auth.unix.groups.{name}": role for name, role in config.groups.items()},
@@ -79,10 +80,41 @@ class UnixUsers:
             return self._users[uid]
         if not self._groups:
             return None
-        gids = set(groups())
-        role = next((role for gid, role in self._groups.items() if gid in gids), None)
+        gids = frozenset(groups())
+        role = self._role_of(gids)
         name = None if role is None else user_name(uid)
-        return None if role is None or name is None or name in RESERVED else Principal(name, "peer", uid, role)
+        if role is None or name is None or name in RESERVED:
+            return None
+        self._members[name] = uid, gids  # The system has a bounded number of users with names.
+        return Principal(name, "peer", uid, role)
+
+    def principals(self) -> Iterator[Principal]:
+        """Yield the users who are named, and those members of the groups who have connected."""
+        yield from self._users.values()
+        for name, (uid, gids) in self._members.items():
+            role = self._role_of(gids)
+            if role is not None and uid not in self._users:
+                yield Principal(name, "peer", uid, role)
+
+    def forget_former_members(self) -> frozenset[str]:
+        """Return the names of those who have connected as members of a group that gives them no role any more, once."""
+        former = {
+            name for name, (uid, gids) in self._members.items() if uid not in self._users and not self._role_of(gids)
+        }
+        for name in former:
+            del self._members[name]
+        return frozenset(former)
+
+    def _role_of(self, gids: Collection[int]) -> str | None:
+        return next((role for gid, role in self._groups.items() if gid in gids), None)
+
+    def remember_members_of(self, before: UnixUsers) -> None:
+        """Remember the members of groups who have connected under other settings, because these replace them.
+
+        Parameters:
+            before: the other settings.
+        """
+        self._members = {**before._members, **self._members}
 
 
 def _look_up(place: str, kind: str, name: str, find: Callable[[str], int]) -> int:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import grp
 import json
 import os
+import pwd
 import socket
 import struct
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from ssl import SSLContext
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import trustme
@@ -336,3 +338,42 @@ def short_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder whose paths fit into a socket address."""
     with tempfile.TemporaryDirectory(prefix="rpc") as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def connect_as(missing: Callable[[str], NoReturn]) -> Callable[..., socket.socket]:
+    """Connects to a Unix socket as another user, in another process, and hands the socket over."""
+    if os.geteuid() != 0:
+        missing("only root can connect as another user")
+
+    def connect_as(path: Path, user: str, groups: Sequence[str] = ()) -> socket.socket:
+        account = pwd.getpwnam(user)
+        gids = [grp.getgrnam(group).gr_gid for group in groups]
+        ours, theirs = socket.socketpair()
+        if (child := os.fork()) == 0:
+            try:
+                os.setgroups(gids)
+                os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
+                os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
+                sock = socket.socket(socket.AF_UNIX)
+                sock.connect(str(path))
+                socket.send_fds(theirs, [b"."], [sock.fileno()])
+            except PermissionError:
+                theirs.send(b"!")
+            finally:
+                os._exit(0)
+        with ours, theirs:
+            data, fds, *_ = socket.recv_fds(ours, 1, 1)
+            os.waitpid(child, 0)
+        if data == b"!":
+            raise PermissionError(path)
+        return socket.socket(fileno=fds[0])
+
+    return connect_as
+
+
+@pytest.fixture
+def place(short_folder: Path) -> Path:
+    """A folder that everybody may enter."""
+    short_folder.chmod(0o711)
+    return short_folder

@@ -7,10 +7,10 @@ import os
 import pwd
 import socket
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -23,45 +23,6 @@ from rpcserver.security.unix_users import UnixUsers
 
 ROLES = {"adder": {"permissions": ["calc.add"]}, "reader": {"permissions": []}}
 USER, OTHER = "nobody", "daemon"
-
-
-@pytest.fixture
-def connect_as(missing: Callable[[str], NoReturn]) -> Callable[..., socket.socket]:
-    """Connects to a Unix socket as another user, in another process, and hands the socket over."""
-    if os.geteuid() != 0:
-        missing("only root can connect as another user")
-
-    def connect_as(path: Path, user: str, groups: Sequence[str] = ()) -> socket.socket:
-        account = pwd.getpwnam(user)
-        gids = [grp.getgrnam(group).gr_gid for group in groups]
-        ours, theirs = socket.socketpair()
-        if (child := os.fork()) == 0:
-            try:
-                os.setgroups(gids)
-                os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
-                os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
-                sock = socket.socket(socket.AF_UNIX)
-                sock.connect(str(path))
-                socket.send_fds(theirs, [b"."], [sock.fileno()])
-            except PermissionError:
-                theirs.send(b"!")
-            finally:
-                os._exit(0)
-        with ours, theirs:
-            data, fds, *_ = socket.recv_fds(ours, 1, 1)
-            os.waitpid(child, 0)
-        if data == b"!":
-            raise PermissionError(path)
-        return socket.socket(fileno=fds[0])
-
-    return connect_as
-
-
-@pytest.fixture
-def place(short_folder: Path) -> Path:
-    """A folder that everybody may enter."""
-    short_folder.chmod(0o711)
-    return short_folder
 
 
 def test_users_and_groups_have_their_roles(tools: Any, place: Path, connect_as: Callable[..., socket.socket]) -> None:
