@@ -123,6 +123,7 @@ class ServiceHealth(_Answer):
     name: str
     ok: bool
     reason: Annotated[str, Field(description="Why it cannot; empty if it can.")]
+    details: Annotated[str, Field(description="More about it, such as which part of it cannot; may be empty.")]
 
 
 class Activity(Status):
@@ -292,7 +293,10 @@ class System(Service):
         connections = self._parts.connections
         return Activity(
             **dict(self._status()),
-            health=[ServiceHealth(name=name, ok=each.ok, reason=each.reason) for name, (each, _) in answers.items()],
+            health=[
+                ServiceHealth(name=name, ok=each.ok, reason=each.reason, details=each.details)
+                for name, (each, _) in answers.items()
+            ],
             connected=list(list_connections(connections, self._parts.roles, ctx.connection)),
             running=list(list_running(connections, ctx.connection)),
             waiting=self._parts.count_waiting(),

@@ -228,10 +228,17 @@ class ServiceRuntime:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Whether a service can work, and the reason if it cannot."""
+    """Whether a service can work.
+
+    Attributes:
+        ok: whether it can do all of its work.
+        reason: why it cannot. Anybody may read that, on the page ``/readyz``.
+        details: more about it, for those who may see what the server does (``rpcserver status``).
+    """
 
     ok: bool = True
     reason: str = ""
+    details: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,8 @@ def lay_out(activity: Mapping[str, Any]) -> Iterator[RenderableType]:
     for health in activity["health"]:
         name = health["name"]
         phase = phases.get(name, {"phase": "running", "failures": 0})
-        state = "well" if health["ok"] else f"{phase['phase']}: {health['reason']}"
+        reason = health.get("details") or health["reason"]
+        state = "well" if health["ok"] else f"{phase['phase']}: {reason}"
         rows.append((name, state, str(phase["failures"]), ", ".join(figures.get(name, ()))))
     yield _table("services", ("service", "state", "failures", "figures"), rows)
     yield _table(

@@ -24,13 +24,10 @@ from rpcwire.registry import Registry
 from rpcwire.service import BackgroundTask, Health, Page, Service
 
 from .finding import BrokenPlugin, PluginImportError
+from .pauses import pause_s
 from .running import stop_service
 
 logger = logging.getLogger("rpcserver")
-
-JITTER = 0.25
-"""How much a pause may differ from the settings, as a share of it. So services that have failed together, for one
-reason, do not all come back together."""
 
 STOP_TIMEOUT_S = 5.0
 """How long a service that has failed may take to stop, in seconds."""
@@ -40,19 +37,6 @@ CHECKS = 4
 
 Phase = Literal["starting", "running", "down", "stopped"]
 """What a service does. One that is ``down`` is started again later."""
-
-
-def pause_s(failures: int, first_s: float, most_s: float, chance: float) -> float:
-    """Return how long to wait before a service is started again, in seconds.
-
-    Parameters:
-        failures: how often it has failed without a longer success, at least 1.
-        first_s: the first pause; each further one is twice as long.
-        most_s: the longest pause.
-        chance: a random number between 0 and 1.
-    """
-    pause: float = min(first_s * 2.0 ** min(failures - 1, 32), most_s)
-    return pause * (1 + JITTER * (2 * chance - 1))
 
 
 def reason_of(exc: BaseException) -> str:

@@ -51,7 +51,7 @@ def test_activity_and_the_command(tools: Any, tmp_path: Any, monkeypatch: pytest
             assert all(run["age_s"] is not None for run in activity["running"] if run["kind"] == "call")
             assert all(run["items"] == 16 for run in activity["running"] if run["kind"] == "stream")
             assert activity["refused"] == [{"limit": "limits.calls_in_flight", "count": 1}]
-            assert activity["health"] == [{"name": "calc", "ok": True, "reason": ""}]
+            assert activity["health"] == [{"name": "calc", "ok": True, "reason": "", "details": ""}]
             assert set(activity["waiting"].values()) == {0}
             answer = await asyncio.to_thread(ask, "--json")
             assert answer.exit_code == 0, answer.output

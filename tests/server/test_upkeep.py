@@ -21,7 +21,8 @@ import pytest
 from rpcserver import Health, Page, Service, ServiceConfig, ServiceConfigError, method
 from rpcserver.config import ConfigError, PluginsConfig
 from rpcserver.plugins.finding import BrokenPlugin, find_services, names_in
-from rpcserver.plugins.upkeep import pause_s, reason_of
+from rpcserver.plugins.pauses import pause_s
+from rpcserver.plugins.upkeep import reason_of
 from rpcserver.security.token_file import TokenFile
 from rpcserver.server import Server
 from rpcwire.errors import Unavailable

@@ -44,6 +44,7 @@ from .errors import (
 )
 from .failures import is_refused, translate_error
 from .models import TxState
+from .opening import Opening
 from .pool import Pool, Target, close_all
 from .reading import state_after
 from .roles import RIGHTS, Access, DatabaseRole, check_conditions, check_right
@@ -199,19 +200,35 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         self._former_targets: list[Target] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._accesses: dict[str, Access] = {}
+        self._openings: dict[str, Opening] = {}
         try:
             for name, config in self.config.databases.items():
                 self._targets[name] = Target(name, config, state_dir, self.config.secrets_dir)
         except ValueError as exc:
             raise ServiceConfigError(str(exc)) from None
-        for target in self._targets.values():
-            await target.open()
+        self._openings = {name: Opening(target) for name, target in self._targets.items()}
+        tries = await asyncio.gather(*(opening.try_once() for opening in self._openings.values()))
+        if tries and not any(tries):  # Then there is nothing to offer, which an essential service must say.
+            reasons = (f"databases.{name} cannot be opened: {each.reason}" for name, each in self._openings.items())
+            raise Unavailable("; ".join(reasons))
+        for opening, is_open in zip(list(self._openings.values()), tries, strict=True):
+            if is_open:
+                self._note_open(opening)
+            else:
+                opening.go_on(partial(self._note_open, opening))
+
+    def _note_open(self, opening: Opening) -> None:
+        name = opening.target.name
+        if self._openings.get(name) is opening:
+            del self._openings[name]
 
     async def prepare_reload(self, config: DatabaseServiceConfig, roles: tuple[ServiceRole, ...]) -> Reload:  # noqa: ARG002
         """Make new pools for the databases whose settings or passwords have changed. As at the start, a server is first
-        asked when a client uses its database."""
+        asked when a client uses its database. A database that is new, or that works, must open with its new settings.
+        One that was not open before may stay so: it must not keep an operator from changing something else."""
         state_dir = self.runtime.state_dir
         targets: dict[str, Target] = {}
+        openings: dict[str, Opening] = {}
         try:
             for name, each in config.databases.items():
                 old = self._targets.get(name)
@@ -221,16 +238,27 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
                     continue
                 targets[name] = target = await asyncio.to_thread(Target, name, *place)
                 await asyncio.to_thread(target.prepare)
-                await target.open()
-        except (ValueError, Unavailable) as exc:
+                opening = Opening(target)
+                if await opening.try_once():
+                    continue
+                if name not in self._openings:
+                    raise ServiceConfigError(f"databases.{name}: the database cannot be opened: {opening.reason}")
+                openings[name] = opening
+        except ValueError as exc:
             raise ServiceConfigError(str(exc)) from None
-        return Reload(partial(self._use, targets))
+        return Reload(partial(self._use, targets, openings))
 
-    def _use(self, targets: dict[str, Target]) -> None:
+    def _use(self, targets: dict[str, Target], openings: dict[str, Opening]) -> None:
         """Use other databases from now on. What runs on those of before goes on there, and their connections close as
-        they come back; but transactions and sessions end where the database is gone, or only reads from now on."""
+        they come back; but transactions and sessions end where the database is gone, or only reads from now on.
+
+        Parameters:
+            targets: the databases.
+            openings: those of them that are not open, and whose settings are new.
+        """
         before, self._targets = self._targets, targets
         self._accesses.clear()
+        self._use_openings(openings)
         self._former_targets = [target for target in self._former_targets if target.is_in_use]
         for name, old in before.items():
             new = targets.get(name)
@@ -242,9 +270,23 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
                 reason = "the server's configuration has made the database read-only"
                 self._transactions.withdraw(old, reason, only_writing=True)
             self._former_targets.append(old)
-            closing = asyncio.ensure_future(old.close())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+            self._close_later(old.close())
+
+    def _use_openings(self, openings: dict[str, Opening]) -> None:
+        before, self._openings = self._openings, openings
+        for name, opening in before.items():
+            if self._targets.get(name) is opening.target:
+                self._openings[name] = opening
+                opening.hasten()  # Perhaps the reload was made because its fault is gone.
+            else:
+                self._close_later(opening.close())
+        for opening in openings.values():
+            opening.go_on(partial(self._note_open, opening))
+
+    def _close_later(self, work: Coroutine[Any, Any, None]) -> None:
+        closing = asyncio.ensure_future(work)
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     async def check_connections(self, state_dir: Path) -> Mapping[str, str]:
         """Connect to each database. One that the server would make at its start is left out."""
@@ -271,6 +313,7 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
 
     async def stop(self) -> None:
         await self._transactions.close()
+        await asyncio.gather(*(opening.close() for opening in self._openings.values()))
         if self._closing:
             await asyncio.wait(self._closing)
         await close_all(*(target.close() for target in (*self._targets.values(), *self._former_targets)))
@@ -278,12 +321,21 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
     async def health(self) -> Health:
         if not self._targets:
             return Health(ok=False, reason="no database is configured")
-        return Health()
+        if not self._openings:
+            return Health()
+        reason = f"{len(self._openings)} of {len(self._targets)} databases cannot be opened"
+        details = "; ".join(
+            f"{name} cannot be opened: {opening.reason} (tried again in {opening.wait_s:.0f} s)"
+            for name, opening in self._openings.items()
+        )
+        return Health(ok=False, reason=reason, details=details)
 
     def figures(self) -> Iterable[Figure]:
-        """The open transactions and sessions, and the connections to each database."""
+        """The open transactions and sessions, whether each database is open, and the connections to it."""
         yield Figure("transactions_open", len(self._transactions), "Transactions and sessions that are open.")
         for name, target in self._targets.items():
+            is_open = int(name not in self._openings)
+            yield Figure("open", is_open, "Whether a database is open, so that calls may use it.", {"database": name})
             for use, pool in (("reading", target.reading), ("writing", target.writing)):
                 if use == "reading" or target.writing is not target.reading:
                     labels = {"database": name, "pool": use}
@@ -313,10 +365,17 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         return check
 
     def _target(self, name: str) -> Target:
-        """Return a database. It may be gone since the call was admitted."""
+        """Return a database. It may be gone since the call was admitted.
+
+        Raises:
+            UnknownDatabase: there is none of this name.
+            Unavailable: it is not open.
+        """
         target = self._targets.get(name)
         if target is None:
             raise _unknown(name, ())
+        if self._openings and name in self._openings:
+            raise self._openings[name].error()
         return target
 
     def _access_of(self, principal: Principal) -> Access:

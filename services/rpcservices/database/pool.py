@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rpcwire.errors import Unavailable
 from rpcwire.pool import share_of
 
 from .backends.base import Link, log
@@ -348,6 +347,30 @@ async def _run_in_greenlet(function: Callable[[], None]) -> None:
     await greenlet_spawn(function)
 
 
+class NoFile(Exception):
+    """The file of an embedded database cannot be made, or is no database.
+
+    Attributes:
+        file: its path.
+        cause: what the driver or the system has said.
+    """
+
+    def __init__(self, file: str, cause: Exception) -> None:
+        super().__init__(f"{cause}: {file}")
+        self.file = file
+        self.cause = cause
+
+
+def _make_file(file: str, *, is_new_only: bool = False) -> None:
+    from .backends.sqlite.files import create_embedded
+
+    try:
+        if not (is_new_only and Path(file).exists()):
+            create_embedded(file)
+    except Exception as exc:
+        raise NoFile(file, exc) from exc
+
+
 class Target:
     """One configured database.
 
@@ -420,18 +443,18 @@ class Target:
         self.reading.prepare()
         self.writing.prepare()
 
-    async def open(self) -> None:
-        """Make the file of an embedded database. A server is first asked when a client uses its database.
+    def make_files(self) -> None:
+        """Make the files of an embedded database, or look whether they are databases. A server is first asked when a
+        client uses its database. Any thread may call this.
 
         Raises:
-            Unavailable: the file cannot be made.
+            NoFile: a file cannot be made, or is no database.
         """
         if self._file is not None:
-            await self._create(self._file)
+            _make_file(self._file)
         if not self.config.readonly:
             for file in self.config.attached.values():
-                if not file.exists():
-                    await self._create(str(file))
+                _make_file(str(file), is_new_only=True)
 
     async def try_connection(self) -> None:
         """Connect, unless the database is an embedded file that does not exist yet.
@@ -446,15 +469,6 @@ class Target:
     def _exists(self) -> bool:
         """Whether the database exists, as far as can be told without connecting."""
         return self._file is None or Path(self._file).exists()
-
-    async def _create(self, file: str) -> None:
-        from rpcservices.database.backends.sqlite.files import create_embedded
-
-        try:
-            await asyncio.to_thread(create_embedded, file)
-        except Exception as exc:
-            log.error("databases.%s: %s: %s", self.name, exc, file)
-            raise Unavailable(f"databases.{self.name}: its file cannot be made: {exc}") from None
 
     def pool(self, *, readonly: bool) -> Pool:
         """The pool for statements that only read, or that may write."""

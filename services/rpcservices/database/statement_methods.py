@@ -44,7 +44,8 @@ class StatementMethods(DatabaseCore):
                 max_rows=target.config.max_rows,
                 max_bytes=target.config.max_bytes,
             )
-            for target in map(self._target, self._access_of(ctx.principal).rights)
+            for target in map(self._targets.get, self._access_of(ctx.principal).rights)
+            if target is not None
         ]
 
     @method(permission="database.query", kind="read", errors=ERRORS, message_bytes=None)

@@ -179,7 +179,7 @@ def test_another_password_makes_another_pool(run_with, tmp_path):
     [
         ({"url": "postgresql://a@b/c", "password_env": "RPC_NO_SUCH_PASSWORD"}, "RPC_NO_SUCH_PASSWORD"),
         ({"url": "nonsense://a@b/c"}, "no dialect"),
-        ({"attached": {"x": "/nowhere/x.sqlite3"}}, "its file cannot be made"),
+        ({"attached": {"x": "/nowhere/x.sqlite3"}}, "unable to open database file: make its folder"),
         ({"url": "postgresql://a@b/c", "attached": {"x": "/x"}}, "only SQLite attaches files"),
     ],
 )
