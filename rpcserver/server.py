@@ -141,7 +141,13 @@ class Server:
         self.roles = Roles(
             config.roles, self.services, os.geteuid(), System, [plugin.name for plugin in broken_plugins]
         )
-        host = Host(self._begin_service, self._forget_observer, self._admit_service, self._welcome_service)
+        host = Host(
+            begin=self._begin_service,
+            observe=self._observe,
+            forget_observer=self._forget_observer,
+            admit=self._admit_service,
+            welcome=self._welcome_service,
+        )
         self.upkeep = Upkeep(self.services, broken_plugins, config.plugins, self.registry, host)
         gate = RoleGate(self.roles, self.upkeep.why_absent)
         self._stop_tracing: Callable[[], None] = lambda: None
@@ -322,7 +328,7 @@ class Server:
 
     async def _begin_service(self, service: Service[Any], lifeline: Lifeline) -> None:
         def observe(observer: Observer) -> None:
-            self.dispatch.observe(observer)
+            self._observe(observer)
             lifeline.observers.append(observer)
 
         await start_service(
@@ -335,6 +341,9 @@ class Server:
             lifeline.fail,
             lifeline.rely_on,
         )
+
+    def _observe(self, observer: Observer) -> None:
+        self.dispatch.observe(observer)
 
     def _forget_observer(self, observer: Observer) -> None:
         self.dispatch.stop_observing(observer)

@@ -196,6 +196,7 @@ class Host:
     Attributes:
         begin: starts an object of a service. It raises ``ConfigError`` if the service cannot work with its settings,
             and any exception if it cannot start.
+        observe: calls an observer with the outcome of each call, after those that it calls already.
         forget_observer: calls an observer of calls no more.
         admit: offers a service whose code could not be imported when the server was made, and the pages of its life. It
             raises ``ConfigError`` or ``TypeError`` if that cannot be; it may be called again then.
@@ -203,9 +204,18 @@ class Host:
     """
 
     begin: Callable[[Service[Any], Lifeline], Awaitable[None]]
+    observe: Callable[[Observer], None]
     forget_observer: Callable[[Observer], None]
     admit: Callable[[Service[Any], Life], None]
     welcome: Callable[[Service[Any]], Awaitable[None]]
+
+
+async def _end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks that have not ended, and wait for their ends. What came of the others is of no interest any more."""
+    unfinished = [task for task in tasks if not task.done()]
+    for task in unfinished:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Upkeep:
@@ -222,7 +232,8 @@ class Upkeep:
         ConfigError: a service that is named as essential is not offered.
 
     Attributes:
-        running: the objects of the services that run, in the order of their starts.
+        running: the objects of the services that run: in the order of the services those that have started with the
+            server, then the others in the order of their starts.
     """
 
     def __init__(
@@ -302,26 +313,49 @@ class Upkeep:
     # --- starting -------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start all services, one after another.
+        """Start all services at the same time, so that one that takes long delays the server no more than it must.
+
+        Nothing else depends on which of them is ready first: failures are noted in the order of the services, observers
+        are called in that order, and the services are stopped in the reverse one.
 
         Raises:
             ConfigError: a service cannot work with its settings.
-            Exception: an essential service cannot start, and raises this. Those that have started go on.
+            Exception: an essential service cannot start, and raises this. Those that have started go on; the others
+                are ended, as they are if this is cancelled.
         """
-        for life in self:
-            if life.plugin is not None:
-                if life.is_essential:
+        begin = asyncio.get_running_loop().create_task
+        starts = {life.name: begin(self._start(life)) for life in self if life.plugin is None}
+        try:
+            for life in self:
+                if life.plugin is None:
+                    await self._take_start(life, starts[life.name])
+                elif life.is_essential:
                     raise life.plugin.error
-                self._go_down(life, life.reason, life.plugin.error)
-                continue
-            try:
-                await self._start(life)
-            except ConfigError:
+                else:
+                    self._go_down(life, life.reason, life.plugin.error)
+        finally:
+            await _end_tasks(starts.values())
+            self._put_in_order()
+
+    async def _take_start(self, life: Life, start: asyncio.Task[None]) -> None:
+        try:
+            await start
+        except ConfigError:
+            raise
+        except Exception as exc:
+            if life.is_essential:
                 raise
-            except Exception as exc:
-                if life.is_essential:
-                    raise
-                self._go_down(life, reason_of(exc), exc)
+            self._go_down(life, reason_of(exc), exc)
+
+    def _put_in_order(self) -> None:
+        """Put what the services have added to the server into the order of the services."""
+        places = {name: place for place, name in enumerate(self._lives)}
+        self.running.sort(key=lambda service: places[service.name])
+        for service in self.running:
+            lifeline = self._lives[service.name].lifeline
+            for observer in [] if lifeline is None else lifeline.observers:
+                self._host.forget_observer(observer)
+                self._host.observe(observer)
 
     async def _start(self, life: Life) -> None:
         """Start a service, by a new object if its object has been started before.

@@ -78,7 +78,7 @@ def test_only_the_database_is_unavailable(run_with: Callable[..., Any], bad_file
                 await call
             error = info.value
             assert error.executed == "no" and error.retryable
-            assert error.retry_after_ms > 1000
+            assert error.retry_after_ms is not None and error.retry_after_ms > 1000
             assert str(tmp_path) not in str(error)
         stranger = bench.peer("c2", Principal("ada", "token", None))
         with pytest.raises(UnknownDatabase, match="there are: main"):
@@ -230,6 +230,7 @@ def test_each_fault_has_a_remedy(tmp_path: Path, fault: Any, why: str) -> None:
         file.write_text("This is no database. " * 100)
     elif fault == "folder":
         file.mkdir()
+    cause: Any = fault
     if isinstance(fault, str):
         holder = sqlite3.connect(file) if fault == "lock" else None
         try:
@@ -238,11 +239,11 @@ def test_each_fault_has_a_remedy(tmp_path: Path, fault: Any, why: str) -> None:
             connection = sqlite3.connect(file, timeout=0)
             connection.execute("PRAGMA journal_mode=WAL")
         except sqlite3.Error as exc:
-            fault = exc
+            cause = exc
         finally:
             if holder is not None:
                 holder.close()
-    assert explain_failure(fault).startswith(why)
+    assert explain_failure(cause).startswith(why)
 
 
 @pytest.mark.usefixtures("patience")
