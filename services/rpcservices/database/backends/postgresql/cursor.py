@@ -22,7 +22,7 @@ from .columns import KnownColumns, with_dimensions
 from .connection import CANCEL_WAIT_S
 from .pipeline import COPYING, rest_of, send_behind, sync
 from .types import Types, oids_of
-from .values import Cells, Converting
+from .values import TURN_ARRAY_NODES, Cells, Converting
 
 CHUNK_ROWS = 8
 """Rows that the driver holds at a time. Few, since they may be wide, and the number cannot change midway."""
@@ -201,7 +201,7 @@ class PostgresCursor(Cursor):
                     await self._learn(result)
                     columns = self._link.known_columns.learn(result)
                 self.columns = columns
-                self._cells = self._chunks.cells()
+                self._cells = self._chunks.cells(self.columns)
                 self.without_columns = not self.columns
             self._cells.use(result)
             self._result, self._at = result, 0
@@ -246,7 +246,7 @@ class PostgresCursor(Cursor):
         assert self._result is not None
         assert self._cells is not None
         most = self._result.ntuples
-        end = min(most, self._at + max(1, ROOM_BYTES // self._width))
+        end = self._cells.fitting(self._at, min(most, self._at + max(1, ROOM_BYTES // self._width)))
         rows = self._cells.rows(self._at, end)
         self._at = end
         if rows:
@@ -269,14 +269,19 @@ class PostgresCursor(Cursor):
             rows, self._pending = self._pending, None
             return rows
         rows = []
+        cells = self._cells
+        if cells is not None:
+            await cells.give_way()
         if not (self._done or self._results or self._result):
             self._results.extend(await self._connection.wait(_ready(self._connection.pgconn, limit)))
         if self._results and self._width < _NARROW_BYTES and not self._result:
-            assert self._cells is not None
-            rows = self._cells.narrow(self._results)
+            assert cells is not None
+            rows = [] if cells.has_arrays else cells.narrow(self._results)
             self._width = 1 + sum(map(getsizeof, rows[-1])) if rows else self._width
         while (self._result or self._results) and len(rows) < limit and len(rows) * self._width < ROOM_BYTES:
             rows += self._load() if self._result else await self._take(self._results.popleft())
+            if cells is not None and cells.array_nodes >= TURN_ARRAY_NODES:
+                break
         return rows
 
     async def close(self) -> None:

@@ -84,6 +84,8 @@ class PortalCursor(Cursor):
         self._statement = _Statement(connection)
         self._cells: Cells | None = None
         self._pending: list[tuple[Any, ...]] | None = None
+        self._result: PGresult | None = None
+        self._at = 0
         self._row_count = 0
         self.open = False
         self.is_stopped = False
@@ -122,13 +124,29 @@ class PortalCursor(Cursor):
             await self.close()
             raise encoding_changed()
         if self._cells is None:
-            self._cells = self._statement.cells()
-        return self._cells.all(result)
+            self._cells = self._statement.cells(self.columns)
+        self._cells.use(result)
+        self._result, self._at = result, 0
+        return self._load()
+
+    def _load(self) -> list[tuple[Any, ...]]:
+        """Convert rows of the current result."""
+        assert self._cells is not None
+        assert self._result is not None
+        most = self._result.ntuples
+        begin, self._at = self._at, self._cells.fitting(self._at, most)
+        if self._at >= most:
+            self._result = None
+        return self._cells.rows(begin, self._at)
 
     async def fetch(self, limit: int) -> list[tuple[Any, ...]]:
         if self._pending is not None:
             rows, self._pending = self._pending, None
             return rows
+        if self._cells is not None:
+            await self._cells.give_way()
+        if self._result is not None:
+            return self._load()
         if not self.open:
             return []
         if self.is_stopped:
@@ -136,6 +154,7 @@ class PortalCursor(Cursor):
         return await self._take(await self._connection.wait(self._statement.command(_fetch_command(limit))), limit)
 
     async def close(self) -> None:
+        self._result = None
         if self.open:
             self.open = False
             if self._connection.info.transaction_status == TransactionStatus.INTRANS:

@@ -3,8 +3,10 @@ before 1 or after 9999, ``24:00``, and intervals with months, whose length nobod
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -20,6 +22,7 @@ from psycopg.types.string import TextLoader
 
 from rpcservices.database.errors import DatabaseDataError
 from rpcservices.database.failures import translate_error
+from rpcservices.database.models import Column
 
 from .connection import StoppingConnection
 from .params import Arguments
@@ -38,6 +41,11 @@ _EXACT_INTERVAL = re.compile(rb"(?:[+-]?\d+ days?)?(?: ?[+-]?\d+:\d\d:\d\d(?:\.\
 """Days and time, as PostgreSQL writes them unless told otherwise."""
 
 _NO_TEXT = "22021"
+MOST_ARRAY_NODES = 16 * 1024
+"""How many items, and arrays in arrays, the arrays of one row may have: to read and encode so many takes 30 ms, in
+which the event loop does nothing else. A caller's message has room for about as many."""
+TURN_ARRAY_NODES = 4 * 1024
+"""After so many of them others have their turn."""
 _MAY_NOT_FIT = ("date", "time", "timetz", "timestamp", "timestamptz", "interval")
 
 
@@ -113,9 +121,13 @@ class Converting(AsyncRawCursor[Any]):
             refusal = params.refusal(self._conn) if isinstance(params, Arguments) else None
             raise refusal or translate_error(exc, executed="no") from None
 
-    def cells(self) -> Cells:
-        """The reader of the statement's rows."""
-        return Cells(self._conn, self._tx)
+    def cells(self, columns: Sequence[Column]) -> Cells:
+        """The reader of the statement's rows.
+
+        Parameters:
+            columns: their columns.
+        """
+        return Cells(self._conn, self._tx, [place for place, column in enumerate(columns) if column.item])
 
     def failure(self, result: PGresult) -> Exception:
         """The exception for a result that is an error."""
@@ -136,12 +148,19 @@ class Cells:
     Parameters:
         connection: a connection of psycopg.
         usual: psycopg's own transformer of the statement.
+        arrays: the places of the columns that are arrays.
+
+    Attributes:
+        array_nodes: how many items and arrays :meth:`fitting` has counted; who reads the rows sets it to 0 in each turn
+            of the event loop.
     """
 
-    def __init__(self, connection: Any, usual: AnyTransformer) -> None:
+    def __init__(self, connection: Any, usual: AnyTransformer, arrays: Sequence[int]) -> None:
         self._connection = connection
         self._transformer: AnyTransformer = usual
         self._result: PGresult | None = None
+        self._arrays = arrays
+        self.array_nodes = 0
         self._is_careful = False
         self._has_loaders = False
 
@@ -150,6 +169,30 @@ class Cells:
         self._result = result
         self._transformer.set_pgresult(result, set_loaders=result is not None and not self._has_loaders)
         self._has_loaders = self._has_loaders or result is not None
+
+    def fitting(self, begin: int, end: int) -> int:
+        """Return the end of those of some rows, one at least, whose arrays can be read in one turn of the event loop.
+
+        Raises:
+            DatabaseDataError: the arrays of a row are too large.
+        """
+        if not self._arrays:
+            return end
+        assert self._result is not None
+        for row in range(begin, end):
+            nodes = 0
+            for place in self._arrays:
+                text = self._result.get_value(row, place) or b""
+                nodes += text.count(b",") + text.count(b"{")
+            if nodes > MOST_ARRAY_NODES:
+                raise DatabaseDataError(
+                    f"the arrays of a row have more than {MOST_ARRAY_NODES} items: unnest() them, cast them to text, or "
+                    "select a part"
+                )
+            self.array_nodes += nodes
+            if self.array_nodes >= TURN_ARRAY_NODES:
+                return row + 1
+        return end
 
     def rows(self, begin: int, end: int) -> list[tuple[Any, ...]]:
         """Read rows of the current result. If psycopg refuses a cell, the rows are read again with loaders that give
@@ -172,13 +215,21 @@ class Cells:
         """Take the leading results that are chunks out of ``results``, and read all their rows."""
         rows: list[tuple[Any, ...]] = []
         while results and results[0].status == ExecStatus.TUPLES_CHUNK:
-            rows += self.all(results.popleft())
+            result = results.popleft()
+            self.use(result)
+            rows += self.rows(0, result.ntuples)
         return rows
 
-    def all(self, result: PGresult) -> list[tuple[Any, ...]]:
-        """All rows of a result."""
-        self.use(result)
-        return self.rows(0, result.ntuples)
+    @property
+    def has_arrays(self) -> bool:
+        """Whether some columns are arrays, so that narrow rows say nothing about those that follow."""
+        return bool(self._arrays)
+
+    async def give_way(self) -> None:
+        """Let others have their turn of the event loop, if enough arrays were read in this one."""
+        if self.array_nodes >= TURN_ARRAY_NODES:
+            self.array_nodes = 0
+            await asyncio.sleep(0)
 
     def _be_careful(self) -> None:
         adapters = AdaptersMap(self._connection.adapters)
