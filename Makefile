@@ -65,7 +65,7 @@ deb: $(READY) ## build the Debian package in dist/
 	@$(BIN)/python -m debian.build
 
 deb-test: $(READY) ## build the Debian package, and take it through its life in a root folder of its own (as root)
-	SOAK=1 $(BIN)/python -m pytest -s --timeout 1800 tests/integration/test_packages.py
+	SOAK=1 $(BIN)/python -m pytest -s --timeout 1800 -o faulthandler_timeout=1900 tests/integration/test_packages.py
 
 bench: $(READY) ## measure calls and the three services beside what others do
 	$(BIN)/python benchmarks/calls.py
