@@ -158,10 +158,11 @@ class Dispatch:
         self._notes_params_early = bool(self._observers) or (closely is not None and closely.needs_codec)
 
     def observe_closely(self, observer: CloseObserver) -> None:
-        """Have each call that arrives from now on observed closely. There is room for one such observer."""
+        """Have each call that arrives from now on observed closely. There is room for one such observer. Call this
+        again if it needs the codec from now on, or no longer."""
         self._close_observer = observer
         self.is_observed = True
-        self._notes_params_early = self._notes_params_early or observer.needs_codec
+        self._notes_params_early = bool(self._observers) or observer.needs_codec
 
     def measure(self, meter: Meter) -> None:
         """Have each call counted. There is room for one meter, which must come before the first call."""

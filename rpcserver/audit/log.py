@@ -94,6 +94,19 @@ class Log:
         if not self._files:
             self._begin_file()
 
+    def change(self, config: AuditConfig) -> None:
+        """Follow other settings from now on.
+
+        Parameters:
+            config: the settings; the files are those of the start.
+        """
+        self._config = config
+        self._writer.change(config.sync_s)
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = self._loop.call_later(config.head_s, self._tell_head)
+        self._watch()
+
     # --- lines ------------------------------------------------------------------------------------------------
 
     def append(self, line: bytes) -> bool:

@@ -574,14 +574,22 @@ class Trail:
             )
 
     def change(self, config: AuditConfig) -> None:
-        """Follow other settings from now on: what is written of calls, and what happens while nothing can be written.
+        """Follow other settings from now on, and write down which have changed. Lines of calls that have ended are made
+        by the old ones.
 
         Parameters:
-            config: the settings; all others are as before.
+            config: the settings; the files are those of the start.
         """
+        changed = [name for name in type(config).model_fields if getattr(config, name) != getattr(self._config, name)]
+        self.log.flush()
         self._config = config
         self.learn_methods()
         self._may_refuse = config.when_full == "refuse"
+        self.needs_codec = config.parameters == "redacted"
+        self._dispatch.observe_closely(self)
+        if changed:
+            self.log.add("settings", changed=", ".join(changed))
+        self.log.change(config)
         self._on_change(self._trouble)
 
     # --- a full or slow disk ------------------------------------------------------------------------------------

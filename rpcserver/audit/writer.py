@@ -159,6 +159,16 @@ class Writer:
             self._thread = threading.Thread(target=self._run, name="rpc-audit", daemon=True)
             self._thread.start()
 
+    def change(self, sync_s: float) -> None:
+        """Bring lines onto the disk at other times from now on.
+
+        Parameters:
+            sync_s: as of the class.
+        """
+        with self._has_work:
+            self._sync_s = sync_s
+            self._has_work.notify()
+
     def close(self, timeout_s: float) -> int:
         """Write what waits, and close the files. This waits for the disk.
 

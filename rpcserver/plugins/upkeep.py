@@ -128,32 +128,40 @@ class Life:
         name: its name.
         service: its object, which is not started; ``None`` if its code cannot be imported.
         plugin: loads its code, if it cannot be imported yet.
-        is_essential: whether the server is ready only with it.
 
     Attributes:
+        is_essential: whether the server is ready only with it.
         phase: what it does.
         reason: why it is down.
         failures: how often it has failed.
         recent_failures: how often it has failed without a longer success.
         started_s: when it last started, on the clock of :func:`time.monotonic`.
+        down_s: when it went down, on that clock.
+        chance: a random number between 0 and 1, from which its pause is made.
         next_start: when it is started again, on that clock; ``None`` if that is not planned.
+        wake: set when that time has changed.
+        start_limit: ends a start that takes too long; ``None`` if none is under way.
+        start_began: when that start began, on the clock of the event loop.
         is_fresh: whether its object has never been started.
         lifeline: what it has of the server; ``None`` if it does not run.
     """
 
-    def __init__(
-        self, name: str, service: Service[Any] | None, plugin: BrokenPlugin | None, *, is_essential: bool
-    ) -> None:
+    def __init__(self, name: str, service: Service[Any] | None, plugin: BrokenPlugin | None) -> None:
         self.name = name
         self.service = service
         self.plugin = plugin
-        self.is_essential = is_essential
+        self.is_essential = False
         self.phase: Phase = "stopped"
         self.reason = "" if plugin is None else reason_of(plugin.error)
         self.failures = 0
         self.recent_failures = 0
         self.started_s = 0.0
+        self.down_s = 0.0
+        self.chance = 0.5
         self.next_start: float | None = None
+        self.wake = asyncio.Event()
+        self.start_limit: asyncio.Timeout | None = None
+        self.start_began = 0.0
         self.is_fresh = True
         self.lifeline: Lifeline | None = None
 
@@ -249,14 +257,11 @@ class Upkeep:
         self._registry = registry
         self._host = host
         self.running: list[Service[Any]] = []
-        essential = settings.essential
-        self._lives = {each.name: Life(each.name, each, None, is_essential=each.name in essential) for each in services}
+        self._lives = {each.name: Life(each.name, each, None) for each in services}
         for plugin in broken_plugins:
-            self._lives.setdefault(plugin.name, Life(plugin.name, None, plugin, is_essential=plugin.name in essential))
-        for name in essential:
-            if name not in self._lives:
-                there = ", ".join(self._lives) or "none"
-                raise ConfigError(f"plugins.essential: no service {name!r} is offered; there are: {there}")
+            self._lives.setdefault(plugin.name, Life(plugin.name, None, plugin))
+        self.check(settings)
+        self._note_essential()
         self._tasks: set[asyncio.Task[None]] = set()
         self._retirements: set[asyncio.Task[None]] = set()
         self._is_closing = False
@@ -264,9 +269,44 @@ class Upkeep:
     def __iter__(self) -> Iterator[Life]:
         return iter(self._lives.values())
 
+    def check(self, settings: PluginsConfig) -> None:
+        """Check that the services are offered that settings name as essential.
+
+        Parameters:
+            settings: the settings of plugins.
+
+        Raises:
+            ConfigError: one is not.
+        """
+        for name in settings.essential:
+            if name not in self._lives:
+                there = ", ".join(self._lives) or "none"
+                raise ConfigError(f"plugins.essential: no service {name!r} is offered; there are: {there}")
+
     def change(self, settings: PluginsConfig) -> None:
-        """Use other settings from now on, in which the same services are offered and essential."""
-        self._settings = settings
+        """Use other settings from now on: also for services that are down, and for a start that is under way.
+
+        Parameters:
+            settings: the settings, which :meth:`check` has accepted. The same services are offered.
+        """
+        before, self._settings = self._settings.restart, settings
+        self._note_essential()
+        if settings.restart == before:
+            return
+        for life in self:
+            if life.next_start is not None:
+                life.next_start = life.down_s + self._pause_s(life)
+                life.wake.set()
+            elif life.start_limit is not None and not life.start_limit.expired():
+                life.start_limit.reschedule(life.start_began + settings.restart.start_s)
+
+    def _note_essential(self) -> None:
+        for life in self:
+            life.is_essential = life.name in self._settings.essential
+
+    def _pause_s(self, life: Life) -> float:
+        restart = self._settings.restart
+        return pause_s(life.recent_failures, restart.first_s, restart.most_s, life.chance)
 
     @property
     def states(self) -> list[ServiceState]:
@@ -379,7 +419,8 @@ class Upkeep:
                 failure.append((reason, exc))
 
         lifeline = Lifeline(on_failure)
-        limit = asyncio.timeout(self._settings.restart.start_s)
+        life.start_began = asyncio.get_running_loop().time()
+        life.start_limit = limit = asyncio.timeout_at(life.start_began + self._settings.restart.start_s)
         try:
             async with limit:
                 await self._host.begin(service, lifeline)
@@ -392,6 +433,8 @@ class Upkeep:
             if isinstance(exc, TimeoutError) and limit.expired():
                 raise StartTimeout(f"it did not start within {self._settings.restart.start_s:g} s") from exc
             raise
+        finally:
+            life.start_limit = None
         life.lifeline, life.phase, life.started_s = lifeline, "running", time.monotonic()
         self.running.append(service)
         if service.restart_unwell_s is not None:
@@ -483,19 +526,23 @@ class Upkeep:
             self._refuse_calls(life, life.service)
         if self._is_closing:
             return
-        settings = self._settings.restart
-        chance = random.random()  # noqa: S311 - it only spreads the starts
-        wait_s = pause_s(life.recent_failures, settings.first_s, settings.most_s, chance)
-        life.next_start = time.monotonic() + wait_s
+        life.chance = random.random()  # noqa: S311 - it only spreads the starts
+        life.down_s = time.monotonic()
+        wait_s = self._pause_s(life)
+        life.next_start = life.down_s + wait_s
         text = "the service %s is down: %s; it is started again in %.3g s"
         if is_news:
             logger.error(text, life.name, reason, wait_s, exc_info=exc)
         else:
             logger.warning(text, life.name, reason, wait_s)
-        self._do(self._start_later(life, wait_s), self._tasks)
+        self._do(self._start_later(life), self._tasks)
 
-    async def _start_later(self, life: Life, wait_s: float) -> None:
-        await asyncio.sleep(wait_s)
+    async def _start_later(self, life: Life) -> None:
+        while life.next_start is not None and (wait_s := life.next_start - time.monotonic()) > 0:
+            life.wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await life.wake.wait()
         try:
             await self._start(life)
         except Exception as exc:

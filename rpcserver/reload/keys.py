@@ -40,7 +40,8 @@ _AT_ONCE = Rule(Effect.AT_ONCE)
 _SOCKETS = Rule(Effect.RESTART, "its sockets are open")
 _AGREED = Rule(Effect.NEW_CONNECTIONS, "both sides agree upon it when a connection begins")
 _OF_LINK = Rule(Effect.NEW_CONNECTIONS, "a connection keeps it from its beginning")
-_AUDIT = Rule(Effect.RESTART, "one writer writes the chain of the audit log from the start to the end")
+_AUDIT = Rule(Effect.RESTART, "the audit log begins and ends with the server, so that nothing is missing from it")
+_AUDIT_FILES = Rule(Effect.RESTART, "the files are opened, and the end of the log compared with its head, at the start")
 _PLUGINS = Rule(Effect.RESTART, "services are loaded at the start, and clients know their methods")
 _WAYS = Rule(Effect.RESTART, "ways to authenticate may keep connections of their own, which only their start opens")
 
@@ -88,12 +89,19 @@ _RULES: Mapping[str, Mapping[Rule, str]] = {
         Rule(Effect.RESTART, "what writes the log is made at the start"): "form",
     },
     "audit": {
-        _AT_ONCE: "levels when_full",
-        _AUDIT: "enabled folder file_bytes files parameters buffer_bytes sync_s head_file head_s",
+        _AT_ONCE: "levels when_full file_bytes files parameters buffer_bytes sync_s head_s",
+        _AUDIT: "enabled",
+        _AUDIT_FILES: "folder head_file",
     },
-    "metrics": {Rule(Effect.RESTART, "the counters and the page are made at the start"): "enabled"},
-    "opentelemetry": {Rule(Effect.RESTART, "the SDK is set up at the start"): "enabled"},
-    "plugins": {_PLUGINS: "enabled disabled files essential", _AT_ONCE: "restart"},
+    "metrics": {
+        Rule(Effect.RESTART, "calls are counted from the first one on, and the pages are made at the start"): "enabled"
+    },
+    "opentelemetry": {
+        Rule(
+            Effect.RESTART, "the SDK is set up at the start, and the server decides then how it handles calls"
+        ): "enabled"
+    },
+    "plugins": {_PLUGINS: "enabled disabled files", _AT_ONCE: "essential restart"},
 }
 
 RULES: Mapping[Path, Rule] = {

@@ -173,6 +173,7 @@ def _prepare_parts(parts: Parts, config: ServerConfig, new: NewSettings, news: I
     """Make everything that needs no event loop. It runs in another thread, so that files and certificates delay no
     call."""
     check_settings(new.config)  # Also what holds only after a restart.
+    parts.upkeep.check(config.plugins)
     for settings in (new.config, config):
         unix_users.check_settings(
             settings.auth.unix,

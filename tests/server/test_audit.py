@@ -33,6 +33,7 @@ from rpcserver.daemon.cli import main as command
 from rpcserver.server import Server
 from rpcwire.codec import Codec, codec_for
 from rpcwire.values.dynamic import dump_plain
+from tests.server.reloading import Greeter, Operator
 
 HOSTILE = 'x\r\n{"seq":9}\x1b[2J\u202e'
 
@@ -683,6 +684,56 @@ def test_parameters_are_as_the_settings_say(tools: Any) -> None:
     tools.run(main())
     (call,) = events(tools.folder, "completed", method="calc.echo")
     assert not {"params", "params_sha256"} & call.keys()
+
+
+def test_a_reload_changes_what_is_written_and_how(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Calls that have ended keep their lines by the old settings; no line is missing, and the chain is whole."""
+    caplog.set_level(logging.INFO, "rpcserver.audit")
+    operator = Operator(tools)
+    on = "[audit]\nenabled = true\nhead_s = 3600\n"
+    small = "file_bytes = 4096\nfiles = 2\nbuffer_bytes = 65536\nsync_s = 0\n"
+
+    async def main() -> None:
+        operator.write(on)
+        async with operator.serve(Greeter) as server, tools.connect(server) as connection:
+            assert server.trail is not None
+            log = server.trail.log
+            await tools.call(connection, "greeter.greet", ["hash"])
+            report = await operator.reload(on + 'parameters = "redacted"\n')
+            assert [(each.key, each.effect) for each in report.changes] == [("audit.parameters", "at once")]
+            await tools.call(connection, "greeter.greet", ["redacted"])
+            await operator.reload(f'{on.replace("3600", "0.01")}parameters = "none"\n')
+            await tools.call(connection, "greeter.greet", ["none"])
+            # Its timer was to run in an hour.
+            await tools.until(lambda: f"audit log: line {log.head}" in caplog.text)
+            await tools.until(lambda: len(events(tools.folder, "completed", method="greeter.greet")) == 3)
+            calls = events(tools.folder, "completed", method="greeter.greet")
+            assert calls[0]["params_sha256"] == sha256(b'["hash"]').hexdigest()
+            assert json.loads(calls[1]["params"]) == {"name": "redacted"}
+            assert not {"params", "params_sha256"} & calls[2].keys()
+            assert [each["changed"] for each in events(tools.folder, "settings")] == [
+                "parameters",
+                "parameters, head_s",
+            ]
+            report = await operator.reload(on + small)
+            assert {each.effect for each in report.changes} == {"at once"}
+            assert log._writer._sync_s == 0
+            while log._files[0][0] == 1:
+                await tools.call(connection, "greeter.greet", ["often"])
+                log.flush()
+            assert len(log._files) == 2
+            places = f'folder = "{tools.folder}/other"\nhead_file = "{tools.folder}/head"\n'
+            report = await operator.reload(f"[audit]\nenabled = false\n{places}")
+            reasons = {each.key: each.reason for each in report.changes if each.effect == "restart"}
+            assert reasons.keys() == {"audit.enabled", "audit.folder", "audit.head_file"}
+            last = await tools.call(connection, "greeter.greet", ["still written"])
+            assert "result" in last
+            assert not (tools.folder / "other").exists()
+
+    tools.run(main())
+    last = events(tools.folder, "completed", method="greeter.greet")[-1]
+    assert last["params_sha256"] == sha256(b'["still written"]').hexdigest()
+    whole(tools.folder)
 
 
 def test_a_secret_parameter_has_no_hash(tools: Any) -> None:

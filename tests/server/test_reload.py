@@ -21,6 +21,7 @@ from rpcserver.reload.changes import find_changes, find_service_changes, keep_ol
 from rpcserver.reload.keys import RULES, Effect, list_keys
 from rpcserver.reload.report import ReloadFailed, ReloadReport, lay_out
 from rpcserver.security.token_file import TokenFile
+from rpcwire.dispatch import Dispatch
 from rpcwire.errors import Unavailable
 from tests.server.reloading import Greeter, GreeterConfig, Operator, Stiff
 
@@ -149,6 +150,42 @@ def test_what_has_changed_is_told(tools: Any, operator: Operator) -> None:
             assert effects(await operator.reload()) == {
                 "audit.enabled": "restart", "services.greeter.language": "restart", "services.stiff.size": "restart"
             }  # fmt: skip
+
+    tools.run(main())
+
+
+def test_what_needs_a_restart_is_named_with_its_reason_and_goes_on(tools: Any, operator: Operator) -> None:
+    async def main() -> None:
+        operator.write()
+        async with operator.serve(Greeter) as server:
+            dispatch = server.dispatch
+            report = await operator.reload(
+                '[metrics]\nenabled = false\n[opentelemetry]\nenabled = true\n[log]\nform = "json"\n'
+                '[plugins]\ndisabled = ["greeter"]\n[audit]\nenabled = true\nhead_file = "/nowhere/head"\n'
+            )
+            assert {change.effect for change in report.changes} == {"restart"}
+            reasons = {change.key: change.reason for change in report.changes}
+            assert "pages are made at the start" in reasons["metrics.enabled"]
+            assert "SDK is set up" in reasons["opentelemetry.enabled"]
+            assert "at the start" in reasons["log.form"]
+            assert "clients know their methods" in reasons["plugins.disabled"]
+            assert "so that nothing is missing" in reasons["audit.enabled"]
+            assert "at the start" in reasons["audit.head_file"]
+            assert len(reasons) == 6
+            headers = f"Host: localhost\r\nAuthorization: Bearer {tools.TOKEN}\r\n"
+            status, _, body = await tools.http(server, f"GET /metrics HTTP/1.1\r\n{headers}\r\n")
+            assert status == 200
+            async with tools.connect(server) as connection:
+                assert "result" in await tools.call(connection, "greeter.greet", ["a"])
+            _, _, later = await tools.http(server, f"GET /metrics HTTP/1.1\r\n{headers}\r\n")
+            counted = b'rpcserver_calls_total{method="greeter.greet"'
+            assert counted in later
+            assert counted not in body
+            assert server.dispatch is dispatch
+            assert type(dispatch) is Dispatch
+            assert server.trail is None
+            assert server.config.metrics.enabled
+            assert not server.config.audit.enabled
 
     tools.run(main())
 

@@ -152,6 +152,8 @@ class Daemon:
             ("limits", "threads_share"): 0.5 if is_odd else 0.75,
             ("log", "level"): "WARNING" if is_odd else "INFO",
             ("audit", "when_full"): "refuse" if is_odd else "continue",
+            ("audit", "parameters"): "redacted" if is_odd else "hash",
+            ("plugins", "essential"): ["probe"] if is_odd else [],
         }
         values: dict[tuple[str, ...], Any] = {}
         for path, rule in RULES.items():

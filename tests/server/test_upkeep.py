@@ -23,11 +23,13 @@ from rpcserver.config import ConfigError, PluginsConfig
 from rpcserver.plugins.finding import BrokenPlugin, find_services, names_in
 from rpcserver.plugins.pauses import pause_s
 from rpcserver.plugins.upkeep import reason_of
+from rpcserver.reload.report import ReloadFailed
 from rpcserver.security.token_file import TokenFile
 from rpcserver.server import Server
 from rpcwire.errors import Unavailable
 from rpcwire.outcomes import Outcome
 from rpcwire.service import ServiceRuntime
+from tests.server.reloading import Operator
 
 QUICK = {"restart": {"first_s": 0.01, "most_s": 0.02}}
 PATIENT = {"restart": {"first_s": 3600.0, "most_s": 3600.0}}
@@ -454,6 +456,72 @@ def test_what_a_file_that_cannot_be_imported_is_called(tmp_path: Path) -> None:
     }.items():
         file.write_text(text)
         assert names_in(file) == names
+
+
+# --- reloads ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_reload_while_a_service_is_down(tools: Any) -> None:
+    """It starts with all of the new settings, also of roles, and learns who everybody is. New pauses hold at once."""
+    operator = Operator(tools)
+    patient = "[plugins.restart]\nfirst_s = 3600\nmost_s = 3600\n"
+    unix = '[roles.looker]\nprincipals = ["memory"]\npermissions = ["fragile.look"]\n'
+
+    async def main() -> None:
+        Fragile.failures_to_come.append(RuntimeError())
+        operator.write(patient)
+        async with operator.serve(Fragile, Steady) as server, tools.connect(server) as connection:
+            await until(server, "fragile", "down")
+            assert (await tools.call(connection, "fragile.count"))["error"]["data"]["type"] == "Unavailable"
+            assert (await page(tools, server, "/readyz"))[0] == 503
+            report = await operator.reload(
+                f'[plugins]\nessential = ["steady"]\n{patient}[services.fragile]\nlimit = 9\n{unix}'
+            )
+            effects = {change.key: change.effect for change in report.changes}
+            assert effects == {"plugins.essential": "at once", "services.fragile.limit": "at once",
+                               "roles.looker": "at once"}  # fmt: skip
+            assert (await page(tools, server, "/readyz"))[0] == 200, "only the essential one counts"
+            assert [state.is_essential for state in server.upkeep.states] == [False, True]
+            assert (await tools.call(connection, "steady.ask"))["result"] == "here"
+            with pytest.raises(ReloadFailed, match=r"toml:9: plugins\.essential: no service 'nobody' is offered"):
+                await operator.reload(f'[plugins]\nessential = ["nobody"]\n{patient}{unix}')
+            assert server.upkeep.states[0].next_start_s > 1000  # type: ignore[operator]
+            await operator.reload(
+                f"[plugins.restart]\nfirst_s = 0.01\nmost_s = 0.02\n[services.fragile]\nlimit = 9\n{unix}"
+            )
+            await running_again(server, "fragile")
+            fragile = server.services[0]
+            assert fragile.config == FragileConfig(limit=9)
+            assert {role.name for role in fragile.runtime.roles} == {"looker", "owner"}
+            assert (await tools.call(connection, "fragile.count"))["result"] == 1
+
+    tools.run(main())
+
+
+class Late(Steady):
+    """Starts when it is told to."""
+
+    is_begun: ClassVar[asyncio.Event]
+
+    async def start(self) -> None:
+        self.is_begun.set()
+        await asyncio.Event().wait()
+
+
+def test_a_start_that_is_under_way_has_the_new_time(tools: Any) -> None:
+    async def main() -> None:
+        Late.is_begun = asyncio.Event()
+        server = Server(
+            tools.config(plugins={"restart": {"start_s": 3600.0, "first_s": 3600.0}}), [Late()], token="t" * 32
+        )
+        start = asyncio.ensure_future(server.start())
+        await Late.is_begun.wait()
+        server.upkeep.change(PluginsConfig.model_validate({"restart": {"start_s": 0.01, "first_s": 3600.0}}))
+        await asyncio.wait_for(start, tools.SECONDS)
+        assert server.upkeep.states[0].reason == "it did not start within 0.01 s"
+        await server.stop(grace_s=0)
+
+    tools.run(main())
 
 
 def test_pauses_grow_and_end() -> None:
