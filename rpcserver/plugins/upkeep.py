@@ -422,8 +422,11 @@ class Upkeep:
         life.start_began = asyncio.get_running_loop().time()
         life.start_limit = limit = asyncio.timeout_at(life.start_began + self._settings.restart.start_s)
         try:
-            async with limit:
-                await self._host.begin(service, lifeline)
+            try:
+                async with limit:
+                    await self._host.begin(service, lifeline)
+            finally:
+                life.start_limit = None
             if failure:
                 reason, exc = failure[0]
                 raise Unavailable(reason) from exc
@@ -433,8 +436,6 @@ class Upkeep:
             if isinstance(exc, TimeoutError) and limit.expired():
                 raise StartTimeout(f"it did not start within {self._settings.restart.start_s:g} s") from exc
             raise
-        finally:
-            life.start_limit = None
         life.lifeline, life.phase, life.started_s = lifeline, "running", time.monotonic()
         self.running.append(service)
         if service.restart_unwell_s is not None:
