@@ -21,6 +21,7 @@ RUN groupadd --gid 10001 rpcserver \
 COPY --from=build /opt/rpcserver /opt/rpcserver
 ENV PATH=/opt/rpcserver/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
+    CONFIGURATION_DIRECTORY=/etc/rpcserver \
     RPCSERVER_STATE_DIR=/var/lib/rpcserver \
     RPCSERVER_LISTEN__UNIX=/run/rpcserver/rpcserver.sock
 USER 10001:10001

@@ -20,11 +20,11 @@ from rpcserver.audit.reading import search as search_log
 from rpcserver.audit.verifying import iterate
 from rpcserver.audit.verifying import verify as verify_log
 from rpcserver.config import ConfigError, ServerConfig
-from rpcserver.layers.loading import load_config
 from rpcwire.logs import printable
 from rpcwire.trusted_files import read_file
 
 from .options import config_option
+from .reading import read_configuration
 from .server_user import load_as_server_user
 
 _FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
@@ -78,7 +78,7 @@ def verify(
     --head-file, or have audit.head_file in the configuration. The exit status is 1 if something is wrong.
     """
     with report_failures():
-        config = load_config(config_file) if folder else load_as_server_user(config_file)
+        config = read_configuration(config_file).config if folder else load_as_server_user(config_file)
         report = verify_log(folder or config.audit_path, _known_head(config, folder, head_text, head_file))
     if as_json:
         findings = [{"place": f.place, "seq": f.seq, "text": f.text} for f in report.findings]

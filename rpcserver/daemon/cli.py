@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +108,23 @@ def serve(
     try:
         configuration = load(config_file, set_keys)
         log = set_up(configuration.config.log.level, configuration.config.log.form)
+        if configuration.notice:
+            logger.warning("%s", configuration.notice)
         protect_memory()
-        sys.exit(run(configuration.config, log, lambda: load(config_file, set_keys)))
+        sys.exit(run(configuration.config, log, _make_reader(configuration, config_file, set_keys)))
     except ConfigError as exc:
         exc = exc if configuration is None else configuration.explain(exc)
         click.echo(f"rpcserver: {exc}", err=True)
         sys.exit(2)
+
+
+def _make_reader(
+    configuration: Configuration, config_file: Path | None, set_keys: Mapping[str, Any]
+) -> Callable[[], Configuration]:
+    """Return what reads the configuration anew, as it was read before: the machine's files count as long as they did,
+    and are not left out because somebody has closed their folder meanwhile."""
+    may_leave_machine_out = configuration.closed_folder is not None
+    return lambda: load(config_file, set_keys, may_leave_machine_out=may_leave_machine_out)
 
 
 def run(config: ServerConfig, log: LimitedHandler, read: Callable[[], Configuration]) -> int:

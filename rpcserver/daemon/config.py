@@ -21,6 +21,7 @@ from rpcserver.security.ways import make_ways
 from rpcserver.server import Server
 
 from .options import config_option, plugin_option
+from .reading import read_configuration
 from .server_user import act_as_owner, become_owner
 
 _P = ParamSpec("_P")
@@ -87,7 +88,7 @@ def show(config_file: Path | None, origin: bool, changed: bool, as_json: bool) -
     """Show the settings in force, as TOML. Secrets are hidden. A server that runs may have read older ones."""
     from rpcserver.layers.showing import origin_of_setting, settings, write_settings
 
-    configuration = load(config_file)
+    configuration = read_configuration(config_file)
     try:
         services = create_services(find_services(configuration.config.plugins), configuration.config.services)
         ways = make_ways(configuration.config.auth.ways)
@@ -120,8 +121,10 @@ def check(config_file: Path | None, connect: bool) -> None:
     """Check the configuration as the server would at its start: every key and value, roles, certificates, and the modes
     and owners of files. It binds no address and changes nothing. The exit status is 2 if something is wrong. When
     root asks, the user to whom the state folder belongs must be able to use them."""
-    become_owner(load(config_file).config.state_path)
-    configuration = load(config_file)
+    configuration = read_configuration(config_file)
+    become_owner(configuration.config.state_path)
+    # As that user, who must be able to read all that root could.
+    configuration = load(config_file, may_leave_machine_out=configuration.closed_folder is not None)
     server = _make_server(configuration)
     try:
         server.check()
@@ -202,7 +205,7 @@ def _edit(config_file: Path | None, values: Mapping[str, Any], keys_to_show: Col
     text = file.read_text(encoding="utf-8") if exists else ""
     for key, value in values.items():
         text = change(text, read_key(key), value)
-    configuration = load(config_file, new_texts={file: text})
+    configuration = read_configuration(config_file, new_texts={file: text})
     try:
         with act_as_owner(configuration.config.state_path):
             server = _make_server(configuration)

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from rpcserver.config import ServerConfig
-from rpcserver.layers.loading import load_config
+
+from .reading import read_configuration
 
 
 def load_as_server_user(config_file: Path | None, overrides: Mapping[str, Any] | None = None) -> ServerConfig:
     """Load the configuration; root then becomes the user of the server that has it.
 
     Parameters:
-        config_file: see :func:`~rpcserver.layers.loading.load_config`.
+        config_file: see :func:`~rpcserver.layers.loading.load`.
         overrides: likewise.
 
     Returns:
@@ -26,7 +27,7 @@ def load_as_server_user(config_file: Path | None, overrides: Mapping[str, Any] |
     Raises:
         ConfigError: it cannot be used.
     """
-    config = load_config(config_file, overrides)
+    config = read_configuration(config_file, overrides).config
     become_owner(config.state_path)
     return config
 

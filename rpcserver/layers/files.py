@@ -36,15 +36,38 @@ def system_file() -> Path:
     return system_folder() / "rpcserver.toml"
 
 
-def find_files() -> list[Path]:
+def find_closed_folder() -> Path | None:
+    """Return the folder of the machine's configuration if this user may not even look into it; else ``None``.
+
+    Packages make it so. Then the machine's server is none of this user's, and what the user runs is a server of their
+    own. It is another matter if ``CONFIGURATION_DIRECTORY`` names the folder: whoever sets that wants it read.
+    """
+    folder = system_folder()
+    if os.environ.get("CONFIGURATION_DIRECTORY"):
+        return None
+    try:
+        (folder / "rpcserver.toml").stat()
+    except PermissionError:
+        return folder
+    except OSError:
+        pass
+    return None
+
+
+def find_files(*, with_machine: bool = True) -> list[Path]:
     """Find the files that a server reads whose command names none. A later one goes before an earlier one.
 
     They are the machine's file, then those of ``conf.d`` beside it in the order of their names (packages and tools add
     a file each), then the user's own.
 
+    Parameters:
+        with_machine: whether to look for those of the machine.
+
     Raises:
         ConfigError: the folder cannot be listed.
     """
+    if not with_machine:
+        return [own] if _exists(own := user_file()) else []
     files = [file] if _exists(file := system_file()) else []
     parts = system_folder() / "conf.d"
     try:

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from rpcserver.config import ConfigError, ServerConfig, name_keys
 from rpcserver.credentials import VARIABLE, read_credentials
 from rpcwire.errors import describe_fields, field_errors
 
-from .files import find_files, parse_layer, read_layer
+from .files import find_closed_folder, find_files, parse_layer, read_layer
 from .layer import Layer, merge, origin_of
 from .lines import Path as KeyPath
 
@@ -44,12 +44,25 @@ class Configuration:
         content: what was set of them, nested as in a file.
         origins: where each value that was set comes from, by its path.
         files: the files that were read, in the order of their rank.
+        closed_folder: the folder of the machine's configuration if it was left out, because this user may not look into
+            it; else ``None``.
     """
 
     config: ServerConfig
     content: Mapping[str, Any]
     origins: Mapping[KeyPath, str]
     files: Sequence[Path]
+    closed_folder: Path | None = None
+
+    @property
+    def notice(self) -> str:
+        """What the user should know before anything is done with this configuration; empty for nothing."""
+        if self.closed_folder is None:
+            return ""
+        return (
+            f"{self.closed_folder} is closed to this user: without it, the configuration is that of a server of the "
+            "user's own. For the machine's server use sudo"
+        )
 
     def explain(self, exc: ConfigError) -> ConfigError:
         """Add to an error where the value comes from that it is about, as far as the error names one."""
@@ -81,6 +94,7 @@ def load(
     overrides: Mapping[str, Any] | None = None,
     *,
     new_texts: Mapping[Path, str] | None = None,
+    may_leave_machine_out: bool = True,
 ) -> Configuration:
     """Read the configuration with the origins of its values.
 
@@ -88,16 +102,19 @@ def load(
         file: a TOML file that takes the place of those of the machine and the user; ``None`` for these.
         overrides: the settings of the command line, nested as in a file.
         new_texts: texts that stand for files which have not been written yet.
+        may_leave_machine_out: whether to do without the machine's files if their folder is closed to this user.
 
     Raises:
         ConfigError: a file cannot be read, others may change it, or a value is not allowed. The message names the key,
             and the file and line, the variable or the option that has set it.
     """
-    files = find_files() if file is None else [file]
+    closed_folder = find_closed_folder() if file is None and may_leave_machine_out else None
+    files = find_files(with_machine=closed_folder is None) if file is None else [file]
     new_texts = new_texts or {}
     files += [each for each in new_texts if each not in files]
     layers = [parse_layer(each, new_texts[each]) if each in new_texts else read_layer(each) for each in files]
-    return build([*layers, *_outer_layers(overrides or {})], files)
+    configuration = build([*layers, *_outer_layers(overrides or {})], files)
+    return configuration if closed_folder is None else replace(configuration, closed_folder=closed_folder)
 
 
 def build(layers: Sequence[Layer], files: Sequence[Path]) -> Configuration:

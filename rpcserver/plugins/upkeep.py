@@ -220,9 +220,9 @@ class Host:
 
 async def _end_tasks(tasks: Iterable[asyncio.Task[None]]) -> None:
     """Cancel tasks that have not ended, and wait for their ends. What came of the others is of no interest any more."""
-    unfinished = [task for task in tasks if not task.done()]
-    for task in unfinished:
-        task.cancel()
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()  # It does nothing to one that has ended.
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
