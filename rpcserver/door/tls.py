@@ -12,8 +12,11 @@ from typing import Any
 from rpcserver.config import CertificateFilesConfig, ConfigError, TlsConfig
 from rpcwire.trusted_files import UntrustedFile, check_file
 
-_SOCKET: ContextVar[socket.socket | None] = ContextVar("_SOCKET", default=None)
+from .hellos import Hellos, UnwantedHello
 
+_SOCKET: ContextVar[socket.socket | None] = ContextVar("_SOCKET", default=None)
+_HANDSHAKE_FAILURE = bytes([21, 3, 3, 0, 2, 2, 40])
+"""A record with the fatal alert ``handshake_failure`` (RFC 8446, sections 5.1 and 6)."""
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2: forward secrecy and authenticated encryption only (RFC 9325, section 4.2). TLS 1.3 has no others."""
@@ -140,22 +143,45 @@ def send_alerts_through(sock: socket.socket) -> Iterator[None]:
 
 class _AlertingObject(ssl.SSLObject):
     """Sends the alert when a handshake fails (RFC 8446, section 6.2). asyncio and uvloop close the connection before it
-    is sent, so that the other side would not learn the reason."""
+    is sent, so that the other side would not learn the reason. And it reads hellos before OpenSSL does."""
 
     _alerts: tuple[ssl.MemoryBIO, socket.socket | None]
+    _arriving: tuple[ssl.MemoryBIO, Hellos] | None
+    _seen_bytes: int
 
     def do_handshake(self) -> None:
         """Do the handshake, and send the alert if it fails."""
         try:
+            self._look_at_hellos()
             super().do_handshake()
+            self._arriving = None
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            if self._arriving is not None:
+                self._seen_bytes = self._arriving[0].pending
             raise
         except ssl.SSLError:
-            outgoing, sock = self._alerts
-            if sock is not None:
-                with contextlib.suppress(OSError):
-                    sock.send(outgoing.read())
+            self._send(self._alerts[0].read())
             raise
+
+    def _look_at_hellos(self) -> None:
+        if self._arriving is None:
+            return
+        incoming, hellos = self._arriving
+        data = incoming.read()
+        incoming.write(data)
+        try:
+            hellos.feed(data[self._seen_bytes :])
+        except UnwantedHello as exc:
+            self._send(_HANDSHAKE_FAILURE)
+            raise ssl.SSLError(ssl.SSL_ERROR_SSL, str(exc)) from None
+        if hellos.is_over:
+            self._arriving = None
+
+    def _send(self, alert: bytes) -> None:
+        sock = self._alerts[1]
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.send(alert)
 
 
 class AlertingContext(ssl.SSLContext):
@@ -167,4 +193,6 @@ class AlertingContext(ssl.SSLContext):
         """Make a connection, and note the socket for its alert."""
         connection: Any = super().wrap_bio(incoming, outgoing, *arguments, **options)
         connection._alerts = (outgoing, _SOCKET.get())  # noqa: SLF001 - a class of this module
+        connection._arriving = (incoming, Hellos())  # noqa: SLF001
+        connection._seen_bytes = 0  # noqa: SLF001
         return connection

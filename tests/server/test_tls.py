@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 
 from rpcserver.config import ConfigError, TlsConfig
 from rpcserver.door import certificate_files, link
+from rpcserver.door.hellos import Hellos, UnwantedHello
 from rpcserver.door.tls import tls_context
 
 RELOADED, REFUSED = "new certificates are in use", "new certificates are not used"
@@ -257,6 +258,92 @@ def test_suites_and_versions(tools: Any, tls: dict[str, str], authority: trustme
             assert await speaks(server, version=old) is None
 
     tools.run(main())
+
+
+def test_groups_that_take_long(
+    tools: Any, tls: dict[str, str], authority: trustme.CA, caplog: pytest.LogCaptureFixture
+) -> None:
+    """To exchange keys by a large finite field takes a tenth of a second, and a stranger chooses it."""
+
+    async def speaks(server: Any, group: str) -> None:
+        context = trusting(authority)
+        context.set_ecdh_curve(group)
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", tools.port(server), ssl=context, server_hostname="localhost"
+        )
+        writer.close()
+
+    async def main() -> None:
+        async with tools.serve(tls=tls) as server:
+            for group in ("ffdhe8192", "ffdhe3072"):
+                with pytest.raises(ssl.SSLError, match=r"(?i)handshake.failure"):
+                    await speaks(server, group)
+                await tools.until(lambda: "a finite field of more than 2048 bits" in caplog.text)
+                caplog.clear()
+            for group in ("prime256v1", "secp521r1", "X25519", "ffdhe2048"):
+                await speaks(server, group)
+
+    with caplog.at_level("INFO"):
+        tools.run(main())
+
+
+def hello_of(group: str) -> bytes:
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    context.set_ecdh_curve(group)
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(down, up, server_hostname="localhost").do_handshake()
+    return up.read()
+
+
+LARGE, SMALL = hello_of("ffdhe4096"), hello_of("prime256v1")
+ALERT = bytes([21, 3, 3, 0, 2, 1, 90])
+
+
+def fragments(hello: bytes, size: int) -> bytes:
+    """The same hello in records of a size."""
+    message = hello[5:]
+    parts = [message[at : at + size] for at in range(0, len(message), size)]
+    return b"".join(bytes([22, 3, 1]) + len(part).to_bytes(2) + part for part in parts)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda hello: hello,
+        lambda hello: fragments(hello, 1),
+        lambda hello: ALERT * 3 + fragments(hello, 100),
+        lambda hello: bytes([22, 3, 1, 0, 0]) + hello,
+        lambda hello: hello_of("secp384r1") + bytes([20, 3, 3, 0, 1, 1]) + hello,
+        lambda hello: hello_of("secp384r1") + bytes([23, 3, 3, 0, 1, 1]) + hello,
+    ],
+    ids=["whole", "bytes", "behind alerts", "behind nothing", "the second one", "behind early data"],
+)
+def test_no_shape_hides_a_hello(shape: Callable[[bytes], bytes]) -> None:
+    for size in (1, 7, 100_000):
+        for hello in (LARGE, SMALL):
+            hellos, data = Hellos(), shape(hello)
+            parts = [data[at : at + size] for at in range(0, len(data), size)]
+            with contextlib.nullcontext() if hello is SMALL else pytest.raises(UnwantedHello, match="0x0102"):
+                for part in parts:
+                    hellos.feed(part)
+            assert not hellos.is_over
+
+
+def test_what_is_no_hello_is_left_to_openssl() -> None:
+    for data in (b"GET / HTTP/1.1\r\n", b"\x80\x2e\x01\x03\x01" + bytes(60), bytes([22, 3, 3, 0, 4, 16, 0, 0, 9])):
+        hellos = Hellos()
+        hellos.feed(data)
+        assert hellos.is_over
+        hellos.feed(LARGE)
+    with pytest.raises(UnwantedHello, match="its hello has 16385 bytes, and 16384 are allowed"):
+        Hellos().feed(bytes([22, 3, 1, 0, 4, 1, 0, 0x40, 1]))
+    for end in range(len(LARGE)):  # Whatever is cut off or short by its own lengths.
+        cut = bytearray(LARGE[:end])
+        if end > 9:
+            cut[3:5], cut[6:9] = (end - 5).to_bytes(2), (end - 9).to_bytes(3)
+        with contextlib.suppress(UnwantedHello):
+            Hellos().feed(bytes(cut))
 
 
 def handshake(server: ssl.SSLContext, client: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLObject:

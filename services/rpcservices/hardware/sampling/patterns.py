@@ -80,8 +80,8 @@ class Filter:
     def fits(self, metric: str) -> bool:
         """Whether a metric is chosen."""
         bare, brace, _ = metric.partition("{")
-        return _remembered(self._bare_decisions, bare, self._decide_bare) or (
-            bool(brace) and _remembered(self._decisions, metric, self._decide)
+        return _recall(self._bare_decisions, bare, self._decide_bare) or (
+            bool(brace) and _recall(self._decisions, metric, self._decide)
         )
 
     def _decide(self, metric: str) -> bool:
@@ -91,7 +91,7 @@ class Filter:
         return not self._exact.isdisjoint(_places(bare)) or _matches(self._patterns, bare)
 
 
-def _remembered(decisions: dict[str, bool], name: str, decide: Callable[[str], bool]) -> bool:
+def _recall(decisions: dict[str, bool], name: str, decide: Callable[[str], bool]) -> bool:
     fits = decisions.get(name)
     if fits is None:
         if len(decisions) >= _MOST_REMEMBERED:

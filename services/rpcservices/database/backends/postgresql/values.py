@@ -186,8 +186,8 @@ class Cells:
                 nodes += text.count(b",") + text.count(b"{")
             if nodes > MOST_ARRAY_NODES:
                 raise DatabaseDataError(
-                    f"the arrays of a row have more than {MOST_ARRAY_NODES} items: unnest() them, cast them to text, or "
-                    "select a part"
+                    f"the arrays of a row have more than {MOST_ARRAY_NODES} items: unnest() them, cast them to text, "
+                    "or select a part"
                 )
             self.array_nodes += nodes
             if self.array_nodes >= TURN_ARRAY_NODES:
