@@ -259,9 +259,11 @@ def _check_folder(info: os.stat_result, place: str, path: PathText, owners: froz
 
 def _check_owner(info: os.stat_result, place: str, path: PathText, owners: frozenset[int]) -> None:
     if info.st_uid not in owners:
+        # To take a service's own files away from it would stop that service.
+        other = "go on as that user, or, if only root needs it, " if os.geteuid() == 0 else ""
         raise UntrustedFile(
             f"{_name(place, path)} belongs to user {info.st_uid}, who could change it: "
-            f"run: chown {os.geteuid()} {place}, or use another path"
+            f"{other}run: chown {os.geteuid()} {place}, or use another path"
         )
 
 

@@ -38,6 +38,7 @@ from .options import config_option, plugin_option
 from .permissions import permissions
 from .reload import reload
 from .reloads import Reloads
+from .server_user import refuse_to_serve_for_another
 from .supervision import supervise
 from .tokens import token
 
@@ -110,6 +111,7 @@ def serve(
         log = set_up(configuration.config.log.level, configuration.config.log.form)
         if configuration.notice:
             logger.warning("%s", configuration.notice)
+        refuse_to_serve_for_another(configuration.config.state_path)
         protect_memory()
         sys.exit(run(configuration.config, log, _make_reader(configuration, config_file, set_keys)))
     except ConfigError as exc:

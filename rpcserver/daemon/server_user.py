@@ -1,4 +1,5 @@
-"""Lets root give commands to a server that another user runs: such a command goes on as that user."""
+"""Lets root give commands to a server that another user runs: such a command goes on as that user. The server itself is
+not root's to run."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rpcserver.config import ServerConfig
+from rpcserver.config import ConfigError, ServerConfig
 
 from .reading import read_configuration
 
@@ -68,6 +69,25 @@ def act_as_owner(folder: Path) -> Iterator[None]:
         os.seteuid(0)
         os.setegid(gid)
         os.setgroups(groups)
+
+
+def refuse_to_serve_for_another(folder: Path) -> None:
+    """Refuse to run a server as root whose state folder belongs to another user: what root would make in it that user
+    could not read, and root trusts no file of others.
+
+    Parameters:
+        folder: the state folder.
+
+    Raises:
+        ConfigError: it belongs to another user; the message says how to start the server.
+    """
+    if (account := _find_owner(folder)) is not None:
+        name = account.pw_name
+        raise ConfigError(
+            f"state_dir: {folder} belongs to the user {name}, and root cannot run its server: run: systemctl start "
+            f"rpcserver; or, without systemd: runuser -u {name} -- rpcserver serve; or name another folder for a "
+            "server of root's own"
+        )
 
 
 def _find_owner(folder: Path) -> pwd.struct_passwd | None:

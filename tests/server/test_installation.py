@@ -285,3 +285,23 @@ print(os.getresuid(), os.getresgid(), 0 in os.getgroups(), os.environ["HOME"])
     acted, became = done.stdout.splitlines()
     assert acted == f"{uid} {gid} False"
     assert became == f"{(uid,) * 3} {(gid,) * 3} False {account.pw_dir}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_root_does_not_run_the_server_of_another_user(tmp_path: Path) -> None:
+    """It says how to start it. To give the folder to root, as advice was once, would stop the packaged server."""
+    name = pwd.getpwuid(1).pw_name
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    os.chown(state, 1, 1)
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("RPC")},
+        "RPCSERVER_STATE_DIR": str(state), "RPCSERVER_LISTEN__UNIX": "none", "RPCSERVER_LISTEN__PORT": "0",
+    }  # fmt: skip
+    command = [sys.executable, "-m", "rpcserver", "serve"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"state_dir: {state} belongs to the user {name}, and root cannot run its server" in done.stderr
+    assert "systemctl start rpcserver" in done.stderr and f"runuser -u {name} -- rpcserver serve" in done.stderr
+    assert "chown" not in done.stderr
+    assert not list(state.iterdir()), "nothing was made in it"
