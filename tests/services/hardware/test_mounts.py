@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import pytest
 
 from rpcservices.hardware.readers import disks
-from rpcservices.hardware.readers.mounts import WITHOUT_ROOM, Mount, mounts, parse
+from rpcservices.hardware.readers.mounts import WITHOUT_ROOM, Mount, MountTable, mounts, parse
 
 from .mounting import LOOK, scene
 
@@ -305,3 +305,55 @@ def test_nothing_here_without_room_has_any() -> None:
     for mount in mounts():
         if mount.fstype in WITHOUT_ROOM and os.access(mount.mountpoint, os.X_OK):
             assert os.statvfs(mount.mountpoint).f_blocks == 0, mount
+
+
+class Changes:
+    """Stands where the kernel reports changes of the table: each report is told once."""
+
+    def __init__(self) -> None:
+        self.reports: list[int] = []
+
+    def register(self, *_: int) -> None:
+        """Nothing needs to be done."""
+
+    def poll(self, _: int) -> list[int]:
+        """The report that has not been told yet."""
+        return [self.reports.pop()] if self.reports else []
+
+
+def test_a_change_while_the_table_is_read_is_not_lost() -> None:
+    """The event loop and a thread look at the same table; whoever sees the report first keeps it for both."""
+    changes, made, seen = Changes(), [0], list[int | None]()
+
+    def make(_: bytes) -> int:
+        made[0] += 1
+        if made[0] == 2:  # Another change comes while this thread reads, and the loop looks.
+            changes.reports.append(1)
+            seen.append(table.known())
+        return made[0]
+
+    table = MountTable(make)
+    table._changes = changes  # type: ignore[assignment]
+    assert table.known() is None
+    assert table.now() == 1 == table.known()
+    changes.reports.append(1)
+    assert table.known() is None
+    assert table.now() == 2
+    assert seen == [None]
+    assert table.known() is None
+    assert table.now() == 3 == table.known() == table.now()
+
+
+@pytest.mark.parametrize("odd", ["nfs4", "btrfs", "fuse.sshfs", "autofs"])
+def test_what_may_have_to_wait_is_not_read_at_once(odd: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = "21 1 8:1 / / rw - ext4 /dev/vda rw\n22 21 0:5 / /dev/shm rw - tmpfs tmpfs rw\n"
+    kinds = frozenset({"ext4"})
+    monkeypatch.setattr(disks, "mounts_known", lambda: parse(table.encode(), kinds))
+    at_once = disks.read_at_once()
+    assert at_once is not None
+    assert [each.fstype for each in at_once.filesystems][:1] == ["ext4"]
+    odd_table = f"{table}23 21 0:6 / /mnt/odd rw - {odd} odd rw\n"
+    monkeypatch.setattr(disks, "mounts_known", lambda: parse(odd_table.encode(), kinds))
+    assert (disks.read_at_once() is None) == (odd != "autofs")  # Automatic mounts are left out, and so never asked.
+    monkeypatch.setattr(disks, "mounts_known", lambda: None)
+    assert disks.read_at_once() is None

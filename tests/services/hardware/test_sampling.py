@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,9 @@ from rpcclient.errors import InvalidParams
 from rpcservices.hardware import Hardware
 from rpcservices.hardware.config import HardwareConfig
 from rpcservices.hardware.models import Snapshot
+from rpcservices.hardware.readers import linktable, mounts, network
 from rpcservices.hardware.readers.gpus import GpuReader
+from rpcservices.hardware.readers.linktable import LinkTable
 from rpcservices.hardware.readers.places import Places
 from rpcservices.hardware.readers.reasons import RESET
 from rpcservices.hardware.sampling.collector import Collector
@@ -357,29 +360,70 @@ def test_a_section_that_hangs_is_a_reason_and_is_asked_only_once() -> None:
     asyncio.run(main())
 
 
-def test_what_may_wait_for_a_lock_is_never_read_in_the_event_loop() -> None:
+def test_what_may_wait_for_a_lock_is_never_read_in_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """However quick it was before: figures of the network waited for half a minute while namespaces of it ended."""
     threads: dict[str, set[int]] = {}
 
-    def seen(name: str) -> Callable[[], float]:
-        def read() -> float:
+    def note(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
             threads.setdefault(name, set()).add(threading.get_ident())
-            return 1.0
+            return function(*args)
 
-        return read
+        return call
+
+    for room, names in (
+        (network.psutil, ("net_if_stats", "net_if_addrs")),
+        (linktable, ("of_kernel", "of_sysfs")),
+        (mounts, ("_content",)),
+    ):
+        for name in names:
+            monkeypatch.setattr(room, name, note(name, getattr(room, name)))
+    monkeypatch.setattr(network, "_TABLE", LinkTable())
+    monkeypatch.setattr(network, "_DESCRIPTION", network._Description())
+    monkeypatch.setattr(mounts, "_TABLE", mounts.MountTable(mounts._TABLE._make))
 
     async def main() -> None:
         places = Places()
-        own = section_readers(places, GpuReader(places), 1.0)
-        collector = Collector({name: replace(reader, read=seen(name)) for name, reader in own.items()}, 5.0)
+        own = section_readers(places, GpuReader(places), 5.0)
+        collector = Collector(
+            {name: replace(reader, read=note(name, reader.read)) for name, reader in own.items()}, 5.0
+        )
         for _ in range(5):
             await collector.collect(own)
+        monkeypatch.setattr(network, "_STATES_S", -1.0)  # States and addresses are old at once.
+        network._DESCRIPTION._kept = None
+        for _ in range(5):
+            readings = await collector.collect(own)
+            assert readings["network"].reading is not None
         collector.close()
-        in_loop = {name for name, idents in threads.items() if threading.get_ident() in idents}
-        assert in_loop == {"cpu", "memory"}
-        assert threads.keys() == own.keys()
 
     asyncio.run(main())
+    assert {"net_if_stats", "net_if_addrs", "network", "disks"} < threads.keys()
+    assert not [name for name, idents in threads.items() if threading.get_ident() in idents]
+
+
+def test_a_section_that_cannot_be_read_at_once_is_read_in_the_thread() -> None:
+    ready = [True]
+    threads: list[tuple[str, bool]] = []
+
+    def read() -> float:
+        threads.append(("read", threading.current_thread() is threading.main_thread()))
+        return 1.0
+
+    def read_at_once() -> float | None:
+        threads.append(("at once", threading.current_thread() is threading.main_thread()))
+        return 2.0 if ready[0] else None
+
+    async def main() -> None:
+        collector = Collector({"network": SectionReader(read, read_at_once=read_at_once)}, 5.0)
+        values = [(await collector.collect(["network"]))["network"].reading for _ in range(2)]
+        ready[0] = False
+        values.append((await collector.collect(["network"]))["network"].reading)
+        collector.close()
+        assert values == [1.0, 2.0, 1.0]
+
+    asyncio.run(main())
+    assert threads == [("read", False), ("at once", True), ("at once", True), ("read", False)]
 
 
 def test_a_section_that_fails_is_a_reason() -> None:

@@ -16,7 +16,7 @@ from rpcservices.hardware.models import DiskIo, DiskKind, Disks, Filesystem
 from rpcservices.hardware.rates import rate
 
 from .apart import Apart
-from .mounts import WITHOUT_ROOM, Mount, mounts
+from .mounts import PROMPT, WITHOUT_ROOM, Mount, mounts, mounts_known
 from .places import HERE, number
 from .plain import plain
 from .reasons import NO_BASELINE, RESET, Reasons
@@ -52,11 +52,23 @@ def read(apart: Mounts | None = None) -> DisksReading:
             not answer blocks the caller.
     """
     reasons = Reasons()
+    return _read(reasons, reasons.attempt("filesystems", mounts) or (), apart)
+
+
+def read_at_once() -> DisksReading | None:
+    """Read the same, if the table of mounts is known and the kernel gives the figures of all file systems from memory;
+    ``None`` if something may have to wait."""
+    mount_list = mounts_known()
+    if mount_list is None or any(mount.is_served or mount.fstype not in PROMPT for mount in mount_list):
+        return None
+    return _read(Reasons(), mount_list, None)
+
+
+def _read(reasons: Reasons, mount_list: Sequence[Mount], apart: Mounts | None) -> DisksReading:
     io = reasons.attempt("io", lambda: psutil.disk_io_counters(perdisk=True, nowrap=False)) or {}
     io = without_paths(io, paths(tuple(io)))
     if not io:
         reasons.setdefault("io", "absent: the system shows no block devices")
-    mount_list: tuple[Mount, ...] = reasons.attempt("filesystems", mounts) or ()
     of_mounts = _filesystems(mount_list, apart)
     if not of_mounts:
         reasons.setdefault("filesystems", "absent: the system shows no mounted file systems that hold anything")

@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from .links import ETHERNET, OF_WORD, Link, Role, roles
@@ -173,49 +174,62 @@ def _word_of(folder: Path, *, has_lower: bool) -> str:
 
 
 class LinkTable:
-    """The interfaces. They are read again only after the kernel reports a change (rtnetlink(7)).
+    """The interfaces. They are read again only after the kernel reports a change (rtnetlink(7)). One thread at a time
+    may call :meth:`roles`; any thread may call :meth:`known_roles` meanwhile.
 
     Attributes:
-        changes: the number of changes of interfaces and of their addresses that :meth:`roles` has seen so far; ``None``
-            if the kernel does not report them to this process.
+        changes: the number of changes of interfaces and of their addresses that were seen so far; ``None`` if the
+            kernel does not report them to this process.
     """
 
     def __init__(self) -> None:
         self.changes: int | None = None
+        # Two threads never get the same number, so roles that were read before a change never count as newer.
+        self._numbers = count(1)
         self._news: int | None = None
-        self._roles: dict[str, Role] | None = None
+        self._known: tuple[int | None, dict[str, Role]] | None = None
 
     def roles(self) -> dict[str, Role]:
         """The role of each interface, by name."""
         try:
-            if self._has_changed():
-                self.changes = (self.changes or 0) + 1
-                self._roles = None  # If the kernel does not answer now, the next call asks again.
-            if self._roles is None:
-                self._roles = roles(of_kernel())
+            self._look()
+            changes = self.changes
+            if self._known is None or self._known[0] != changes:
+                self._known = (changes, roles(of_kernel()))
+            return self._known[1]
         except (OSError, AttributeError):  # The server may not open such a socket, or the system has none.
             self.changes = None if self._news is None else self.changes
             return roles(of_sysfs())
-        return self._roles
 
-    def _has_changed(self) -> bool:
-        """Whether the kernel has reported a change since the last call."""
+    def known_roles(self) -> dict[str, Role] | None:
+        """The same, without waiting for the kernel's lock of the network; ``None`` if the interfaces must be read."""
+        if self._news is None:
+            return None
+        self._look()
+        known = self._known
+        return known[1] if known is not None and known[0] == self.changes else None
+
+    def _look(self) -> None:
+        """Count a change if the kernel has reported some since the last look. This takes no lock."""
         if self._news is None:
             news = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
             with news:
                 news.setblocking(False)
                 news.bind((0, _GROUPS))
                 self._news = news.detach()
-            return True
+            self.changes = next(self._numbers)
+            return
         has_news = False
         while True:
             try:
                 os.read(self._news, 1 << 16)
             except BlockingIOError:
-                return has_news
+                break
             except OSError:  # Reports were lost, because there were too many.
                 pass
             has_news = True
+        if has_news:
+            self.changes = next(self._numbers)
 
 
 def forwards(places: Places = HERE) -> bool:

@@ -11,6 +11,7 @@ import re
 import select
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Generic, TypeVar
 
 import psutil
@@ -39,6 +40,12 @@ WITHOUT_ROOM = frozenset({
     "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "nsfs", "pstore", "securityfs", "selinuxfs", "tracefs",
 })  # fmt: skip
 """Kinds that show what the kernel knows and never have a size (simple_statfs() in fs/libfs.c), so nobody need ask."""
+
+
+PROMPT = WITHOUT_ROOM | {
+    "devtmpfs", "ext2", "ext3", "ext4", "hugetlbfs", "overlay", "ramfs", "squashfs", "tmpfs", "vfat", "xfs",
+}  # fmt: skip
+"""Kinds whose figures the kernel has in memory and gives without a lock that is held during writing (statfs(2))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +205,7 @@ def _beside(mount: Mount, first: Mount) -> Mount:
 
 class MountTable(Generic[_T]):
     """A value made from the kernel's table of mounts. It is made again only after the kernel reports a change
-    (proc_pid_mounts(5)).
+    (proc_pid_mounts(5)). One thread at a time may call :meth:`now`; any thread may call :meth:`known` meanwhile.
 
     Parameters:
         make: makes the value from the table.
@@ -208,7 +215,10 @@ class MountTable(Generic[_T]):
         self._make = make
         self._table: int | None = None
         self._changes = select.poll()
-        self._meaning: _T | None = None
+        # Two threads never get the same number, so a value that was made before a change never counts as newer.
+        self._numbers = count(1)
+        self._number = 0
+        self._made: tuple[int, _T] | None = None
 
     def now(self) -> _T:
         """Return the current value.
@@ -217,12 +227,27 @@ class MountTable(Generic[_T]):
             OSError: the system has no such table.
         """
         if self._table is None:
-            self._table = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
-            self._changes.register(self._table, select.POLLPRI)
-        elif not self._changes.poll(0) and self._meaning is not None:
-            return self._meaning
-        self._meaning = self._make(_content(self._table))
-        return self._meaning
+            table = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+            self._changes.register(table, select.POLLPRI)
+            self._table = table
+        known = self._look()
+        if known is None:
+            number = self._number
+            known = (number, self._make(_content(self._table)))
+            self._made = known
+        return known[1]
+
+    def known(self) -> _T | None:
+        """The current value, without waiting for the kernel's lock of mounts; ``None`` if it must be made."""
+        known = None if self._table is None else self._look()
+        return None if known is None else known[1]
+
+    def _look(self) -> tuple[int, _T] | None:
+        """What is made, if the kernel has reported no change since. The kernel reports each change once."""
+        if self._changes.poll(0):
+            self._number = next(self._numbers)
+        made = self._made
+        return made if made is not None and made[0] == self._number else None
 
 
 _TABLE = MountTable(lambda table: parse(table, _on_devices()))
@@ -234,6 +259,11 @@ def mounts() -> tuple[Mount, ...]:
         return _TABLE.now()
     except OSError:
         return _of_psutil()
+
+
+def mounts_known() -> tuple[Mount, ...] | None:
+    """What is mounted now, without waiting for the kernel's lock of mounts; ``None`` if the table must be read."""
+    return _TABLE.known()
 
 
 def _content(descriptor: int) -> bytes:

@@ -59,30 +59,38 @@ _STATES_S = 2.0
 (ethtool(8))."""
 
 
+_Described = tuple[dict[str, Any], dict[str, list[Any]]]
+"""States and addresses, by the names of the interfaces."""
+
+
 class _Description:
     """The states and addresses of the interfaces. To read them takes several system calls for each interface."""
 
     def __init__(self) -> None:
-        self._of: int | None = None
-        self._until = 0.0
-        self._states: dict[str, Any] = {}
-        self._addresses: dict[str, list[Any]] = {}
+        self._kept: tuple[int | None, float, _Described] | None = None
 
-    def now(self, changes: int | None, reasons: Reasons) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    def now(self, changes: int | None, reasons: Reasons) -> _Described:
         """Return states and addresses; they are read again after a change.
 
         Parameters:
             changes: the number of changes so far; ``None`` if it is not known.
             reasons: gets the reasons why something could not be read. Then it is read again the next time.
         """
-        moment = time.monotonic()
-        if changes is None or changes != self._of or moment >= self._until:
-            states = reasons.attempt("isup", psutil.net_if_stats)
-            addresses = reasons.attempt("addresses", psutil.net_if_addrs)
-            complete = states is not None and addresses is not None
-            self._of, self._until = changes if complete else None, moment + _STATES_S
-            self._states, self._addresses = states or {}, addresses or {}
-        return self._states, self._addresses
+        known = self.known(changes)
+        if known is not None:
+            return known
+        until = time.monotonic() + _STATES_S
+        states = reasons.attempt("isup", psutil.net_if_stats)
+        addresses = reasons.attempt("addresses", psutil.net_if_addrs)
+        described = (states or {}, addresses or {})
+        complete = changes is not None and states is not None and addresses is not None
+        self._kept = (changes, until, described) if complete else None
+        return described
+
+    def known(self, changes: int | None) -> _Described | None:
+        """Return states and addresses, or ``None`` if they must be read again."""
+        kept = self._kept
+        return kept[2] if kept is not None and kept[0] == changes and time.monotonic() < kept[1] else None
 
 
 _TABLE = LinkTable()
@@ -93,17 +101,22 @@ def read() -> NetworkReading:
     """Read counters, states, addresses and roles of the interfaces."""
     reasons = Reasons()
     roles = reasons.attempt("kind", _TABLE.roles) or {}
+    return _read_counters(roles, _DESCRIPTION.now(_TABLE.changes, reasons), reasons)
+
+
+def read_at_once() -> NetworkReading | None:
+    """Read the counters, if everything else is known: the kernel gives them without its lock of the network, for which
+    all else waits, for seconds while namespaces of the network end. ``None`` if the lock is needed."""
+    roles = _TABLE.known_roles()
+    described = None if roles is None else _DESCRIPTION.known(_TABLE.changes)
+    return None if roles is None or described is None else _read_counters(roles, described, Reasons())
+
+
+def _read_counters(roles: Mapping[str, Role], described: _Described, reasons: Reasons) -> NetworkReading:
     # Without psutil's repair of wrapped counters, which the whole process shares and which hides resets.
     counters = reasons.attempt("interfaces", lambda: psutil.net_io_counters(pernic=True, nowrap=False)) or {}
-    states, addresses = _DESCRIPTION.now(_TABLE.changes, reasons)
-    return NetworkReading(
-        counters,
-        states,
-        addresses,
-        reasons,
-        roles,
-        any(role.inner for role in roles.values()) and forwards(),
-    )
+    inside = any(role.inner for role in roles.values()) and forwards()
+    return NetworkReading(counters, *described, reasons, roles, inside)
 
 
 def derive(before: NetworkReading | None, now: NetworkReading, dt_s: float | None) -> Network:

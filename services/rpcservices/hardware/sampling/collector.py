@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -103,8 +103,8 @@ class Collector:
         }
         readings: dict[Section, SectionReading] = {}
         for name in sections:
-            if name not in apart and self._is_prompt(name):
-                readings[name] = self._take(name)
+            if name not in apart and (reading := self._take_at_once(name)) is not None:
+                readings[name] = reading
         readings.update(await self._together([name for name in sections if name not in apart and name not in readings]))
         # A section that an earlier call has already waited for counts as late at once.
         if due := {future for name, future in apart.items() if time.monotonic() < self._due[name]}:
@@ -126,9 +126,6 @@ class Collector:
 
     def _is_slow(self, name: Section) -> bool:
         return name in self._pending or (self._readers[name].slow and self._took_s.get(name, 0.0) > _SLOW_S)
-
-    def _is_prompt(self, name: Section) -> bool:
-        return self._took_s.get(name, _SLOW_S) < _PROMPT_S and self._readers[name].is_prompt
 
     def _begin(self, name: Section) -> asyncio.Future[Any]:
         """Read a section in its own thread. All callers share a reading under way, so a section that hangs is not read
@@ -172,10 +169,18 @@ class Collector:
             one.current = name
             one.readings[name] = self._take(name)
 
-    def _take(self, name: Section) -> SectionReading:
+    def _take_at_once(self, name: Section) -> SectionReading | None:
+        """Take a reading in the event loop; ``None`` if it may have to wait, or took long the last time."""
+        read = self._readers[name].read_at_once
+        if read is None or self._took_s.get(name, _SLOW_S) >= _PROMPT_S:
+            return None
+        reading = self._take(name, read)
+        return None if reading.reading is None and not reading.reason else reading
+
+    def _take(self, name: Section, read: Callable[[], Any] | None = None) -> SectionReading:
         begin = time.monotonic()
         try:
-            return SectionReading(begin, self._readers[name].read())
+            return SectionReading(begin, (read or self._readers[name].read)())
         except Exception as exc:
             return SectionReading(begin, None, why(exc))
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rpcservices.hardware.models import Section
@@ -32,14 +33,14 @@ class SectionReader:
             between them.
         slow: whether a reading may wait for something outside the kernel: a bus, a chip, a file server. If it does, the
             section gets a thread of its own.
-        is_prompt: whether a reading needs only the kernel, which has the answer in memory and takes no lock that others
-            may hold for long. Figures of the network wait for its lock, for seconds while namespaces of it end.
+        read_at_once: takes a reading for which the kernel has the answer in memory and takes no lock that others may
+            hold for long; returns ``None`` if that is not possible now. ``None`` if it never is.
     """
 
     read: Callable[[], Any]
     derive: Callable[[Any, Any, float | None], Any] = _as_read
     slow: bool = False
-    is_prompt: bool = False
+    read_at_once: Callable[[], Any] | None = None
 
     @property
     def has_rates(self) -> bool:
@@ -56,14 +57,15 @@ def section_readers(places: Places, gpus: GpuReader, timeout_s: float) -> Mappin
         timeout_s: how long a section may take, in seconds; one chip or file system in it may take half of that.
     """
     chips, mounts = Chips(timeout_s / 2), Mounts(timeout_s / 2)
+    read_cpu = partial(cpu.read, places)
     return {
         "host": SectionReader(lambda: host(places)),
         "cpu": SectionReader(
-            lambda: cpu.read(places), lambda before, now, dt_s: cpu.derive(before, now, dt_s, places), is_prompt=True
+            read_cpu, lambda before, now, dt_s: cpu.derive(before, now, dt_s, places), read_at_once=read_cpu
         ),
-        "memory": SectionReader(memory.read, memory.derive, is_prompt=True),
-        "disks": SectionReader(lambda: disks.read(mounts), disks.derive, slow=True),
-        "network": SectionReader(network.read, network.derive),
+        "memory": SectionReader(memory.read, memory.derive, read_at_once=memory.read),
+        "disks": SectionReader(lambda: disks.read(mounts), disks.derive, slow=True, read_at_once=disks.read_at_once),
+        "network": SectionReader(network.read, network.derive, read_at_once=network.read_at_once),
         "sensors": SectionReader(lambda: sensors(places, chips), slow=True),
         "battery": SectionReader(lambda: battery(places), slow=True),
         "users": SectionReader(users),
