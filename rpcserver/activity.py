@@ -39,7 +39,9 @@ class RunningCall(_Part):
     method: str
     connection: Annotated[str, Field(description="The id of the connection.")]
     principal: str | None
-    age_s: Annotated[float | None, Field(description="Time since it arrived, in seconds; null if nobody counts calls.")]
+    age_s: Annotated[
+        float | None, Field(description="Time since it arrived, in seconds; null for a call if nobody counts calls.")
+    ]
     items: Annotated[int | None, Field(description="Items that a stream has sent; null for others.")]
 
 

@@ -341,6 +341,11 @@ class Dispatch:
         """The time, for the arrival of all calls of a frame; ``None`` if nobody observes them."""
         return monotonic_ns() if self.is_observed else None
 
+    @staticmethod
+    def now_ns() -> int:
+        """The time on the clock of :meth:`arrival_ns`, whether or not anybody observes."""
+        return monotonic_ns()
+
     def report_answers(self, connection: Connection, answers: Answers) -> None:
         """Do the same as :meth:`report_end` for calls of one frame that were answered with results, one after the
         other. Most calls are told so: no outcome is made for them, because that takes as long as all the rest.

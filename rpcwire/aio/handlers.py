@@ -128,6 +128,7 @@ class Run:
         kind: ``call``, ``notification``, or ``stream`` for what answers a call.
         method: the method's full name.
         arrived_ns: when its call arrived, on the clock of :func:`time.monotonic_ns`; ``None`` if nobody observes calls.
+            A stream has it always: when nobody observes calls, it is the time of the answer that has opened the stream.
         items: the number of items that a stream has sent; ``None`` for others.
     """
 
@@ -165,8 +166,9 @@ class Handlers:
         self.answers: Answers | None = None
         self._running: dict[int, Running] = {}
         self._deadlines: Deadlines[int] = Deadlines(peer.loop, self._on_deadline)
-        # What each stream comes from, and the stream itself if the session has opened it.
-        self._streams: dict[asyncio.Task[None], tuple[Offer, OutgoingStream | None]] = {}
+        # What each stream comes from, the stream itself if the session has opened it, and when its call has arrived, or
+        # been answered if nobody observes calls.
+        self._streams: dict[asyncio.Task[None], tuple[Offer, OutgoingStream | None, int]] = {}
         self._idle: asyncio.Future[None] | None = None
         self._given_up = _NO_TASKS
 
@@ -184,8 +186,8 @@ class Handlers:
             for running in self._running.values()
         ]
         return runs + [
-            Run("stream", offer.name, None, None if stream is None else stream.items)
-            for offer, stream in self._streams.values()
+            Run("stream", offer.name, arrived_ns, None if stream is None else stream.items)
+            for offer, stream, arrived_ns in self._streams.values()
         ]
 
     # --- a call -------------------------------------------------------------------------------------------------
@@ -374,7 +376,8 @@ class Handlers:
                 to_error=lambda exc: dispatch.error(offer, exc),
                 on_end=lambda error: dispatch.report_stream_end(peer.connection, call, stream, error),
             )
-        self._streams[task] = (offer, stream)
+        arrived_ns = call.arrived_ns
+        self._streams[task] = (offer, stream, dispatch.now_ns() if arrived_ns is None else arrived_ns)
         owner = None if running is None else running.owner
         task.add_done_callback(lambda task, _=owner: self._forget_stream(task))  # type: ignore[misc]
         if call.loan is not None:  # What makes the items holds the arguments.
@@ -518,7 +521,7 @@ class Handlers:
                 running.stop(error)
                 if running.task is not None:
                     tasks.add(running.task)
-        for task, (offer, stream) in list(self._streams.items()):
+        for task, (offer, stream, _) in list(self._streams.items()):
             error = refuse(offer)
             if error is not None:
                 if stream is not None and stream.reason is None:

@@ -16,6 +16,24 @@ from click.testing import CliRunner
 from rpcserver.daemon.cli import main
 
 
+def test_streams_have_an_age_though_nobody_counts_calls(tools: Any) -> None:
+    """It grows, and is that of the stream: its call has been answered long ago."""
+
+    async def scenario() -> None:
+        async with tools.serve(tools.Calc(), metrics={"enabled": False}) as server, tools.connect(server) as one:
+            assert not server.dispatch.is_observed
+            await tools.call(one, "calc.count", [1000])
+            async with tools.connect(server) as other:
+                ages = []
+                for _ in range(2):
+                    (run,) = (await tools.call(other, "rpc.activity"))["result"]["running"]
+                    assert (run["kind"], run["method"], run["principal"]) == ("stream", "calc.count", "owner")
+                    ages.append(run["age_s"])
+                assert 0 <= ages[0] <= ages[1] < 60
+
+    tools.run(scenario())
+
+
 def test_activity_and_the_command(tools: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is connected, what runs, what waits, what was refused, and how the services are."""
     monkeypatch.delenv("RPCSERVER_CONFIG", raising=False)
@@ -48,7 +66,7 @@ def test_activity_and_the_command(tools: Any, tmp_path: Any, monkeypatch: pytest
                 ("call", "calc.wait", connected["id"]),
                 ("stream", "calc.count", connected["id"]),
             ]
-            assert all(run["age_s"] is not None for run in activity["running"] if run["kind"] == "call")
+            assert all(0 <= run["age_s"] < 60 and run["principal"] == "owner" for run in activity["running"])
             assert all(run["items"] == 16 for run in activity["running"] if run["kind"] == "stream")
             assert activity["refused"] == [{"limit": "limits.calls_in_flight", "count": 1}]
             assert activity["health"] == [{"name": "calc", "ok": True, "reason": "", "details": ""}]
