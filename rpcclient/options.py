@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
 
-from msgspec import UNSET
-
 from rpcwire import tracing
 from rpcwire.codec import Subprotocol, is_unicode
+from rpcwire.dispatch import Dispatch
 from rpcwire.errors import DeadlineExceeded, InvalidParams
 from rpcwire.events import ProgressHook
 from rpcwire.limits import DEFAULT_DEADLINE_S, LONGEST_S, LinkLimits
 from rpcwire.messages import CallContext
+from rpcwire.registry import Offers
 from rpcwire.streams import MAX_CREDIT
-from rpcwire.tracing import Tracer
 
 from .targets import Target
+
+logger = logging.getLogger("rpcclient")
 
 CONNECT_GRACE_S = 1.0
 """How much longer to wait for an attempt to connect than it may take, in seconds, so that its own error comes first."""
@@ -79,19 +81,9 @@ class CallOptions:
 
     def context(self, seconds: float) -> CallContext:
         """Return what the call tells the server besides its parameters."""
-        if tracing.tracer is not None:
-            return self._traced_context(round(seconds * 1000), tracing.tracer)
-        if self.key is None:
+        if tracing.tracer is None and self.key is None:
             return _context(round(seconds * 1000))
-        return CallContext(ttl_ms=round(seconds * 1000), key=self.key)
-
-    def _traced_context(self, ttl_ms: int, tracer: Tracer) -> CallContext:
-        trace = tracer.propagate()
-        if trace is None:
-            return CallContext(ttl_ms=ttl_ms, key=UNSET if self.key is None else self.key)
-        parent, state = trace
-        key = UNSET if self.key is None else self.key
-        return CallContext(ttl_ms=ttl_ms, key=key, traceparent=parent, tracestate=state or UNSET)
+        return tracing.make_context(round(seconds * 1000), self.key, tracing.propagate())
 
 
 def trace_if_wanted() -> None:
@@ -101,6 +93,19 @@ def trace_if_wanted() -> None:
         from rpcwire import spans
 
         spans.start()
+
+
+def make_dispatch(offers: Offers) -> Dispatch:
+    """Make what decides on the calls of the server. If this program traces, their spans belong to the server's trace.
+
+    Parameters:
+        offers: the methods that the client offers.
+    """
+    if tracing.tracer is None:
+        return Dispatch(offers, logger=logger)
+    from rpcwire.traced import TracedDispatch
+
+    return TracedDispatch(offers, logger=logger)
 
 
 @lru_cache(maxsize=64)

@@ -198,12 +198,14 @@ class Server:
         if not self.config.opentelemetry.enabled:
             return Dispatch(self.registry, gate, observers, logger=connections_logger)
         try:
+            from rpcwire.traced import TracedDispatch
+
             from .telemetry import tracing
         except ImportError as exc:
             text = f"opentelemetry.enabled: {exc}: pip install 'remote-services[otel]', or set it to false"
             raise ConfigError(text) from None
         observers = [*observers, tracing.make_observer()]
-        return tracing.TracedDispatch(self.registry, gate, observers, logger=connections_logger)
+        return TracedDispatch(self.registry, gate, observers, logger=connections_logger)
 
     def _start_tracing(self) -> None:
         from .telemetry import tracing

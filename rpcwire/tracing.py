@@ -8,6 +8,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
+from msgspec import UNSET
+
+from .messages import CallContext
+
 Attributes = Mapping[str, str | int | float | bool]
 """What a span says of its work."""
 
@@ -52,3 +56,24 @@ class Tracer(Protocol):
 
 tracer: Tracer | None = None
 """Makes the spans of this process; ``None`` if nobody collects them. :mod:`rpcwire.spans` sets it."""
+
+
+def propagate() -> tuple[str, str] | None:
+    """Return ``traceparent`` and ``tracestate`` for a call that is made now; ``None`` if nobody traces, or if it
+    belongs to no trace."""
+    return None if tracer is None else tracer.propagate()
+
+
+def make_context(ttl_ms: int, key: str | None, trace: tuple[str, str] | None) -> CallContext:
+    """Make what a call tells the other side besides its parameters.
+
+    Parameters:
+        ttl_ms: the time left for the call, in milliseconds.
+        key: identifies the call for deduplication.
+        trace: what :func:`propagate` has returned.
+    """
+    call_key = UNSET if key is None else key
+    if trace is None:
+        return CallContext(ttl_ms=ttl_ms, key=call_key)
+    parent, state = trace
+    return CallContext(ttl_ms=ttl_ms, key=call_key, traceparent=parent, tracestate=state or UNSET)

@@ -23,12 +23,11 @@ from rpcclient.handshake import memory_limits
 from rpcclient.listeners import check_open_way
 from rpcclient.memory import MemoryDial
 from rpcclient.offers import WeakOffers
-from rpcclient.options import ConnectOptions
+from rpcclient.options import ConnectOptions, make_dispatch
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.remote import RemoteCaller
 from rpcwire.codec import Codec, codec_for
 from rpcwire.context import Connection, Principal
-from rpcwire.dispatch import Dispatch
 from rpcwire.elsewhere import refuse_parent_memory
 from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
 from rpcwire.forking import ForkLock, keep_alive, tell_in_children
@@ -289,7 +288,7 @@ class Connector:
         peer = Peer(
             Session(codec, limits=limits, stream_prefix="c"),
             link,
-            Dispatch(WeakOffers(self), logger=logger),
+            make_dispatch(WeakOffers(self)),
             connection,
             executor=self._pool,
             logger=logger,

@@ -14,8 +14,7 @@ from rpcclient.backoff import Pauses, no_connection_error
 from rpcclient.listeners import check_open_way
 from rpcclient.memory import MemoryDial
 from rpcclient.offers import WeakOffers
-from rpcclient.options import ConnectOptions
-from rpcwire.dispatch import Dispatch
+from rpcclient.options import ConnectOptions, make_dispatch
 from rpcwire.elsewhere import refuse_parent_memory
 from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
 from rpcwire.forking import tell_in_children
@@ -54,7 +53,7 @@ class Connector:
         self.registry = Registry(logger)
         self._peer: Peer | None = None
         self._closing_peers: set[Peer] = set()  # Connections that are closing and have been replaced.
-        self.handlers = Handlers(Dispatch(WeakOffers(self), logger=logger))
+        self.handlers = Handlers(make_dispatch(WeakOffers(self)))
         self.pauses = Pauses()
         self.failure: RpcError | None = None
         self.was_connected = False

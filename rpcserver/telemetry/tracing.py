@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable
 
 from opentelemetry import metrics, trace
-from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricExporter, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
-from opentelemetry.trace import SpanKind
 
 from rpcwire import spans
-from rpcwire.codec import Codec
-from rpcwire.context import Connection
-from rpcwire.dispatch import Admission, Dispatch, Incoming
-from rpcwire.errors import RpcError
-from rpcwire.events import IncomingCall
 from rpcwire.outcomes import Outcome
-from rpcwire.registry import Mode, Offer
-from rpcwire.spans import OtelSpan, parent_of
-
-SCOPE = "remote-services"
-"""The name of the instrumentation."""
-
-UNKNOWN = "(unknown)"
-"""Stands for methods that do not exist: their callers may write anything."""
+from rpcwire.spans import SCOPE
+from rpcwire.traced import UNKNOWN
 
 _OFF = frozenset({"true"})
 """The values of OTEL_SDK_DISABLED that mean yes."""
@@ -110,83 +95,6 @@ def _read_choice(variable: str) -> str:
     if name not in ("otlp", "console", "none"):
         raise UnknownExporterError(f"{variable}={name}: there are otlp (over HTTP), console and none")
     return name
-
-
-class TracedDispatch(Dispatch):
-    """A dispatch that opens a span for each call, notification and stream, in which the handler runs."""
-
-    def admit(self, connection: Connection, message: Incoming, codec: Codec) -> Admission:
-        """Find the method, ask the gate, validate the parameters, and have the handler run in a span."""
-        # Strangers must not decide what is sampled, nor write into the traces of others.
-        is_trusted = connection.principal is not None and isinstance(message, IncomingCall)
-        parent = parent_of(message.ctx if is_trusted and isinstance(message, IncomingCall) else None)
-        try:
-            offer, args, kwargs = super().admit(connection, message, codec)
-        except RpcError as exc:
-            name = message.method if self.offers.get(message.method) is not None else UNKNOWN
-            OtelSpan(name, _attributes(name, connection), parent=parent, kind=SpanKind.SERVER).end(exc)
-            raise
-        return replace(offer, call=_trace(offer, parent, _attributes(offer.name, connection))), args, kwargs
-
-
-def _attributes(method: str, connection: Connection) -> dict[str, str]:
-    attributes = {"rpc.system.name": "jsonrpc", "rpc.method": method, "rpc.connection.id": connection.id}
-    if connection.principal is not None:
-        attributes["enduser.id"] = connection.principal.name
-    return attributes
-
-
-def _trace(offer: Offer, parent: Context, attributes: dict[str, str]) -> Callable[..., Any]:
-    """Make a function that runs a handler in a span."""
-
-    def begin(what: str = "") -> OtelSpan:
-        kind = SpanKind.SERVER if not what else SpanKind.INTERNAL
-        return OtelSpan(f"{offer.name}{what}", attributes, parent=None if what else parent, kind=kind)
-
-    match offer.mode:
-        case Mode.STREAM:
-
-            async def stream(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-                with begin():
-                    async for item in offer.call(*args, **kwargs):
-                        yield item
-
-            return stream
-        case Mode.THREAD_STREAM:
-
-            def stream_in_thread(*args: Any, **kwargs: Any) -> Iterator[Any]:
-                with begin():
-                    yield from offer.call(*args, **kwargs)
-
-            return stream_in_thread
-        case Mode.THREAD:
-
-            def run_in_thread(*args: Any, **kwargs: Any) -> Any:
-                with begin():
-                    return offer.call(*args, **kwargs)
-
-            return run_in_thread
-        case _ if offer.contract.item is not None:
-
-            async def run_to_stream(*args: Any, **kwargs: Any) -> Any:
-                with begin():
-                    source = await offer.call(*args, **kwargs)
-                    return _in_span(source, begin(" stream"))
-
-            return run_to_stream
-        case _:
-
-            async def run(*args: Any, **kwargs: Any) -> Any:
-                with begin():
-                    return await offer.call(*args, **kwargs)
-
-            return run
-
-
-async def _in_span(source: AsyncIterator[Any], span: OtelSpan) -> AsyncIterator[Any]:
-    with span:
-        async for item in source:
-            yield item
 
 
 def make_observer() -> Callable[[Outcome], None]:

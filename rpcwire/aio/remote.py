@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rpcwire.errors import Cancelled, DeadlineExceeded, NotSent, RpcError, WireError, from_wire
 from rpcwire.limits import DEFAULT_DEADLINE_S, LONGEST_S
-from rpcwire.messages import CallContext
+from rpcwire.tracing import make_context, propagate
 from rpcwire.values.dynamic import dump_plain, load_plain
 
 from .cancelling import give_way
@@ -52,7 +52,8 @@ class RemoteCaller:
         self, method: str, params: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
     ) -> Any:
         """Call a method that the other side offers; see :class:`rpcwire.context.Caller`."""
-        return await self._run_in_loop(self._call(method, params, timeout_s))
+        # The caller's trace is known here: the loop of the connection may be in another one.
+        return await self._run_in_loop(self._call(method, params, timeout_s, propagate()))
 
     async def _run_in_loop(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine in the connection's loop, whichever loop awaits it: a handler that is a plain function runs
@@ -68,7 +69,9 @@ class RemoteCaller:
             raise NotSent("the event loop of the connection has ended") from None
         return future.result() if here is None else await asyncio.wrap_future(future)
 
-    async def _call(self, method: str, params: Mapping[str, Any] | None, timeout_s: float | None) -> Any:
+    async def _call(
+        self, method: str, params: Mapping[str, Any] | None, timeout_s: float | None, trace: tuple[str, str] | None
+    ) -> Any:
         seconds = DEFAULT_DEADLINE_S if timeout_s is None else timeout_s
         record = _SentCall()
         try:
@@ -76,7 +79,7 @@ class RemoteCaller:
                 raise DeadlineExceeded("timeout_s: no time is left for this call", executed="no")
             peer = self._require_peer()
             record.began_s = peer.dispatch.now_s
-            result = await self._call_peer(peer, method, params, min(seconds, LONGEST_S), record)
+            result = await self._call_peer(peer, method, params, min(seconds, LONGEST_S), trace, record)
         except WireError as exc:
             error = from_wire(exc.code, exc.message, exc.data)
             self._report("own call", method, record, error)
@@ -93,7 +96,13 @@ class RemoteCaller:
         return result
 
     async def _call_peer(
-        self, peer: Peer, method: str, params: Mapping[str, Any] | None, seconds: float, record: _SentCall
+        self,
+        peer: Peer,
+        method: str,
+        params: Mapping[str, Any] | None,
+        seconds: float,
+        trace: tuple[str, str] | None,
+        record: _SentCall,
     ) -> Any:
         await peer.wait_writable(seconds)
         codec = peer.session.codec
@@ -101,7 +110,7 @@ class RemoteCaller:
         body = None if params is None else dump_plain(params, codec)
         record.bytes = 0 if body is None else len(body)
         record.call_id = call_id = peer.begin(
-            method, body, ctx=CallContext(ttl_ms=round(seconds * 1000)), timeout_s=seconds, pending=pending
+            method, body, ctx=make_context(round(seconds * 1000), None, trace), timeout_s=seconds, pending=pending
         )
         result = await peer.outcome(call_id, pending)
         record.received_bytes = len(memoryview(result))

@@ -56,6 +56,37 @@ def test_the_spans_of_calls_and_streams(told: Any) -> None:
     assert only(told, "work in a thread")["parent"] == only(told, "desk.thread")["id"]
 
 
+def chain_of(told: Any, span: Any) -> list[str]:
+    """The names of a span, of its parent, and so on."""
+    by_id = {each["id"]: each for each in told["spans"]}
+    names = [span["name"]]
+    while span["parent"] is not None:
+        span = by_id[span["parent"]]
+        names.append(span["name"])
+    return names
+
+
+def test_calls_to_clients_go_on_with_the_trace(told: Any) -> None:
+    """From the client to the server, from the server to the client, and back again: one trace, on both colours."""
+    chains = {
+        "asking": (["desk.last", "answering", "porch.answer", "asking", "desk.ask", "asker"], "ask"),
+        "asking from a thread": (
+            ["desk.last", "answering", "porch.answer", "asking from a thread", "desk.ask_from_thread", "asker"],
+            "ask_from_thread",
+        ),
+        "plainly": (
+            ["desk.last", "answering plainly", "porch.answer", "asking", "desk.ask", "plain caller"],
+            "ask plainly",
+        ),
+    }
+    last = {tuple(chain_of(told, span)): span for span in told["spans"] if span["name"] == "desk.last"}
+    for chain, result in chains.values():
+        assert last[tuple(chain)]["trace"] == told["results"]["asked"][result]
+    of_client = [span for span in told["spans"] if span["name"] == "porch.answer"]
+    assert [span["kind"] for span in of_client] == ["SERVER"] * 3
+    assert all("enduser.id" not in span["attributes"] for span in of_client)
+
+
 def test_calls_that_fail_or_are_refused(told: Any) -> None:
     assert told["results"]["desk.decline None"] == "Declined"
     span = only(told, "desk.decline")

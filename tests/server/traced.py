@@ -17,9 +17,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from rpcclient import AsyncClient
+from rpcclient import AsyncClient, Client
 from rpcclient.errors import RpcError
-from rpcserver import Service, ServiceError, method
+from rpcserver import Context, Service, ServiceError, method
 from rpcserver.config import ServerConfig
 from rpcserver.server import Server
 from rpcservices.database import Database
@@ -48,6 +48,11 @@ class Desk(Service):
             return trace.format_trace_id(trace.get_current_span().get_span_context().trace_id)
 
     @method()
+    async def last(self) -> str:
+        """Say in which trace this is."""
+        return trace.format_trace_id(trace.get_current_span().get_span_context().trace_id)
+
+    @method()
     def thread(self) -> str:
         """Answer from a thread, with a span of its own."""
         with trace.get_tracer("desk").start_as_current_span("work in a thread"):
@@ -69,6 +74,60 @@ class Desk(Service):
     async def decline(self) -> None:
         """Fail."""
         raise Declined("a secret")
+
+    @method()
+    async def ask(self, ctx: Context) -> Any:
+        """Call the client, which calls back."""
+        with trace.get_tracer("desk").start_as_current_span("asking"):
+            return await ctx.caller.call("porch.answer")
+
+    @method()
+    def ask_from_thread(self, ctx: Context) -> Any:
+        """Call the client from a thread."""
+        with trace.get_tracer("desk").start_as_current_span("asking from a thread"):
+            return asyncio.run(ctx.caller.call("porch.answer"))
+
+
+class Porch(Service):
+    """What the client with asyncio offers."""
+
+    name = "porch"
+
+    @method()
+    async def answer(self, ctx: Context) -> str:
+        """Call the server back, with a span of one's own."""
+        with trace.get_tracer("porch").start_as_current_span("answering"):
+            return str(await ctx.caller.call("desk.last"))
+
+
+class PlainPorch(Service):
+    """What the client without an event loop offers."""
+
+    name = "porch"
+
+    @method()
+    def answer(self, ctx: Context) -> str:
+        """Call the server back, with a span of one's own."""
+        with trace.get_tracer("porch").start_as_current_span("answering plainly"):
+            return str(asyncio.run(ctx.caller.call("desk.last")))
+
+
+async def ask(client: AsyncClient, url: str) -> dict[str, str]:
+    """Have the server call its clients. Each time it returns the trace in which the last call was made."""
+    results: dict[str, str] = {}
+
+    def ask_plainly() -> str:
+        with Client(url, token=TOKEN) as plain:
+            plain.offer(PlainPorch())
+            with trace.get_tracer("caller").start_as_current_span("plain caller"):
+                return plain.call("desk.ask", returns=str)
+
+    client.offer(Porch())
+    with trace.get_tracer("caller").start_as_current_span("asker"):
+        results["ask"] = await client.call("desk.ask", returns=str)
+        results["ask_from_thread"] = await client.call("desk.ask_from_thread", returns=str)
+    results["ask plainly"] = await asyncio.to_thread(ask_plainly)
+    return results
 
 
 async def work(client: AsyncClient) -> dict[str, Any]:
@@ -108,7 +167,7 @@ async def main(folder: str) -> None:
     server = Server(config, [Desk(), Database(), Programs()], token=TOKEN)
     await server.start()
     async with AsyncClient(server.addresses[0], token=TOKEN) as client:
-        results = await work(client)
+        results = {**await work(client), "asked": await ask(client, server.addresses[0])}
     await server.stop(grace_s=0)
     durations = []
     data = figures.get_metrics_data()
