@@ -221,4 +221,19 @@ def _edit(config_file: Path | None, values: Mapping[str, Any], keys_to_show: Col
                 err=True,
             )
     done = ", ".join(f"{key} {'is removed' if value is None else 'is set'}" for key, value in values.items())
-    click.echo(f"{file}: {done}; a running server takes it by `rpcserver reload`")
+    click.echo(f"{file}: {done}; a running server takes it by `rpcserver reload`, which says what needs a restart")
+    for key in values:
+        for path, origin in _find_other_origins(configuration.origins, tuple(read_key(key)), file):
+            click.echo(
+                f"rpcserver: {'.'.join(map(str, path))}: {origin} goes before {file}, so that the value there is in force",
+                err=True,
+            )
+
+
+def _find_other_origins(origins: Mapping[Any, str], key: tuple[str, ...], file: Path) -> list[tuple[Any, str]]:
+    """Return the values at a key, or within a table at it, that another place than the file has set, with that place."""
+    return [
+        (path, origin)
+        for path, origin in origins.items()
+        if (path[: len(key)] == key or key[: len(path)] == path) and not origin.startswith(f"{file}:")
+    ]

@@ -26,7 +26,7 @@ from rpcserver.config import ConfigError, ServerConfig, name_keys
 from rpcserver.credentials import VARIABLE, read_credentials
 from rpcwire.errors import describe_fields, field_errors
 
-from .files import find_closed_folder, find_files, parse_layer, read_layer
+from .files import find_closed_folder, find_files, parse_layer, read_layer, system_file
 from .layer import Layer, merge, origin_of
 from .lines import Path as KeyPath
 
@@ -111,6 +111,7 @@ def load(
     closed_folder = find_closed_folder() if file is None and may_leave_machine_out else None
     files = find_files(with_machine=closed_folder is None) if file is None else [file]
     new_texts = new_texts or {}
+    files[:0] = [each for each in new_texts if each not in files and each == system_file()]
     files += [each for each in new_texts if each not in files]
     layers = [parse_layer(each, new_texts[each]) if each in new_texts else read_layer(each) for each in files]
     configuration = build([*layers, *_outer_layers(overrides or {})], files)

@@ -82,7 +82,21 @@ def write_settings(entries: Iterable[tuple[Path, Any]], origins: Mapping[Path, s
 def origin_of_setting(origins: Mapping[Path, str], path: Path) -> str:
     """Where a setting in force comes from: "default" if nobody has set it."""
     for length in range(len(path), 0, -1):
-        if path[:length] in origins:
+        if path[:length] in origins and (length == len(path) or not _is_section(path[:length])):
             return origins[path[:length]]
     inside = [origin for known, origin in origins.items() if known[: len(path)] == path]
     return inside[0] if inside else "default"
+
+
+def _is_section(path: Path) -> bool:
+    """Whether a table is always there, such as ``[log]`` or ``[services.hardware]``: that a file has it, and no key in
+    it, sets nothing."""
+    if path[0] == "services":
+        return len(path) <= 2  # noqa: PLR2004 - the settings of a service
+    model: Any = ServerConfig
+    for part in path:
+        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        if field is None:
+            return False
+        model = field.annotation
+    return isinstance(model, type) and issubclass(model, BaseModel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import stat
@@ -288,6 +289,42 @@ def test_set_keeps_comments_and_refuses_what_cannot_be_used(machine) -> None:
     assert run("unset", "listen.allowed_hosts").startswith("0") and "allowed_hosts" not in file.read_text()
     assert "# Ours." in file.read_text() and "# one" in file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o640 and not list(machine.glob(".x.toml*"))
+
+
+def test_set_and_unset_tell_of_a_value_that_another_layer_sets(machine, monkeypatch) -> None:
+    """A value that does not come into force would be looked for in vain."""
+    file = machine / "etc" / "rpcserver.toml"
+    monkeypatch.setattr("rpcserver.daemon.config.system_file", lambda: file)
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("rpcserver.daemon.config.act_as_owner", lambda _: contextlib.nullcontext())
+    other = write(machine / "etc" / "conf.d" / "50.toml", "[limits]\nstreams = 4\n[log]\nlevel = 'INFO'\n")
+    monkeypatch.setenv("RPCSERVER_GRACE_S", "3")
+
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(main, ["config", *words])
+        assert done.exit_code == 0, done.stderr
+        return done.stderr
+
+    said = run("set", "limits.streams", "7", "limits.threads", "9", "grace_s", "5")
+    assert said.splitlines() == [
+        f"rpcserver: limits.streams: {other}:2 goes before {file}, so that the value there is in force",
+        f"rpcserver: grace_s: environment variable RPCSERVER_GRACE_S goes before {file}, so that the value there is in "
+        "force",
+    ]
+    assert load().config.limits.streams == 4
+    assert f"limits.streams: {other}:2 goes before" in run("unset", "limits.streams")
+    assert run("unset", "limits.threads") == ""
+
+
+def test_a_section_without_keys_sets_nothing(machine) -> None:
+    """As `config unset` leaves one behind. The table of a database that is named there does set something."""
+    file = write(
+        machine / "etc" / "rpcserver.toml",
+        "[log]\n[auth.unix]\n[services.programs]\n[services.database.databases.embedded]\n[roles.guest]\n",
+    )
+    rows = json.loads(CliRunner().invoke(main, ["config", "show", "--changed", "--json"]).output)
+    assert {row["origin"] for row in rows} == {f"{file}:4", f"{file}:5"}, rows
+    assert {row["key"].rpartition(".")[0] for row in rows} >= {"services.database.databases.embedded", "roles.guest"}
 
 
 def test_set_writes_where_a_link_leads(machine) -> None:
