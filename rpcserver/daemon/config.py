@@ -225,13 +225,13 @@ def _edit(config_file: Path | None, values: Mapping[str, Any], keys_to_show: Col
     for key in values:
         for path, origin in _find_other_origins(configuration.origins, tuple(read_key(key)), file):
             click.echo(
-                f"rpcserver: {'.'.join(map(str, path))}: {origin} goes before {file}, so that the value there is in force",
+                f"rpcserver: {'.'.join(map(str, path))}: {origin} goes before {file}: the value there is in force",
                 err=True,
             )
 
 
 def _find_other_origins(origins: Mapping[Any, str], key: tuple[str, ...], file: Path) -> list[tuple[Any, str]]:
-    """Return the values at a key, or within a table at it, that another place than the file has set, with that place."""
+    """Return the values at a key, or within a table at it, that another place than the file has set, with the place."""
     return [
         (path, origin)
         for path, origin in origins.items()

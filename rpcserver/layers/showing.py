@@ -92,10 +92,10 @@ def _is_section(path: Path) -> bool:
     """Whether a table is always there, such as ``[log]`` or ``[services.hardware]``: that a file has it, and no key in
     it, sets nothing."""
     if path[0] == "services":
-        return len(path) <= 2  # noqa: PLR2004 - the settings of a service
+        return len(path) <= 2
     model: Any = ServerConfig
     for part in path:
-        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        field = model.model_fields.get(str(part)) if isinstance(model, type) and issubclass(model, BaseModel) else None
         if field is None:
             return False
         model = field.annotation

@@ -307,9 +307,8 @@ def test_set_and_unset_tell_of_a_value_that_another_layer_sets(machine, monkeypa
 
     said = run("set", "limits.streams", "7", "limits.threads", "9", "grace_s", "5")
     assert said.splitlines() == [
-        f"rpcserver: limits.streams: {other}:2 goes before {file}, so that the value there is in force",
-        f"rpcserver: grace_s: environment variable RPCSERVER_GRACE_S goes before {file}, so that the value there is in "
-        "force",
+        f"rpcserver: limits.streams: {other}:2 goes before {file}: the value there is in force",
+        f"rpcserver: grace_s: environment variable RPCSERVER_GRACE_S goes before {file}: the value there is in force",
     ]
     assert load().config.limits.streams == 4
     assert f"limits.streams: {other}:2 goes before" in run("unset", "limits.streams")
