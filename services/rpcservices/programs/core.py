@@ -104,6 +104,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         self.closing: dict[str, Callable[[], None]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         self._revocations: set[asyncio.Task[Exit]] = set()
+        self._leaving: set[KeptProgram] = set()
         self.cgroup_places = Places()
         self.ledger = Ledger("")
         self.remains = Remains(self.ledger, lambda: self.launcher.pid, lambda: set(self._own_pids))
@@ -208,6 +209,7 @@ class ProgramsCore(Service[ProgramsConfig]):
         await letting_go
         self.programs.clear()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(program.detach() for program in self._leaving))
         survivors += [*await self.remains.end(0), *await self.remains.end_orphans(ORPHANS_GRACE_S)]
         if survivors:
             self.runtime.logger.error("processes that could not be ended: %s", survivors)
@@ -492,8 +494,17 @@ class ProgramsCore(Service[ProgramsConfig]):
         if timer is not None:
             timer.cancel()
         program.discard()
+        if isinstance(program, KeptProgram):
+            self.see_off(program)
         if tell:
             self.events.publish("forgotten", program)
+
+    def see_off(self, program: KeptProgram) -> None:
+        """Hear the keeper of a program that is forgotten until that has ended, but no longer than this server runs."""
+        listening = program.listening
+        if listening is not None and not listening.done():
+            self._leaving.add(program)
+            listening.add_done_callback(lambda _: self._leaving.discard(program))
 
     def background(self, work: asyncio.Task[object]) -> None:
         """Keep a task until it is done."""

@@ -164,12 +164,12 @@ class StartMethods(Controlling):
             raise
         return program
 
-    @staticmethod
-    async def _end_unwanted(program: KeptProgram) -> None:
+    async def _end_unwanted(self, program: KeptProgram) -> None:
         """End a program whose id no client has got."""
         await program.attach()
         await program.end(0)
         program.discard()
+        self.see_off(program)
 
     async def _host(self, about: About, launch: Launch, supervision: Supervision) -> Program:
         folder = str(self.output_folder / about.id)

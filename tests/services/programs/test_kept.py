@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,9 +17,13 @@ from typing import Any
 
 import psutil
 import pytest
+import uvloop
 
-from rpcclient import AsyncClient
+from rpcclient import AsyncClient, Client
 from rpcclient.stubs.programs import NoTerminal, ProgramNotFound, ProgramNotStarted, StdinClosed, TerminalSize
+from rpcserver.config import ServerConfig
+from rpcserver.server import Server
+from rpcservices.programs import Programs
 from rpcservices.programs.keeping.client import KeptProgram
 from rpcservices.programs.running import records
 from rpcservices.programs.running.records import About, Order
@@ -207,6 +212,51 @@ def test_forgotten_in_time_after_a_restart(serve: Serve, kit: Any, tmp_path: Pat
 
     serve(before)
     serve(after)
+
+
+@pytest.mark.parametrize("is_plain", [False, True], ids=["AsyncClient", "Client"])
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_one_that_is_forgotten_at_once_leaves_nothing_to_a_server_that_stops(
+    is_plain: bool, new_loop: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path, kit: Any
+) -> None:
+    """Its keeper has told its end, and has not ended itself yet."""
+    has_leave = threading.Event()
+
+    async def main() -> None:
+        service = Programs()
+        server = Server(ServerConfig(state_dir=str(tmp_path)), [service], token="t" * 32)
+        await server.start(listen=False)
+        try:
+            async with AsyncClient(memory=server.connect_memory) as client:
+                program_id = (await client.programs.start(["sleep", "1000"], on_disconnect="keep")).id
+                program = service.programs[program_id]
+                assert isinstance(program, KeptProgram)
+                keeper, listening = program._keeper, program.listening
+                assert keeper is not None
+                assert listening is not None
+                wait = keeper.wait
+                keeper.wait = lambda timeout=None: wait(timeout if has_leave.wait(20) else 0)  # type: ignore[method-assign]
+                if is_plain:
+
+                    def kill_and_forget() -> None:
+                        with Client(memory=server.connect_memory) as plain:
+                            plain.programs.kill(program_id)
+                            plain.programs.forget(program_id)
+
+                    await asyncio.to_thread(kill_and_forget)
+                else:
+                    await client.programs.kill(program_id)
+                    await client.programs.forget(program_id)
+                assert not service.programs
+                assert not listening.done()
+        finally:
+            await server.stop(grace_s=0)
+            has_leave.set()
+        assert listening.done()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(main())
+    assert kit.keepers(str(tmp_path)) == []
 
 
 def test_a_keeper_is_small(serve: Serve, kit: Any) -> None:

@@ -164,6 +164,11 @@ class KeptProgram(Program):
         self._task: asyncio.Task[None] | None = None
         self._is_detached = False
 
+    @property
+    def listening(self) -> asyncio.Task[None] | None:
+        """Hears the keeper, until that has ended; ``None`` if there is nothing to hear."""
+        return self._task
+
     # --- its keeper ---------------------------------------------------------------------------------------------
 
     async def attach(self) -> None:
