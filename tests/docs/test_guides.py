@@ -98,31 +98,6 @@ def test_commands(name: str, serve: Callable[..., Any], document: Callable[[str]
         assert done.stdout.strip() or wrote, command
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *GUIDES,
-        "database.md",
-        "database-python.md",
-        "pandas.md",
-        "hardware.md",
-        "protocol.md",
-        "../README.md",
-        "../CONTRIBUTING.md",
-    ],
-)
-def test_links(name: str, document: Callable[[str], str]) -> None:
-    text = document(name)
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("http"):
-            continue
-        file, _, anchor = target.partition("#")
-        assert (ROOT / "docs" / name).parent.joinpath(file).exists() or not file, target
-        if anchor and not file:
-            headings = [re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-") for line in text.splitlines()]
-            assert anchor in headings, target
-
-
 def test_configuration_examples(document: Callable[[str], str]) -> None:
     for block in blocks(document("server.md") + document("programs.md"), "toml"):
         config = tomllib.loads(block)
