@@ -1,1 +1,38 @@
-"""The node's side of the group: which nodes there are, calls to many of them, and the broker between them."""
+"""The node's side of the group: which nodes there are, calls to many of them, and the broker between them.
+
+What follows is how nodes know who is there. All of it is without I/O, and is told the time.
+
+**Who watches whom.** A node that listened to the beats of a thousand others would spend a quarter of a processor. So
+each node is watched by three others only: the next three after it in the ring of ids that live. Each node knows the
+whole roster, sorted by id, and so finds the three before it without asking anybody (:mod:`~rpcserver.group.presence`).
+It beats every 0.5 s on a subject of its own, hears six beats a second, and its cost does not depend on how many there
+are. Whom it does not watch it knows by verdicts, which are sent to everybody, and only when something changes.
+
+**Judging.** Silent for 1.0 s: suspect; for 2.0 s: dead. The watcher next to a member speaks first, the second one 0.1 s
+later if nobody has spoken, and so on. Whoever finds one of its own silent asks it directly, and goes on along the ring
+until it hears three and as many more as are silent: these may have lost all their watchers at once. It asks them, too,
+and gives them 1.4 s, so that they are dead within 3 s as well. When the broker knows that a connection is lost, or that
+nobody listens, the watchers ask at once, and the member has 0.5 s to be heard, which is enough to connect again.
+
+**When it is we who do not hear.** Nobody is judged for a time in which we did not listen: without a connection, while
+our own loop was blocked (we looked at the clock too late), and while not even an echo to ourselves comes back.
+Afterwards all silence is counted from zero. Only the clock that does not jump decides anything.
+
+**Lives.** Whatever is said is said of one life (epoch) of a node, and a life that has died never comes back: beats of
+an old epoch move nothing. A node that lives on although it was taken for dead (it was frozen, or cut off) begins a new
+life when it learns that: by the verdict itself, which waited for it, or from those who watch it. They go on listening
+to the dead for ten minutes, and tell them. Whoever has seen the death sees the node return; a call to the old life has
+had its outcome, ``died``, and what the node did meanwhile belongs to that outcome (executed: unknown). Whoever has not
+seen the death sees no gap, and its calls go on: the new epoch tells that it is the same process
+(:func:`~rpcserver.group.members.is_same_process`).
+
+**What was lost on the way.** Each beat has a digest of its sender's table. If it differs from ours for a second while
+neither changes, we compare tables. So every lost message is made good, around the ring, and nothing is sent as long as
+all agree. What a node is, it tells itself: a table only says whom to ask. What a table says of a death is checked with
+that member first, for perhaps it was the other one who could not hear. A newcomer gets its table from the two that
+watch it first, and from the bucket of the broker (the slow truth), whose entries may be old: who is dead among them is
+found as any other.
+
+**Load.** Members know the load of those whom they watch, by their beats; of others, as of their last announcement.
+Whoever looks for the least loaded of many asks a few of them.
+"""

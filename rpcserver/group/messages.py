@@ -1,0 +1,222 @@
+"""What nodes of a group send each other, besides their announcements. What another node has sent is checked here.
+
+No message tells who has sent it: the subject does, and only its owner may publish there.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from .members import (
+    MOST_EDITION,
+    MOST_EPOCH,
+    MOST_ID,
+    MOST_LOAD,
+    REASONS,
+    Announcement,
+    InvalidGroupMessage,
+    Reason,
+    State,
+    format_id,
+    parse_id,
+    read_announcement,
+    read_number,
+)
+from .table import Entry
+
+MOST_ENTRIES = 20_000
+"""The most entries of a table that a node reads. A table of that size has about 1 MB."""
+_LOAD_STEPS = 100
+_BEAT = struct.Struct("!BQIHQ")
+_VERDICTS = (State.SUSPECT, State.DIED)
+_GOODBYES = (State.LEAVING, State.LEFT)
+
+
+class Beat(NamedTuple):
+    """Says that a node lives: to whoever watches it, every half second, and to whoever has asked.
+
+    Attributes:
+        epoch: the number of its life.
+        number: counts the beats of this life.
+        is_leaving: whether it is about to leave.
+        load: how busy it is.
+        digest: the digest of its table.
+    """
+
+    epoch: int
+    number: int
+    is_leaving: bool
+    load: float
+    digest: int
+
+    def pack(self) -> bytes:
+        """Return the beat as bytes: it is sent so often that it has a form of its own."""
+        load = int(min(self.load, MOST_LOAD) * _LOAD_STEPS + 0.5)
+        return _BEAT.pack(self.is_leaving, self.epoch, self.number, load, self.digest)
+
+
+class Goodbye(NamedTuple):
+    """Says that a node is leaving or has left."""
+
+    epoch: int
+    state: State
+
+
+class Verdict(NamedTuple):
+    """Says to everybody, or to the one whom it is about, that a member is suspect or dead."""
+
+    id: int
+    epoch: int
+    state: State
+    reason: Reason
+
+
+class Alive(NamedTuple):
+    """Is the answer of a suspect, to everybody."""
+
+    epoch: int
+
+
+class Ask(NamedTuple):
+    """Asks a member for a beat, at once."""
+
+
+class Want(NamedTuple):
+    """Asks a member for its announcement."""
+
+
+class Echo(NamedTuple):
+    """Goes to the node itself, and shows that it hears."""
+
+
+class Compare(NamedTuple):
+    """Asks a member for its table."""
+
+
+class Entries(NamedTuple):
+    """The table of a member, or a part of it that the other one lacks."""
+
+    entries: tuple[Entry, ...]
+    is_whole: bool
+
+
+Message = Announcement | Beat | Goodbye | Verdict | Alive | Ask | Want | Echo | Compare | Entries
+"""Everything that nodes send each other."""
+
+_BARE: dict[str, Ask | Want | Echo | Compare] = {"ask": Ask(), "want": Want(), "echo": Echo(), "compare": Compare()}
+
+
+def read_beat(data: bytes) -> Beat:
+    """Read a beat.
+
+    Raises:
+        InvalidGroupMessage: the bytes are none.
+    """
+    if len(data) != _BEAT.size:
+        raise InvalidGroupMessage("beat", f"it must have {_BEAT.size} bytes")
+    is_leaving, epoch, number, load, digest = _BEAT.unpack(data)
+    return Beat(epoch, number, is_leaving != 0, load / _LOAD_STEPS, digest)
+
+
+def to_wire(message: Message) -> dict[str, object]:
+    """Return a message as plain values."""
+    match message:
+        case Announcement():
+            return {"kind": "announcement", **message.to_wire()}
+        case Beat():
+            return {"kind": "beat", "data": message.pack()}
+        case Goodbye(epoch, state):
+            return {"kind": "goodbye", "epoch": epoch, "state": int(state)}
+        case Verdict(number, epoch, state, reason):
+            return {
+                "kind": "verdict",
+                "id": format_id(number),
+                "epoch": epoch,
+                "state": int(state),
+                "reason": reason.value,
+            }
+        case Alive(epoch):
+            return {"kind": "alive", "epoch": epoch}
+        case Entries(entries, is_whole):
+            rows = [[entry.id, entry.epoch, entry.edition, int(entry.state)] for entry in entries]
+            return {"kind": "entries", "entries": rows, "is_whole": is_whole}
+        case _:
+            return {"kind": type(message).__name__.lower()}
+
+
+def from_wire(source: int, value: object) -> Message:
+    """Check a message of another node.
+
+    Parameters:
+        source: the id of the node, as the subject tells it.
+        value: plain values, as :func:`to_wire` returns them. Fields that are unknown here are left out.
+
+    Raises:
+        InvalidGroupMessage: a field is missing, has the wrong type, or is too long.
+    """
+    if not isinstance(value, dict):
+        raise InvalidGroupMessage("message", "it must be a map")
+    match value.get("kind"):
+        case "announcement":
+            return read_announcement(source, value)
+        case "beat":
+            data = value.get("data")
+            return read_beat(data if isinstance(data, bytes) else b"")
+        case "goodbye":
+            return Goodbye(_read_epoch(value), _read_state("state", value.get("state"), _GOODBYES))
+        case "verdict":
+            number = value.get("id")
+            return Verdict(
+                parse_id(number if isinstance(number, str) else ""),
+                _read_epoch(value),
+                _read_state("state", value.get("state"), _VERDICTS),
+                _read_reason(value.get("reason")),
+            )
+        case "alive":
+            return Alive(_read_epoch(value))
+        case "entries":
+            return _read_entries(value.get("entries"), value.get("is_whole"))
+        case "ask" | "want" | "echo" | "compare" as kind:
+            return _BARE[kind]
+        case _:
+            raise InvalidGroupMessage("kind", "it must be one that this version knows")
+
+
+def _read_epoch(value: dict[object, object]) -> int:
+    return read_number("epoch", value.get("epoch"), MOST_EPOCH)
+
+
+def _read_state(field: str, value: object, allowed: tuple[State, ...]) -> State:
+    for state in allowed:
+        if type(value) is int and value == state:
+            return state
+    raise InvalidGroupMessage(field, f"it must be one of {', '.join(str(int(state)) for state in allowed)}")
+
+
+def _read_reason(value: object) -> Reason:
+    for reason in REASONS:
+        if reason.value == value:
+            return reason
+    raise InvalidGroupMessage("reason", f"it must be one of {', '.join(reason.value for reason in REASONS)}")
+
+
+def _read_entries(rows: object, is_whole: object) -> Entries:
+    if not isinstance(rows, list | tuple) or len(rows) > MOST_ENTRIES:
+        raise InvalidGroupMessage("entries", f"it must be a list with at most {MOST_ENTRIES} entries")
+    if not isinstance(is_whole, bool):
+        raise InvalidGroupMessage("is_whole", "it must be true or false")
+    entries = []
+    for index, row in enumerate(rows):
+        field = f"entries.{index}"
+        if not isinstance(row, list | tuple) or len(row) != 4:
+            raise InvalidGroupMessage(field, "it must be a list of id, epoch, edition and state")
+        entries.append(
+            Entry(
+                read_number(f"{field}.id", row[0], MOST_ID),
+                read_number(f"{field}.epoch", row[1], MOST_EPOCH),
+                read_number(f"{field}.edition", row[2], MOST_EDITION),
+                _read_state(f"{field}.state", row[3], tuple(State)),
+            )
+        )
+    return Entries(tuple(entries), is_whole)

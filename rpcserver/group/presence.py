@@ -1,0 +1,561 @@
+"""A node's part in the group, without I/O: it beats, listens to the few that it watches, judges them, and tells others.
+
+:class:`Presence` is given messages, what the broker says, and the time. It returns messages to send, and the ids to
+whose beats it wants to listen. The package's docstring tells the design.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from .members import Announcement, Reason, State, next_epoch
+from .messages import Alive, Ask, Beat, Compare, Echo, Entries, Goodbye, Message, Verdict, Want
+from .ring import TIMING, Phase, Timing, Watch, walk
+from .roster import Roster
+from .table import Entry
+
+HERALD_BEATS = 4
+"""How many beats of its own the member with the smallest id makes between two announcements."""
+MOST_WANTS = 256
+"""For how many announcements a node asks at once. It asks for the others when it compares tables again."""
+MOST_TABLES = 8
+"""How many tables a node sends between two of its own beats."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """Somebody holds a member for dead who is up here. It is believed at ``due``, in seconds."""
+
+    epoch: int
+    reason: Reason
+    due: float
+
+
+class Presence:
+    """One node in the group.
+
+    All times are seconds of a clock that does not jump. Each method takes the present one as ``now``. After each, take
+    :attr:`outbox`, look at :attr:`watches` if :attr:`watches_version` has changed, and call :meth:`tick` at
+    :attr:`due`.
+
+    Parameters:
+        announcement: what this node tells about itself at its start.
+        now: the present time.
+        timing: the times of the group.
+
+    Attributes:
+        roster: who belongs to the group.
+        outbox: messages to send, each with the id of its receiver, or ``None`` for everybody. A :class:`Beat` for
+            everybody goes to those who listen to this node.
+        due: when to call :meth:`tick`, at the latest.
+        is_linked: whether there is a connection to the broker.
+        is_displaced: whether another process uses the id of this node. Then it is quiet, and needs a new id.
+        settled_at: when the roster can be trusted: later than now after a start or an outage.
+        watches_version: counts the changes of :attr:`watches`.
+    """
+
+    def __init__(self, announcement: Announcement, now: float, timing: Timing = TIMING) -> None:
+        self.id = announcement.id
+        self.roster = Roster()
+        self.outbox: list[tuple[int | None, Message]] = []
+        self.due = now
+        self.is_linked = True
+        self.is_displaced = False
+        self.settled_at = now + timing.settle_s
+        self.watches_version = 0
+        self._announcement = announcement
+        self._timing = timing
+        self._state = State.UP
+        self._watches: dict[int, Watch] = {}
+        self._walk_version = -1
+        self._beats = 0
+        self._beat_at = now
+        self._look_at = now
+        self._hear_at = now
+        self._is_deaf = False
+        self._digest = -1
+        self._digest_at = now
+        self._compare_at = now
+        self._tables = 0
+        self._claims: dict[int, _Claim] = {}
+        self._beats_to_herald = HERALD_BEATS
+        self.roster.announce(announcement, Reason.ANNOUNCED, now)
+        self._send(None, announcement)
+
+    @property
+    def announcement(self) -> Announcement:
+        """What this node tells about itself."""
+        return self._announcement
+
+    @property
+    def epoch(self) -> int:
+        """The number of this node's life."""
+        return self._announcement.epoch
+
+    @property
+    def state(self) -> State:
+        """What this node says of itself: up, leaving or left."""
+        return self._state
+
+    @property
+    def watches(self) -> Iterable[int]:
+        """The ids of the nodes to whose beats this node wants to listen."""
+        return self._watches.keys()
+
+    # --- what this node does -----------------------------------------------------------------------------------
+
+    def change(self, announcement: Announcement, now: float) -> None:
+        """Tell something else about this node; id, epoch and edition of the argument do not matter."""
+        mine = self._announcement
+        news = replace(announcement, id=mine.id, epoch=mine.epoch, edition=mine.edition + 1)
+        self._announcement = news
+        self.roster.announce(news, Reason.ANNOUNCED, now)
+        self._send(None, news)
+
+    def set_load(self, load: float) -> None:
+        """Note how busy this node is: its next beats tell it."""
+        self._announcement = replace(self._announcement, load=load)
+        self.roster.table.set_load(self.roster.table.find(self.id), load)
+
+    def leave(self, now: float) -> None:
+        """Say that this node is about to leave. It goes on beating until :meth:`finish`."""
+        self._depart(State.LEAVING, now)
+
+    def finish(self, now: float) -> None:
+        """Say that this node has left. It says nothing more."""
+        self._depart(State.LEFT, now)
+
+    def _depart(self, state: State, now: float) -> None:
+        if self._state < state:
+            self._send(None, Goodbye(self.epoch, state))
+            self._state = state
+            self.roster.move(self.id, self.epoch, state, Reason.GOODBYE, now)
+
+    # --- what the broker says ----------------------------------------------------------------------------------
+
+    def lose_link(self, now: float) -> None:
+        """Take note that there is no connection to the broker: nobody is judged until there is one again."""
+        self._look(now)
+        self.is_linked = False
+        self.outbox.clear()
+
+    def regain_link(self, now: float) -> None:
+        """Take note that there is a connection to the broker again."""
+        self._look_at = now
+        self.is_linked = True
+        self.settled_at = now + self._timing.settle_s
+        self._beat_at = self.due = now
+        self._beats_to_herald = 0
+        self._listen_anew(now)
+
+    def doubt(self, number: int, epoch: int, reason: Reason, now: float) -> None:
+        """Take note that the broker knows something bad of a member.
+
+        Parameters:
+            number: its id.
+            epoch: the life for which this is known; for another life it means nothing.
+            reason: ``DISCONNECTED``: its connection was lost. ``ABSENT``: nobody listens to its id, asked twice.
+                ``EXPIRED``: its entry in the bucket is gone.
+            now: the present time.
+        """
+        self._look(now)
+        table = self.roster.table
+        index = table.find(number)
+        if index < 0 or number == self.id or table.epochs[index] != epoch or table.states[index] >= State.DIED:
+            return
+        if number in self._watches:
+            self._hurry(self._watches[number], reason, now)
+        else:
+            self._send(None, Verdict(number, epoch, State.SUSPECT, reason))
+        self._finish(now)
+
+    def enter(self, announcement: Announcement, now: float) -> None:
+        """Take note of a member's entry in the bucket. It may be old."""
+        self._look(now)
+        if announcement.id != self.id:
+            self.roster.announce(announcement, Reason.ENTRY, now)
+        self._finish(now)
+
+    # --- what others say ---------------------------------------------------------------------------------------
+
+    def receive(self, source: int, message: Message, now: float) -> None:
+        """Take note of a message.
+
+        Parameters:
+            source: the id of its sender, as the subject tells it.
+            message: the message.
+            now: the present time.
+        """
+        self._look(now)
+        self._hear_at = now
+        if self._is_deaf:
+            self._listen_anew(now)
+        if type(message) is Beat:
+            self._hear(source, message, now)
+        elif source == self.id:
+            # What goes to everybody comes back. Another process with this id is noticed by its later life.
+            if isinstance(message, Announcement) and message.epoch > self.epoch:
+                self.is_displaced = True
+                self.outbox.clear()
+            elif type(message) is Echo:
+                self._finish(now)
+        else:
+            self._read(source, message, now)
+        if self._walk_version != self.roster.ring_version:
+            self._finish(now)
+
+    def _read(self, source: int, message: Message, now: float) -> None:
+        match message:
+            case Announcement():
+                self._meet(message, now)
+            case Goodbye(epoch, state):
+                self.roster.move(source, epoch, state, Reason.GOODBYE, now)
+            case Verdict():
+                self._judge_by(message, now)
+            case Alive(epoch):
+                self.roster.clear(source, epoch, now)
+                watch = self._watches.get(source)
+                if watch is not None and watch.epoch == epoch and watch.phase != Phase.GONE:
+                    watch.heard_at = now
+                    self._hear_again(watch, now, is_leaving=False)
+            case Ask():
+                self._send(source, self._make_beat())
+            case Want():
+                self._send(source, self._announcement)
+            case Compare():
+                self._send_table(source)
+            case Entries():
+                self._compare(source, message, now)
+            case _:
+                pass
+
+    def _meet(self, announcement: Announcement, now: float) -> None:
+        is_start = announcement.edition == 0
+        if self.roster.announce(announcement, Reason.ANNOUNCED, now) and is_start:
+            # It knows nobody yet. The two that watch it first tell it who is there.
+            self._walk(now)
+            watch = self._watches.get(announcement.id)
+            if watch is not None and watch.rank < 2:
+                self._send_table(announcement.id)
+
+    def _judge_by(self, verdict: Verdict, now: float) -> None:
+        """Follow the verdict of another member."""
+        number, epoch, state, reason = verdict
+        if number == self.id:
+            if epoch == self.epoch:
+                if state == State.DIED:
+                    self._begin_life(now)
+                else:
+                    self._send(None, Alive(epoch))
+        elif state == State.SUSPECT:
+            self.roster.suspect(number, epoch, reason, now)
+            watch = self._watches.get(number)
+            if watch is not None and watch.epoch == epoch:
+                watch.is_plain = False
+                if reason is not Reason.SILENT:
+                    self._hurry(watch, reason, now)
+        elif not self._is_suspect(number, epoch):
+            self._claim(number, epoch, reason, now)
+        else:
+            self.roster.move(number, epoch, state, reason, now)
+
+    def _is_suspect(self, number: int, epoch: int) -> bool:
+        table = self.roster.table
+        index = table.find(number)
+        return index >= 0 and table.epochs[index] == epoch and table.states[index] == State.SUSPECT
+
+    def _claim(self, number: int, epoch: int, reason: Reason, now: float) -> None:
+        """Take note that somebody holds one for dead who is up here.
+
+        Perhaps we have missed that it was suspect. Perhaps it is the other one who could not hear, behind a broken
+        network: then that member begins a new life at once, to be heard there, and for us it has never been gone. So it
+        gets the time to say so.
+        """
+        table = self.roster.table
+        index = table.find(number)
+        if index < 0 or number in self._claims or epoch < table.epochs[index] or table.states[index] >= State.DIED:
+            return
+        self._claims[number] = _Claim(epoch, reason, now + self._timing.claim_s)
+        self.due = min(self.due, now + self._timing.claim_s)
+
+    def _settle_claims(self, now: float) -> None:
+        """Hold for dead who has not begun a new life, but for those who are heard: they do not know it yet."""
+        for number, claim in [(number, claim) for number, claim in self._claims.items() if now >= claim.due]:
+            del self._claims[number]
+            watch = self._watches.get(number)
+            if watch is None or watch.phase != Phase.HEARD or watch.heard_at < claim.due - self._timing.claim_s:
+                self.roster.move(number, claim.epoch, State.DIED, claim.reason, now)
+            elif watch.epoch == claim.epoch:
+                self._send(number, Verdict(number, claim.epoch, State.DIED, claim.reason))
+
+    def _begin_life(self, now: float) -> None:
+        """Begin a new life: the others have taken this node for dead, and what is dead for them stays dead."""
+        if self._state != State.UP:
+            return
+        mine = self._announcement
+        news = replace(mine, epoch=next_epoch(mine.epoch), edition=mine.edition + 1)
+        self._announcement = news
+        self._beats = 0
+        self.roster.announce(news, Reason.ANNOUNCED, now)
+        self._send(None, news)
+
+    # --- beats -------------------------------------------------------------------------------------------------
+
+    def _hear(self, source: int, beat: Beat, now: float) -> None:
+        watch = self._watches.get(source)
+        if watch is None:
+            return
+        epoch, number, is_leaving, load, digest = beat
+        if epoch == watch.epoch and number > watch.last_beat:
+            watch.last_beat = number
+            watch.heard_at = now
+            if not watch.is_plain:
+                self._hear_again(watch, now, is_leaving=is_leaving)
+            if load != watch.load:
+                watch.load = load
+                self.roster.table.set_load(self.roster.table.find(source), load)
+            if digest != self.roster.table.digest:
+                self._note_difference(watch, digest, now)
+        elif epoch > watch.epoch:
+            self._send(source, Want())
+        elif epoch < watch.epoch:
+            self._send(source, Verdict(source, epoch, State.DIED, Reason.RESTARTED))
+
+    def _hear_again(self, watch: Watch, now: float, *, is_leaving: bool) -> None:
+        """Hear a member for the first time, after a silence, or after its death."""
+        if watch.phase == Phase.GONE:
+            self._send(watch.id, Verdict(watch.id, watch.epoch, State.DIED, Reason.SILENT))
+            return
+        if watch.phase == Phase.SILENT:
+            watch.phase = Phase.HEARD
+            self._walk_version = -1
+        watch.suspect_s, watch.die_s = self._timing.suspect_s, self._timing.die_s
+        watch.reason = Reason.SILENT
+        watch.is_plain = True
+        self.roster.clear(watch.id, watch.epoch, now)
+        if is_leaving:
+            self.roster.move(watch.id, watch.epoch, State.LEAVING, Reason.GOODBYE, now)
+
+    def _herald(self) -> None:
+        """Announce this node again, if no other one of the group has a smaller id.
+
+        So two groups that have never heard of each other learn of each other, and a node that nobody knows is not alone
+        for long.
+        """
+        self._beats_to_herald = HERALD_BEATS
+        table = self.roster.table
+        for index in range(len(table)):
+            if table.ids[index] == self.id:
+                self._send(None, self._announcement)
+                return
+            if table.states[index] < State.DIED:
+                return
+
+    def _make_beat(self) -> Beat:
+        self._beats += 1
+        mine = self._announcement
+        return Beat(mine.epoch, self._beats, self._state == State.LEAVING, mine.load, self.roster.table.digest)
+
+    # --- judging -----------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Do what the time asks for: beat, judge, compare."""
+        self._look(now)
+        if not self.is_linked or self.is_displaced or self._state == State.LEFT:
+            self.due = now + self._timing.beat_s
+            return
+        if now >= self._beat_at:
+            self._send(None, self._make_beat())
+            self._beat_at = now + self._timing.beat_s
+            self._tables = 0
+            self._beats_to_herald -= 1
+            if self._beats_to_herald < 0:
+                self._herald()
+            if self._is_deaf:
+                self._send(self.id, Echo())
+            self.roster.expire(now)
+            if self._digest != self.roster.table.digest:
+                self._digest = self.roster.table.digest
+                self._digest_at = now
+        self._finish(now)
+
+    def _finish(self, now: float) -> None:
+        """Watch whom this node has to watch now, judge them, and say when to look again."""
+        if not self.is_linked or self.is_displaced:
+            return
+        if self._claims:
+            self._settle_claims(now)
+        while self._walk_version != self.roster.ring_version:
+            self._walk(now)
+            for watch in self._watches.values():
+                if watch.phase != Phase.GONE and now >= watch.heard_at + watch.suspect_s:
+                    self._judge(watch, now)
+        due = self._beat_at
+        for watch in self._watches.values():
+            if watch.phase != Phase.GONE:
+                if now >= watch.heard_at + watch.suspect_s:
+                    self._judge(watch, now)
+                due = min(due, self._next_look(watch))
+        for claim in self._claims.values():
+            due = min(due, claim.due)
+        self.due = due
+
+    def _next_look(self, watch: Watch) -> float:
+        """When to look at a member again, if it stays silent until then: always later than now."""
+        if watch.phase == Phase.HEARD:
+            return watch.heard_at + watch.suspect_s
+        if self._is_deaf:
+            return math.inf
+        if self._hear_at <= watch.silent_at:
+            return watch.silent_at + self._timing.deaf_s
+        wait_s = self._timing.rank_s * watch.rank
+        if not self.roster.is_suspect(watch.id) and self._look_at < watch.heard_at + watch.suspect_s + wait_s:
+            return watch.heard_at + watch.suspect_s + wait_s
+        return watch.heard_at + watch.die_s + wait_s
+
+    def _judge(self, watch: Watch, now: float) -> None:
+        """Judge a member that has been silent."""
+        timing = self._timing
+        if watch.phase == Phase.HEARD:
+            self._fall_silent(watch, now)
+        if self._is_deaf:
+            return
+        if self._hear_at <= watch.silent_at:
+            # Not even our own echo has come. If it does not come soon, it is we who do not hear.
+            self._is_deaf = now >= watch.silent_at + timing.deaf_s
+            return
+        wait_s = timing.rank_s * watch.rank
+        if now >= watch.heard_at + watch.die_s + wait_s:
+            if self.roster.move(watch.id, watch.epoch, State.DIED, watch.reason, now):
+                self._send(None, Verdict(watch.id, watch.epoch, State.DIED, watch.reason))
+        elif now >= watch.heard_at + watch.suspect_s + wait_s and self.roster.suspect(
+            watch.id, watch.epoch, watch.reason, now
+        ):
+            self._send(None, Verdict(watch.id, watch.epoch, State.SUSPECT, watch.reason))
+
+    def _fall_silent(self, watch: Watch, now: float) -> None:
+        """Ask a member whether it is there, and oneself whether one hears."""
+        watch.phase = Phase.SILENT
+        watch.is_plain = False
+        watch.silent_at = now
+        self._walk_version = -1
+        self._send(watch.id, Ask())
+        self._send(self.id, Echo())
+
+    def _hurry(self, watch: Watch, reason: Reason, now: float) -> None:
+        """Give a member only a short time, because the broker knows something bad of it."""
+        if watch.phase == Phase.GONE:
+            return
+        silence_s = now - watch.heard_at
+        watch.suspect_s = min(watch.suspect_s, silence_s)
+        watch.die_s = min(watch.die_s, silence_s + self._timing.grace_s)
+        watch.reason = reason
+        watch.is_plain = False
+        self._judge(watch, now)
+
+    # --- what this node has missed -----------------------------------------------------------------------------
+
+    def _look(self, now: float) -> None:
+        """Look at the clock: if that was long ago, this node has not listened meanwhile."""
+        if now - self._look_at > self._timing.beat_s + self._timing.blocked_s:
+            self._listen_anew(now)
+        self._look_at = now
+
+    def _listen_anew(self, now: float) -> None:
+        """Count the silence of all members from now on: what they said before, this node could not hear."""
+        self._is_deaf = False
+        self._claims.clear()
+        self.roster.prolong_suspicions(now)
+        for watch in self._watches.values():
+            if watch.phase != Phase.GONE:
+                watch.heard_at = now
+                watch.suspect_s, watch.die_s = self._timing.suspect_s, self._timing.return_die_s
+                watch.phase = Phase.HEARD
+                watch.reason = Reason.SILENT
+                watch.is_plain = False
+        self._walk_version = -1
+
+    def _walk(self, now: float) -> None:
+        """Watch whom this node has to watch now."""
+        self._walk_version = self.roster.ring_version
+        watches = walk(self.roster.table, self.id, self._watches, now, self._timing)
+        for watch in watches.values():
+            if watch.is_urgent:
+                watch.is_urgent = False
+                self._send(watch.id, Ask())
+        if watches.keys() != self._watches.keys():
+            self.watches_version += 1
+        self._watches = watches
+
+    # --- comparing tables --------------------------------------------------------------------------------------
+
+    def _note_difference(self, watch: Watch, digest: int, now: float) -> None:
+        """Compare tables with a member, if both have differed for a while without a change."""
+        settle_s = self._timing.settle_s
+        if watch.digest != digest:
+            watch.digest = digest
+            watch.digest_at = now
+        elif (
+            now - watch.digest_at >= settle_s
+            and self._digest == self.roster.table.digest
+            and now - self._digest_at >= settle_s
+            and now >= self._compare_at
+        ):
+            self._compare_at = now + settle_s
+            self._send(watch.id, Compare())
+
+    def _send_table(self, target: int) -> None:
+        if self._tables < MOST_TABLES:
+            self._tables += 1
+            self._send(target, Entries(tuple(self.roster.table.entries()), is_whole=True))
+
+    def _compare(self, source: int, message: Entries, now: float) -> None:
+        """Learn from a table what is news, and tell its owner what is news there."""
+        table, roster = self.roster.table, self.roster
+        wants: list[int] = []
+        answers: list[Entry] = []
+        for theirs in message.entries:
+            index = table.find(theirs.id)
+            if theirs.id == self.id:
+                if theirs.epoch == self.epoch and theirs.state == State.DIED:
+                    self._begin_life(now)
+                elif theirs.epoch < self.epoch or theirs.edition < self._announcement.edition:
+                    self._send(source, self._announcement)
+                continue
+            if index < 0:
+                if theirs.state < State.DIED:
+                    wants.append(theirs.id)
+                continue
+            mine = table.entry(index)
+            if theirs.epoch > mine.epoch and theirs.state < State.DIED:
+                wants.append(theirs.id)
+            elif theirs.epoch >= mine.epoch:
+                if theirs.state == State.DIED and mine.state < State.DIED:
+                    self._claim(theirs.id, theirs.epoch, Reason.LEARNED, now)
+                    self._send(theirs.id, Verdict(theirs.id, theirs.epoch, State.DIED, Reason.LEARNED))
+                elif theirs.state >= State.LEAVING:
+                    roster.move(theirs.id, theirs.epoch, theirs.state, Reason.LEARNED, now)
+                if theirs.edition > mine.edition and theirs.state < State.DIED:
+                    wants.append(theirs.id)
+            if _is_ahead(mine, theirs):
+                answers.append(mine)
+        for number in wants[:MOST_WANTS]:
+            self._send(number, Want())
+        if message.is_whole:
+            known = {entry.id for entry in message.entries}
+            answers += [entry for entry in table.entries() if entry.state < State.DIED and entry.id not in known]
+            if answers:
+                self._send(source, Entries(tuple(answers), is_whole=False))
+
+    def _send(self, target: int | None, message: Message) -> None:
+        if self.is_linked and not self.is_displaced and self._state != State.LEFT:
+            self.outbox.append((target, message))
+
+
+def _is_ahead(mine: Entry, theirs: Entry) -> bool:
+    """Whether one entry knows more of a member than the other."""
+    if mine.epoch != theirs.epoch:
+        return mine.epoch > theirs.epoch
+    return mine.edition > theirs.edition or (mine.state > theirs.state and mine.state >= State.LEAVING)
