@@ -69,6 +69,7 @@ _LINE = re.compile(r"(?:\[\d{1,10}\] )?\[([A-Z]{3})\] (.*)")
 _LEVELS = {"FTL": logging.ERROR, "ERR": logging.ERROR, "WRN": logging.WARNING}
 _HARMLESS = "Plaintext passwords detected"
 """A warning about the configuration, which nobody else can read."""
+_OF_CLIENT = " - cid:"
 _ENVIRONMENT = ("TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "GOMEMLIMIT", "GOMAXPROCS", "GOGC")
 """The variables that the broker gets, if they are there."""
 
@@ -380,8 +381,9 @@ class Broker:
         text = printable(text, 500)
         if level > logging.DEBUG:
             self._last_lines.append(text)
-        # Clients of the broker can cause lines, so they are limited as those of strangers.
-        logger.log(level, "nats-server: %s", text, extra=about("the broker", is_known=False))
+        # Clients can cause lines about themselves, so these are limited as those of strangers.
+        extra = about("the broker", is_known=False) if _OF_CLIENT in text else None
+        logger.log(level, "nats-server: %s", text, extra=extra)
 
 
 def _read_port(folder: Path, pid: int) -> int:

@@ -124,7 +124,7 @@ def outcome_from_wire(wire: Mapping[str, Any], known: Mapping[str, type[ServiceE
             items_lost=_count(wire.get("items_lost", 0)),
             duration_s=float(wire["duration_s"]),
         )
-    except (KeyError, TypeError, AttributeError) as exc:
+    except (KeyError, TypeError, AttributeError, OverflowError) as exc:
         raise ValueError(f"the outcome of a node is malformed: {type(exc).__name__}: {exc}") from None
 
 
@@ -134,7 +134,10 @@ _TRANSPORT: Mapping[object, type[TransportError]] = {cls.__name__: cls for cls i
 
 def _error_from_wire(wire: Mapping[str, Any], known: Mapping[str, type[ServiceError]] | None) -> RpcError:
     data = wire.get("data")
-    error = from_wire(wire["code"], wire["message"], data, known)
+    code = wire["code"]
+    if not isinstance(code, int):
+        raise TypeError("a code is expected")
+    error = from_wire(code, _text(wire["message"]), data, known)
     cls = _TRANSPORT.get(data.get("type")) if isinstance(data, dict) else None
     if cls is None or error.code != cls.code:
         return error

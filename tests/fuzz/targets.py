@@ -40,9 +40,12 @@ from rpcwire import skimming
 from rpcwire.assembly import Assembler, StreamBroken
 from rpcwire.codec import Codec, Malformed, codec_for, strict_json
 from rpcwire.contracts import Contract
-from rpcwire.errors import InvalidParams, LocalProtocolError, ParseError, RpcError
+from rpcwire.errors import InvalidParams, LocalProtocolError, NotSent, ParseError, RpcError
 from rpcwire.events import IncomingCall, ItemsReceived, ResultReceived
 from rpcwire.framing import FrameBoundaries, WholeFrames
+from rpcwire.group.outcomes import NodeOutcome, outcome_from_wire
+from rpcwire.group.selectors import InvalidSelector, matches
+from rpcwire.group.selectors import parse as parse_selector
 from rpcwire.head import HeadEnd
 from rpcwire.limits import SessionLimits
 from rpcwire.logs import QUIET
@@ -436,6 +439,24 @@ def read_addresses(data: bytes) -> None:
         read_origin(text)
 
 
+# --- the group -------------------------------------------------------------------------------------------------------------
+
+
+def read_group(data: bytes) -> None:
+    """Selectors of nodes, and outcomes of calls to many of them."""
+    text = data.decode("latin-1")
+    with counted(len(data)):
+        with contextlib.suppress(InvalidSelector):
+            selector = parse_selector(text)
+            assert parse_selector(str(selector)) == selector
+        matches(text[: len(text) // 4], text[len(text) // 4 :])
+        with contextlib.suppress(ValueError, RecursionError):
+            wire = json.loads(data)
+            if isinstance(wire, dict):
+                outcome = outcome_from_wire(wire)
+                assert outcome_from_wire(outcome.to_wire()).state == outcome.state
+
+
 # --- the policy ------------------------------------------------------------------------------------------------------------
 
 _RULE = ProgramRule(
@@ -540,6 +561,17 @@ TARGETS: dict[str, Target] = {
             b"https://a.example:1",
         ),
         512,
+    ),
+    "group": Target(
+        read_group,
+        (
+            b"role=web,zone!=eu,!old,example.com/a in (b,c), d notin (e)",
+            b"name in (web-*,db-?),id=1a",
+            json.dumps(
+                NodeOutcome(name="n", id="i", epoch=1, state="gone", executed="no", error=NotSent("m")).to_wire()
+            ).encode(),
+        ),
+        256,
     ),
     "policy": Target(
         check_policy, (b"-a\n-n=5\n--name\none\nabc,d\n/tmp/x\nmore", b"--\nabc\n/tmp/../etc", b"-n\n7\nab"), 1024
