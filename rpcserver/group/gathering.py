@@ -19,8 +19,8 @@ What makes its outcomes true:
 - ``refused`` is believed only of an addressee that has not said that it has begun.
 - An answer may be just behind the news of a death, since they come by different ways. So a dead addressee may still
   answer for :attr:`Delays.last_words_s`.
-- Answers of anybody but the addressee in the life that was asked, and all that come late or twice, are dropped and
-  counted (:class:`Drops`).
+- Answers of anybody but the process that was asked, and all that come late or twice, are dropped and counted
+  (:class:`Drops`). A process that begins a new life, because others took it for dead, is still the same.
 - An addressee executes a request with the same call's id once (:mod:`.receiving`).
 
 Each event takes the same time for any number of addressees, but for those that concern all of them: the start, the end
@@ -46,6 +46,8 @@ from rpcwire.errors import (
     forget_origin,
 )
 from rpcwire.group.outcomes import ALL_AT_ONCE, NodeOutcome, Policy, State
+
+from .members import is_same_process
 
 MOST_TRIES = 2
 """How often a request is sent to an addressee that is not there, before it is ``gone``."""
@@ -139,7 +141,7 @@ class Drops:
     Attributes:
         late: they came when their addressee had its outcome.
         duplicates: they came a second time.
-        forgeries: they were of nobody who was asked: of another node, or of another life of it, or without a request.
+        forgeries: they were of nobody who was asked: of another node or process, or without a request.
         contradictions: they contradicted what the same addressee had said before.
     """
 
@@ -493,7 +495,8 @@ class Gathering:
         return self._complete(out)
 
     def on_new_life(self, node: str, epoch: int, now_s: float) -> list[Output]:
-        """The roster says that a node lives, in this life. If it was asked in an earlier one, that has ended.
+        """The roster says that a node lives, in this life. If an earlier process of it was asked, that has ended. A
+        process that begins a new life because others took it for dead goes on with what it was asked.
 
         Parameters:
             node, epoch: which one.
@@ -502,6 +505,9 @@ class Gathering:
         Returns:
             What to do now.
         """
+        slot = self._by_id.get(node)
+        if slot is None or is_same_process(epoch, slot.to.epoch):
+            return self._complete([])
         return self.on_death(node, epoch - 1, "it was restarted", now_s)
 
     def on_link_loss(self, now_s: float) -> list[Output]:
@@ -568,7 +574,8 @@ class Gathering:
     def _find(self, node: str, epoch: int) -> _Slot | None:
         """Find the addressee of an answer; ``None`` if the answer must be dropped."""
         slot = self._by_id.get(node)
-        if slot is None or slot.to.epoch != epoch or slot.attempt == 0:
+        # A later life of the same process answers for the one that was asked.
+        if slot is None or epoch < slot.to.epoch or not is_same_process(epoch, slot.to.epoch) or slot.attempt == 0:
             self.drops.forgeries += 1
         elif slot.phase is _ENDED:
             self._drop(slot)

@@ -10,15 +10,17 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import Literal, TypeAlias
 
+from .members import is_same_process
+
 MEMORY_S = 60.0
 """How long a call is remembered after its deadline, in seconds: much longer than a request can be under way."""
 MOST_CALLS = 100_000
 """The most calls that are remembered. A node that remembers so many refuses further ones."""
 
-Decision: TypeAlias = Literal["begin", "repeated", "cancelled", "declined", "other life", "full"]
+Decision: TypeAlias = Literal["begin", "repeated", "cancelled", "declined", "other process", "full"]
 """What to do with a request: ``begin`` to execute it; drop it silently, because it is ``repeated``; or refuse it:
-because it was ``cancelled``, because the node has ``declined`` it, because it is for an ``other life`` of this node, or
-because the memory is ``full``. A request of the last kind is not remembered; no broker repeats one by itself."""
+because it was ``cancelled``, because the node has ``declined`` it, because it is for an ``other process`` of this node,
+or because the memory is ``full``. A request of the last kind is not remembered; no broker repeats one by itself."""
 
 _Fate: TypeAlias = Literal["begin", "cancelled", "declined"]
 
@@ -27,7 +29,7 @@ class Receiving:
     """The calls that a node has seen.
 
     Parameters:
-        epoch: the number of this life of the node.
+        epoch: the number of a life of this process of the node. A later one of the same process needs no other memory.
     """
 
     def __init__(self, epoch: int) -> None:
@@ -45,7 +47,8 @@ class Receiving:
 
         Parameters:
             call: the id of the call, which no other call has.
-            epoch: the life of this node for which the request is.
+            epoch: the life of this node for which the request is. One of the same process will do: others may have
+                taken it for dead meanwhile.
             deadline_s: the deadline of the call, on the clock of ``now_s``.
             now_s: the time.
             is_welcome: whether the node is ready to execute it: it has room, and is not leaving.
@@ -54,8 +57,8 @@ class Receiving:
             The decision.
         """
         self._forget(now_s)
-        if epoch != self._epoch:
-            return "other life"
+        if not is_same_process(epoch, self._epoch):
+            return "other process"
         fate = self._fates.get(call)
         if fate is not None:
             return "repeated" if fate == "begin" else fate
@@ -73,7 +76,7 @@ class Receiving:
             Whether the call was begun, so that it must be stopped if it still runs.
         """
         self._forget(now_s)
-        if epoch != self._epoch:
+        if not is_same_process(epoch, self._epoch):
             return False
         if call not in self._fates and len(self._fates) < MOST_CALLS:
             self._remember(call, deadline_s, "cancelled")

@@ -15,6 +15,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from rpcserver.group.gathering import Addressee, Cancel, Gathering, Item, Send, Wake
+from rpcserver.group.members import _INCARNATION_BITS, next_epoch
 from rpcserver.group.receiving import Receiving
 from rpcwire.errors import Busy, Cancelled, DeadlineExceeded, InternalError, InvalidParams, TooLarge
 from rpcwire.group.outcomes import NodeOutcome, Policy
@@ -22,6 +23,10 @@ from rpcwire.group.outcomes import NodeOutcome, Policy
 TICK_S = 0.01
 """How late a timer of the driver may be."""
 CALL = "call-1"
+FIRST = 5
+"""The number of the process of each member at the start."""
+P = 1 << _INCARNATION_BITS
+"""The epochs of process n begin with n * P."""
 
 
 class Violation(AssertionError):
@@ -40,6 +45,7 @@ class Faults:
     freezes: float = 0.0
     leaves: float = 0.0
     wrong_deaths: float = 0.0
+    new_lives: float = 0.0  # A member learns that others took it for dead.
     refusals: float = 0.0
     errors: float = 0.0
     failed_sends: float = 0.0
@@ -60,7 +66,7 @@ class Faults:
 
         return cls(
             drop=some(0.2), duplicate=some(0.3), slow=some(0.5), absence=some(0.3), deaths=some(0.5),
-            freezes=some(0.4), leaves=some(0.3), wrong_deaths=some(0.2), refusals=some(0.4), errors=some(0.4),
+            freezes=some(0.4), leaves=some(0.3), wrong_deaths=some(0.2), new_lives=some(0.4), refusals=some(0.4), errors=some(0.4),
             failed_sends=some(0.1), lost_items=some(0.2), forgeries=rng.choice([0, 0, 3, 10]),
             outage=rng.random() < 0.1, stall=rng.random() < 0.15, cancel=rng.random() < 0.2, clock=rng.random() < 0.2,
         )  # fmt: skip
@@ -101,32 +107,40 @@ class Run:
 class Member:
     """A node that executes calls."""
 
-    def __init__(self, world: World, key: str, epoch: int) -> None:
+    def __init__(self, world: World, key: str, process: int) -> None:
         self.world = world
         self.id = key
-        self.epoch = epoch
+        self.process = process
+        self.epoch = process * P
         self.is_alive = True
         self.is_leaving = False
         self.is_here = True  # Subscribed, for the broker.
         self.frozen_until = 0.0
-        self.receiving = Receiving(epoch)
+        self.receiving = Receiving(self.epoch)
         self.is_running = False
 
-    def begin_life(self) -> None:
-        self.epoch += 1
+    def restart(self) -> None:
+        self.process += 1
+        self.epoch = self.process * P
         self.is_alive, self.is_leaving, self.is_here, self.is_running = True, False, True, False
         self.receiving = Receiving(self.epoch)
 
+    def begin_new_life(self) -> None:
+        """Go on in another life, because others have taken this one for dead."""
+        self.epoch = next_epoch(self.epoch)
+        self.world.say(f"{self.id} goes on in another process")
+        self.world.tell(self.world.rng.random(), "life", self.id, self.epoch)
+
     @property
     def run(self) -> Run:
-        return self.world.runs.setdefault((self.id, self.epoch), Run())
+        return self.world.runs.setdefault((self.id, self.process), Run())
 
-    def act(self, action: Callable[[], None], epoch: int) -> None:
-        """Do something in this life, when the process is not frozen."""
-        if not self.is_alive or self.epoch != epoch:
+    def act(self, action: Callable[[], None], process: int) -> None:
+        """Do something in this process, when it is not frozen."""
+        if not self.is_alive or self.process != process:
             return
         if self.world.now < self.frozen_until:
-            self.world.at(self.frozen_until, self.act, action, epoch)
+            self.world.at(self.frozen_until, self.act, action, process)
         else:
             action()
 
@@ -140,7 +154,7 @@ class Member:
                 pass
             case reason:
                 self.run.refusals += 1
-                world.say(f"{self.id} refuses in life {self.epoch}: {reason}")
+                world.say(f"{self.id} refuses in process {self.process}: {reason}")
                 error = Cancelled(reason) if reason == "cancelled" else Busy(reason)
                 world.answer("refusal", self.id, self.epoch, error)
 
@@ -148,14 +162,14 @@ class Member:
         world, rng = self.world, self.world.rng
         self.run.begun += 1
         self.is_running = True
-        world.say(f"{self.id} begins in life {self.epoch}")
+        world.say(f"{self.id} begins in process {self.process}")
         world.answer("begin", self.id, self.epoch)
         at = world.now
         for number in range(rng.choice([0, 0, 0, 1, 3])):
             at += rng.random() * 0.05
-            world.at(at, self.act, lambda number=number: self.item(number), self.epoch)
+            world.at(at, self.act, lambda number=number: self.item(number), self.process)
         at += rng.choice([0.0, 0.001, 0.02, 0.2, 3.0]) * rng.random()
-        world.at(at, self.act, self.finish, self.epoch)
+        world.at(at, self.act, self.finish, self.process)
 
     def item(self, number: int) -> None:
         if self.is_running:
@@ -174,9 +188,9 @@ class Member:
         else:
             self.run.results += 1
             world.say(f"{self.id} has a result")
-            world.answer("result", self.id, self.epoch, (self.id, self.epoch), self.run.items)
+            world.answer("result", self.id, self.epoch, (self.id, self.process), self.run.items)
         if self.is_leaving:
-            world.after(0.001, self.act, self.leave, self.epoch)
+            world.after(0.001, self.act, self.leave, self.process)
 
     def on_cancel(self, epoch: int, deadline: float) -> None:
         if self.receiving.on_cancel(CALL, epoch, deadline, self.world.now) and self.is_running:
@@ -191,24 +205,24 @@ class Member:
 
     def die(self) -> None:
         world, rng = self.world, self.world.rng
-        world.say(f"{self.id} dies in life {self.epoch}")
+        world.say(f"{self.id} dies in process {self.process}")
         self.is_alive = False
-        world.after(rng.choice([0.0, 0.01, 1.0]) * rng.random(), self.vanish, self.epoch)
+        world.after(rng.choice([0.0, 0.01, 1.0]) * rng.random(), self.vanish, self.process)
         epoch = self.epoch
         if rng.random() < 0.9:
             world.tell(rng.choice([0.01, 1.0, 3.0]) * rng.random(), "death", self.id, epoch)
         if rng.random() < 0.5:
-            world.after(rng.random() * 2, self.rise, epoch)
+            world.after(rng.random() * 2, self.rise, self.process)
 
-    def vanish(self, epoch: int) -> None:
+    def vanish(self, process: int) -> None:
         """The broker notices."""
-        if self.epoch == epoch and not self.is_alive:
+        if self.process == process and not self.is_alive:
             self.is_here = False
 
-    def rise(self, epoch: int) -> None:
-        if self.epoch == epoch:
-            self.begin_life()
-            self.world.say(f"{self.id} begins life {self.epoch}")
+    def rise(self, process: int) -> None:
+        if self.process == process:
+            self.restart()
+            self.world.say(f"{self.id} begins process {self.process}")
             self.world.tell(self.world.rng.random(), "life", self.id, self.epoch)
 
     def freeze(self) -> None:
@@ -246,8 +260,8 @@ class World:
         self.policy = draw_policy(rng)
         self._events: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._count = 0
-        self.members = {f"n{n}": Member(self, f"n{n}", 5) for n in range(rng.choice([1, 2, 3, 5, 8, 12]))}
-        self.addressees = {key: Addressee(key, 5, f"name-{key}") for key in self.members}
+        self.members = {f"n{n}": Member(self, f"n{n}", FIRST) for n in range(rng.choice([1, 2, 3, 5, 8, 12]))}
+        self.addressees = {key: Addressee(key, FIRST * P, f"name-{key}") for key in self.members}
         self.unknown = ("nobody",) if rng.random() < 0.1 else ()
         self.deadline = self.now + rng.choice([0.0, 0.1, 1.0, 5.0, 5.0])
         self.stall_until = 0.0
@@ -302,12 +316,12 @@ class World:
             self.after(self.delay(), self.hand_over, member, to.epoch)
 
     def hand_over(self, member: Member, epoch: int) -> None:
-        member.act(lambda: member.on_request(epoch, self.deadline), member.epoch)
+        member.act(lambda: member.on_request(epoch, self.deadline), member.process)
 
     def hand_cancel(self, to: Addressee) -> None:
         member = self.members[to.id]
         if member.is_here:
-            member.act(lambda: member.on_cancel(to.epoch, self.deadline), member.epoch)
+            member.act(lambda: member.on_cancel(to.epoch, self.deadline), member.process)
 
     def answer(self, kind: str, *args: Any) -> None:
         """A member sends something."""
@@ -361,7 +375,11 @@ class World:
                 out = gathering.on_absence(*args, now)
             case "begin":
                 out = gathering.on_begin(*args, now)
-                if self.faults.forgeries and self.runs.get(args, Run()).begun and args[0] not in self.outcomes:
+                if (
+                    self.faults.forgeries
+                    and self.runs.get((args[0], args[1] // P), Run()).begun
+                    and args[0] not in self.outcomes
+                ):
                     # A node that contradicts itself.
                     self.after(0.01 * self.rng.random(), self.arrive, "refusal", *args, Busy("I did not"))
             case "refusal":
@@ -376,7 +394,8 @@ class World:
                 self.told_deaths.add(args[0])
                 out = gathering.on_death(*args, "silent", now)
             case "life":
-                self.told_deaths.add(args[0])
+                if args[1] // P != FIRST:
+                    self.told_deaths.add(args[0])
                 out = gathering.on_new_life(*args, now)
             case "link loss":
                 self.has_link = False
@@ -471,19 +490,19 @@ class World:
                 if (outcome.state, outcome.executed) != ("unknown", "no"):
                     raise Violation(f"{key} is {outcome.state}")
                 continue
-            run = self.runs.get((key, 5), Run())
+            run = self.runs.get((key, FIRST), Run())
             runs_of_all += run.begun
-            later = sum(each.begun for (other, epoch), each in self.runs.items() if other == key and epoch != 5)
+            later = sum(each.begun for (other, process), each in self.runs.items() if other == key and process != FIRST)
             told = f"{key} is told as {outcome.state}, executed {outcome.executed}"
             if run.begun > 1 or later:
-                raise Violation(f"{key} ran it {run.begun} times, and {later} times in another life")
+                raise Violation(f"{key} ran it {run.begun} times, and {later} times in another process")
             if outcome.executed == "no" and run.begun:
                 raise Violation(f"{told}, and it ran")
             if outcome.executed == "yes" and not run.begun:
                 raise Violation(f"{told}, and it did not run")
             match outcome.state:
                 case "ok":
-                    is_true = run.results == 1 and outcome.result == (key, 5)
+                    is_true = run.results == 1 and outcome.result == (key, FIRST)
                 case "refused":
                     is_true = run.refusals > 0
                 case "gone":
@@ -529,8 +548,10 @@ class World:
                 self.after(some_time(), self.if_alive, member, member.freeze)
             if rng.random() < faults.leaves:
                 self.after(some_time(), self.if_alive, member, member.begin_leave)
+            if rng.random() < faults.new_lives:
+                self.after(some_time(), self.if_alive, member, member.begin_new_life)
             if rng.random() < faults.wrong_deaths:
-                self.tell(some_time(), "death", member.id, 5)
+                self.tell(some_time(), "death", member.id, FIRST * P)
         for _ in range(faults.forgeries):
             self.after(some_time(), self.forge)
         if faults.outage:
@@ -564,7 +585,7 @@ class World:
         """Somebody invents an answer: of a stranger, of another life, or before anything was asked."""
         rng = self.rng
         key = rng.choice([*self.members, "stranger"])
-        epoch = rng.choice([4, 6])
+        epoch = rng.choice([4, 6]) * P
         kind = rng.choice(["begin", "refusal", "result", "error", "item", "absence"])
         args: tuple[Any, ...] = {
             "begin": (), "refusal": (Busy("forged"),), "result": ("forged", 0), "error": (InternalError("forged"), 0),
@@ -573,7 +594,7 @@ class World:
         if kind == "absence":
             self.arrive("absence", key, rng.choice([0, 3]))
         elif key != "stranger" and key not in self.asked and rng.random() < 0.5:
-            self.arrive(kind, key, 5, *args)
+            self.arrive(kind, key, FIRST * P, *args)
         else:
             self.arrive(kind, key, epoch, *args)
 

@@ -10,19 +10,26 @@ from typing import Any
 import pytest
 
 from rpcserver.group.gathering import DELAYS, Addressee, Cancel, Drops, Gathering, Item, Output, Send, Wake
+from rpcserver.group.members import _INCARNATION_BITS, is_same_process, next_epoch
 from rpcserver.group.receiving import MEMORY_S, MOST_CALLS, Receiving
 from rpcwire.errors import Busy, Cancelled, DeadlineExceeded, InternalError, TooLarge
 from rpcwire.group.outcomes import FIRST, ONE, NodeOutcome, Policy, rolling
 
 DEADLINE = 10.0
+P = 1 << _INCARNATION_BITS
+"""The epochs of a process are those between two multiples of this number."""
+
+
+LIVES = ("on_begin", "on_item", "on_result", "on_error", "on_refusal", "on_death", "on_new_life")
 
 
 class Call:
-    """A group call of nodes ``a``, ``b``, ``c``, ... in life 1, which sends what it may send at once."""
+    """A group call of nodes ``a``, ``b``, ``c``, ..., which sends what it may send at once. Its events name processes in
+    place of lives, and the nodes are asked in the first life of process 1."""
 
     def __init__(self, count: int = 1, policy: Policy | None = None, *, sends: bool = True, **more: Any) -> None:
         self.gathering = Gathering(
-            [Addressee(chr(97 + n), 1, f"node-{n}") for n in range(count)], DEADLINE, policy or Policy(), **more
+            [Addressee(chr(97 + n), P, f"node-{n}") for n in range(count)], DEADLINE, policy or Policy(), **more
         )
         self.sends = sends
         self.now = 0.0
@@ -58,6 +65,8 @@ class Call:
         """An event of the gathering, now."""
 
         def tell(*args: Any, **more: Any) -> None:
+            if name in LIVES:
+                args = (args[0], args[1] * P, *args[2:])
             if name in ("on_result", "on_error") and len(args) == 4:
                 *args, items = args  # type: ignore[assignment]
                 more = {"items": items}
@@ -150,6 +159,22 @@ def test_news_of_another_life_says_nothing_of_this_one() -> None:
     call.at(1.0)
     assert not call.outcomes
     assert call.gathering.drops == Drops(forgeries=4)
+
+
+def test_a_process_that_was_taken_for_dead_goes_on_with_its_calls() -> None:
+    call = Call(2)
+    later = next_epoch(P)
+    assert is_same_process(P, later)
+    for node in "ab":
+        call.take(call.gathering.on_new_life(node, later, 1.0))
+        call.take(call.gathering.on_begin(node, later, 1.0))
+    call.at(2.0)
+    assert not call.outcomes
+    call.take(call.gathering.on_result("a", later, 1, 2.0))
+    call.take(call.gathering.on_death("b", later, "silent", 2.0))
+    call.at(3.0)
+    assert call.states == {"a": "ok yes", "b": "died yes"}
+    assert call.gathering.drops == Drops()
 
 
 def test_answers_before_the_request_are_forged() -> None:
@@ -433,16 +458,16 @@ def lines_of(work: Callable[[], object]) -> int:
 def test_an_event_costs_the_same_with_any_number_of_nodes(policy: Policy) -> None:
     costs = []
     for count in (60, 3_000):
-        gathering = Gathering([Addressee(str(n), 1, str(n)) for n in range(count)], DEADLINE, policy)
+        gathering = Gathering([Addressee(str(n), P, str(n)) for n in range(count)], DEADLINE, policy)
         for each in gathering.start(0.0):
             if isinstance(each, Send):
                 gathering.may_send(each.to.id, 1, 0.0)
         costs.append([
-            lines_of(lambda g=gathering: g.on_begin("0", 1, 0.1)),
-            lines_of(lambda g=gathering: g.on_item("0", 1, 0, "item", 0.1)),
+            lines_of(lambda g=gathering: g.on_begin("0", P, 0.1)),
+            lines_of(lambda g=gathering: g.on_item("0", P, 0, "item", 0.1)),
             lines_of(lambda g=gathering: g.on_result("stranger", 1, "item", 0.1)),
             lines_of(lambda g=gathering: g.on_time(0.2)),
-            0 if policy.canary else lines_of(lambda g=gathering: g.on_result("0", 1, "result", 0.3)),
+            0 if policy.canary else lines_of(lambda g=gathering: g.on_result("0", P, "result", 0.3)),
         ])  # fmt: skip
     assert costs[0] == costs[1]
 
@@ -451,19 +476,20 @@ def test_an_event_costs_the_same_with_any_number_of_nodes(policy: Policy) -> Non
 
 
 def test_a_node_executes_a_call_once() -> None:
-    receiving = Receiving(epoch=3)
-    assert receiving.on_request("x", 2, DEADLINE, 0.0) == "other life"
-    assert receiving.on_request("x", 3, DEADLINE, 0.0) == "begin"
-    assert receiving.on_request("x", 3, DEADLINE, 0.1, is_welcome=False) == "repeated"
-    assert receiving.on_request("y", 3, DEADLINE, 0.1, is_welcome=False) == "declined"
-    assert receiving.on_request("y", 3, DEADLINE, 0.2) == "declined"
-    assert receiving.on_cancel("x", 3, DEADLINE, 0.3)
-    assert not receiving.on_cancel("x", 2, DEADLINE, 0.3)
-    assert not receiving.on_cancel("z", 3, DEADLINE, 0.3)  # Before its request.
-    assert receiving.on_request("z", 3, DEADLINE, 0.4) == "cancelled"
+    receiving = Receiving(epoch=3 * P)
+    assert receiving.on_request("x", 2 * P, DEADLINE, 0.0) == "other process"
+    assert receiving.on_request("x", 3 * P, DEADLINE, 0.0) == "begin"
+    assert receiving.on_request("x", 3 * P, DEADLINE, 0.1, is_welcome=False) == "repeated"
+    assert receiving.on_request("x", next_epoch(3 * P), DEADLINE, 0.1) == "repeated"
+    assert receiving.on_request("y", 3 * P, DEADLINE, 0.1, is_welcome=False) == "declined"
+    assert receiving.on_request("y", 3 * P, DEADLINE, 0.2) == "declined"
+    assert receiving.on_cancel("x", 3 * P, DEADLINE, 0.3)
+    assert not receiving.on_cancel("x", 2 * P, DEADLINE, 0.3)
+    assert not receiving.on_cancel("z", 3 * P, DEADLINE, 0.3)  # Before its request.
+    assert receiving.on_request("z", 3 * P, DEADLINE, 0.4) == "cancelled"
     assert len(receiving) == 3
-    assert receiving.on_request("v", 3, DEADLINE, DEADLINE + MEMORY_S - 0.1) == "begin"
-    assert receiving.on_request("w", 3, 100.0, DEADLINE + MEMORY_S) == "begin"
+    assert receiving.on_request("v", 3 * P, DEADLINE, DEADLINE + MEMORY_S - 0.1) == "begin"
+    assert receiving.on_request("w", 3 * P, 100.0, DEADLINE + MEMORY_S) == "begin"
     assert len(receiving) == 1
 
 

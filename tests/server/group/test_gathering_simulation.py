@@ -79,11 +79,22 @@ class BelievesRefusals(Gathering):
 
 
 class BelievesAnybody(Gathering):
-    """Does not look at the life of whoever answers."""
+    """Does not look at the process of whoever answers."""
 
     def _find(self, key: str, epoch: int) -> Any:
         slot = self._by_id.get(key)
         return super()._find(key, slot.to.epoch if slot is not None else epoch)
+
+
+class LosesNewLives(Gathering):
+    """Takes a new life of the same process for a restart, and its answers for forgeries."""
+
+    def on_new_life(self, node: str, epoch: int, *args: Any) -> list[Output]:
+        return self.on_death(node, epoch - 1, "restart", *args)
+
+    def _find(self, key: str, epoch: int) -> Any:
+        slot = self._by_id.get(key)
+        return super()._find(key, 0 if slot is not None and slot.to.epoch != epoch else epoch)
 
 
 class BelievesEarly(Gathering):
@@ -91,7 +102,7 @@ class BelievesEarly(Gathering):
 
     def _find(self, key: str, epoch: int) -> Any:
         slot = self._by_id.get(key)
-        if slot is not None and slot.to.epoch == epoch and slot.phase in (module._WAITING, module._QUEUED):
+        if slot is not None and slot.to.epoch <= epoch and slot.phase in (module._WAITING, module._QUEUED):
             return slot
         return super()._find(key, epoch)
 
@@ -137,7 +148,7 @@ class AnswersTwice(Gathering):
 
     def _find(self, key: str, epoch: int) -> Any:
         slot = self._by_id.get(key)
-        return slot if slot is not None and slot.attempt and slot.to.epoch == epoch else super()._find(key, epoch)
+        return slot if slot is not None and slot.attempt and slot.to.epoch <= epoch else super()._find(key, epoch)
 
 
 class RepeatsItems(Gathering):
@@ -160,7 +171,7 @@ class GoesOn(Gathering):
 @pytest.mark.parametrize(
     "broken",
     [
-        SendsLate, BelievesRefusals, BelievesAnybody, BelievesEarly, ForgetsDeadline, BuriesAsGone, LosesLinkAsGone,
+        SendsLate, LosesNewLives, BelievesRefusals, BelievesAnybody, BelievesEarly, ForgetsDeadline, BuriesAsGone, LosesLinkAsGone,
         AsksAll, AnswersTwice, RepeatsItems, GoesOn,
     ],
 )  # fmt: skip
@@ -170,7 +181,7 @@ def test_the_simulation_finds_a_fault(broken: type[Gathering]) -> None:
 
 
 def test_the_simulation_finds_nodes_that_forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A node that remembers no call runs it again; one that does not look at the life runs that of another one."""
+    """A node that remembers no call runs it again; one that does not look at the process runs that of another one."""
     with monkeypatch.context() as patch:
         patch.setattr(Receiving, "_remember", lambda self, call, deadline_s, fate: fate)
         with pytest.raises(Violation, match="ran it 2 times"):
@@ -182,5 +193,5 @@ def test_the_simulation_finds_nodes_that_forget(monkeypatch: pytest.MonkeyPatch)
             "on_request",
             lambda self, call, epoch, *args, **more: right(self, call, self._epoch, *args, **more),
         )
-        with pytest.raises(Violation, match="in another life"):
+        with pytest.raises(Violation, match="in another process"):
             run(range(3_000))
