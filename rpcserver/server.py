@@ -182,6 +182,7 @@ class Server:
             self.upkeep.running,
             self._count_waiting,
             lambda: self.authentication.wrong_attempts.count,
+            lambda: self.door.certificate_expiries,
             self.version,
         )
         if config.metrics.enabled:

@@ -397,7 +397,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     ),
     "door": frozenset(
         {"config", "connections", "health", "memory"}
-        | {f"security/{name}" for name in ("authentication", "certificates", "gate", "revocation", "roles")}
+        | {f"security/{name}" for name in ("authentication", "certificates", "expiry", "gate", "revocation", "roles")}
     ),
     "server": frozenset(
         {"audit", "config", "connections", "door", "plugins", "reload", "security", "stalls", "state", "system"}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rpcserver.config import ConfigError, TlsConfig
+from rpcserver.security.expiry import certificates_expire_at, lists_expire_at
 from rpcserver.security.revocation import revoked_serials
 from rpcwire.trusted_files import UntrustedFile, read_file
 
@@ -45,6 +47,8 @@ class CertificateFiles:
 
     Attributes:
         context: the settings for the next connection; ``None`` without TLS.
+        expiries: when the certificates in use expire, and the list of revoked ones, in seconds since 1970, by the keys
+            of the configuration that name their files. Of several in one file, the first to expire counts.
     """
 
     def __init__(self, config: TlsConfig, on_authorities: Callable[[frozenset[int] | None], None]) -> None:
@@ -56,6 +60,7 @@ class CertificateFiles:
         self._fault = ""
         self._looks_until_retry = 0
         self.context: ssl.SSLContext | None = tls_context(config)
+        self.expiries = _read_expiries(config)
         _read_revoked(config)
 
     def start(self) -> None:
@@ -79,6 +84,7 @@ class CertificateFiles:
         state = _look_at(files)
         context = tls_context(config)
         serials = _read_revoked(config)
+        expiries = _read_expiries(config)
 
         def commit() -> None:
             if config == self._config and state == self._state_in_use:
@@ -86,7 +92,7 @@ class CertificateFiles:
             asks_otherwise = _asks_of_clients(config) != _asks_of_clients(self._config)
             self._config, self._files, self._state = config, files, state
             self._last_look = state
-            self._use(context, state, serials, asks_otherwise=asks_otherwise)
+            self._use(context, expiries, state, serials, asks_otherwise=asks_otherwise)
 
         return commit
 
@@ -120,18 +126,25 @@ class CertificateFiles:
         try:
             context = tls_context(self._config)
             serials = _read_revoked(self._config)
+            expiries = _read_expiries(self._config)
         except ConfigError as exc:
             fault, self._fault = self._fault, str(exc)
             self._looks_until_retry = LOOKS_UNTIL_RETRY
             if fault != self._fault or is_new:
                 logger.error("new certificates are not used, and the old ones stay in use: %s", exc)  # noqa: TRY400 - an operator's
             return
-        self._use(context, state, serials, asks_otherwise=False)
+        self._use(context, expiries, state, serials, asks_otherwise=False)
 
     def _use(
-        self, context: ssl.SSLContext | None, state: _State, serials: frozenset[int], *, asks_otherwise: bool
+        self,
+        context: ssl.SSLContext | None,
+        expiries: Mapping[str, int],
+        state: _State,
+        serials: frozenset[int],
+        *,
+        asks_otherwise: bool,
     ) -> None:
-        self.context = context
+        self.context, self.expiries = context, expiries
         self._fault = ""
         old, self._state_in_use = self._state_in_use, state
         if context is not None:
@@ -161,6 +174,23 @@ def _read_revoked(config: TlsConfig) -> frozenset[int]:
         return revoked_serials(read_file(file)) if file else frozenset()
     except (OSError, UntrustedFile, ValueError) as exc:
         raise ConfigError(f"tls.client_crl_file: {file}: {exc}") from exc
+
+
+def _read_expiries(config: TlsConfig) -> Mapping[str, int]:
+    files = {
+        "tls.certificate_file": config.certificate_file,
+        **{f"tls.names.{name}.certificate_file": each.certificate_file for name, each in config.names.items()},
+        "tls.client_ca_file": config.client_ca_file,
+        "tls.client_crl_file": config.client_crl_file,
+    }
+    expiries: dict[str, int] = {}
+    for key, file in files.items():
+        read = lists_expire_at if key == "tls.client_crl_file" else certificates_expire_at
+        # It is only shown: OpenSSL has taken the file, and says what it lacks.
+        with contextlib.suppress(OSError, UntrustedFile, ValueError):
+            if file and (time_s := read(read_file(file))) is not None:
+                expiries[key] = time_s
+    return expiries
 
 
 def _look_at(files: Sequence[str]) -> _State:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
@@ -194,6 +194,12 @@ class Door:
             self._unix_path = None
         for arrival in self._arrivals():
             arrival.dismiss(STOPPING)
+
+    @property
+    def certificate_expiries(self) -> Mapping[str, int]:
+        """When the certificates in use expire, as :attr:`.certificate_files.CertificateFiles.expiries`."""
+        files = self._certificate_files
+        return {} if files is None else files.expiries
 
     @property
     def addresses(self) -> list[str]:

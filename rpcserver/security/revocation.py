@@ -6,6 +6,8 @@ import base64
 import re
 from collections.abc import Iterator
 
+from .der import GENERALIZED_TIME, INTEGER, SEQUENCE, UTC_TIME, elements, first_element
+
 _CRL = re.compile(rb"-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]++)-----END X509 CRL-----")
 
 
@@ -22,45 +24,18 @@ def revoked_serials(pem: bytes) -> frozenset[int]:
     return frozenset(serial for match in _CRL.finditer(pem) for serial in _serials(base64.b64decode(match[1])))
 
 
-_SEQUENCE, _INTEGER, _TIMES = 0x30, 0x02, (0x17, 0x18)
-
-
 def _serials(der: bytes) -> Iterator[int]:
-    _, whole = _first(der)
-    _, signed_part = _first(whole)
-    fields = list(_elements(signed_part))
+    _, whole = first_element(der)
+    _, signed_part = first_element(whole)
+    fields = list(elements(signed_part))
     # version? signature issuer thisUpdate nextUpdate? revokedCertificates? crlExtensions?
-    last_time = max((index for index, (tag, _) in enumerate(fields) if tag in _TIMES), default=None)
-    if last_time is None:
-        raise ValueError("a list of revoked certificates is malformed: it has no date")
-    for tag, entries in fields[last_time + 1 : last_time + 2]:
-        if tag == _SEQUENCE:
-            for _, entry in _elements(entries):
-                kind, serial = _first(entry)
-                if kind != _INTEGER:
-                    raise ValueError("a list of revoked certificates is malformed")
+    times = [index for index, (tag, _) in enumerate(fields) if tag in (UTC_TIME, GENERALIZED_TIME)]
+    if not times:
+        raise ValueError("it has no date")
+    for tag, entries in fields[times[-1] + 1 : times[-1] + 2]:
+        if tag == SEQUENCE:
+            for _, entry in elements(entries):
+                kind, serial = first_element(entry)
+                if kind != INTEGER:
+                    raise ValueError("it is malformed")
                 yield int.from_bytes(serial, "big", signed=True)
-
-
-def _first(der: bytes) -> tuple[int, bytes]:
-    for element in _elements(der):
-        return element
-    raise ValueError("a list of revoked certificates is cut off")
-
-
-def _elements(der: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the tag and the content of each element of DER (ITU-T X.690, section 8.1)."""
-    view, at = memoryview(der), 0
-    while at < len(view):
-        if len(view) - at < 2:
-            raise ValueError("a list of revoked certificates is cut off")
-        tag, size = view[at], view[at + 1]
-        at += 2
-        if size & 0x80:
-            count = size & 0x7F
-            size = int.from_bytes(view[at : at + count], "big")
-            at += count
-        if at + size > len(view):
-            raise ValueError("a list of revoked certificates is cut off")
-        yield tag, bytes(view[at : at + size])
-        at += size

@@ -36,6 +36,7 @@ class Metrics:
         services: the services that run now, whose figures are shown.
         waiting: returns the number of connections that have not authenticated, by what they wait for.
         wrong_attempts: returns the number of wrong attempts to authenticate.
+        expiries: returns when certificates expire, in seconds since 1970, by the settings that name their files.
         version: the version of the server.
 
     Attributes:
@@ -51,6 +52,7 @@ class Metrics:
         services: Sequence[Service[Any]],
         waiting: Callable[[], dict[str, int]],
         wrong_attempts: Callable[[], int],
+        expiries: Callable[[], Mapping[str, int]],
         version: str,
     ) -> None:
         self.calls = CallMeter(registry)
@@ -60,6 +62,7 @@ class Metrics:
         self._services = services
         self._waiting = waiting
         self._wrong_attempts = wrong_attempts
+        self._expiries = expiries
         self._version = version
         self._garbage = GarbageWatch()
         self._lag = Histogram(LAG_BOUNDS_S)
@@ -93,6 +96,7 @@ class Metrics:
             [
                 *self._of_build(),
                 *self._of_connections(),
+                *self._of_certificates(),
                 *self.calls.families(),
                 *self._of_use(),
                 *self._of_refusals(),
@@ -130,6 +134,15 @@ class Metrics:
         wrong = Family("rpcserver_wrong_credentials_total", "counter", "Wrong attempts to authenticate.")
         wrong.add(self._wrong_attempts())
         yield wrong
+
+    def _of_certificates(self) -> Iterator[Family]:
+        expiries = Family(
+            "rpcserver_tls_certificate_expiry_timestamp_seconds", "gauge",
+            "When the certificates in use expire, in seconds since 1970, by the setting that names their file.",
+        )  # fmt: skip
+        for setting, time_s in self._expiries().items():
+            expiries.add(time_s, {"setting": setting})
+        yield expiries
 
     def _of_use(self) -> Iterator[Family]:
         sessions = [peer.session for peer in self._connections.values()]

@@ -332,6 +332,7 @@ def test_the_dashboard_asks_for_what_there_is(tools: Any) -> None:
         services = (tools.Calc(), Programs(), Database())
         async with tools.serve(*services) as server, tools.connect(server, "rpc.v1.json") as one:
             server.connections.refusals["limits.connections"] += 1
+            server.metrics._expiries = lambda: {"tls.certificate_file": 1}
             await tools.call(one, "calc.add", [1, 2])
             labels: dict[str, set[str]] = {}
             for name, pairs in read(await scrape(tools, server)):
