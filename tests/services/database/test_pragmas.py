@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 
 import pytest
@@ -180,6 +181,31 @@ def test_only_reading_stays_so(run_with):
                 with pytest.raises(DatabaseProgrammingError, match=r"not authorized; .*read"):
                     await run(change)
         assert (await db.query("main", "PRAGMA user_version")).scalar() == 3
+
+    run_with(work)
+
+
+def test_who_only_reads_locks_out_nobody(run_with, tmp_path):
+    def write():
+        with contextlib.closing(sqlite3.connect(tmp_path / "main.sqlite3", timeout=0.0)) as other:
+            other.execute("INSERT INTO t VALUES (1)")
+            other.commit()
+
+    async def work(bench):
+        db = bench.db
+        await db.execute("main", "CREATE TABLE t (x)")
+        reading = (await db.connect("main", readonly=True)).id
+        looking = (await db.begin("main", readonly=True)).id
+        for transaction in (None, reading, looking):
+            for sql in ("BEGIN IMMEDIATE", "/* x */ BEGIN EXCLUSIVE TRANSACTION", "; begin immediate"):
+                with pytest.raises(DatabaseProgrammingError):
+                    await db.query("main", sql, transaction=transaction)
+                write()
+        for sql in ("BEGIN", "SELECT x FROM t"):  # As libraries do.
+            await db.execute("main", sql, transaction=reading)
+            write()
+        await db.disconnect(reading)
+        await db.rollback(looking)
 
     run_with(work)
 

@@ -13,8 +13,7 @@ from .pragmas import RefusedPragma, is_allowed
 Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int]
 
 _READING = frozenset({
-    sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE, sqlite3.SQLITE_TRANSACTION,
-    sqlite3.SQLITE_SAVEPOINT,
+    sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE, sqlite3.SQLITE_SAVEPOINT,
 })  # fmt: skip
 
 _FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit", "fsdir", "lsdir"})
@@ -30,14 +29,31 @@ def _pragma(name: str | None, argument: str | None, *, writing: bool, session: b
 def authorize_reading(
     action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
 ) -> int:
-    """Allow only reading."""
-    if action in _READING:
+    """Allow only reading. Nobody is told here how a transaction begins: BEGIN IMMEDIATE would lock the file, so that
+    nobody else could write. So this denies the beginning, and :func:`authorize_begin` allows one that locks nothing."""
+    if action in _READING or (action == sqlite3.SQLITE_TRANSACTION and first != "BEGIN"):
         return _OK
     if action == sqlite3.SQLITE_FUNCTION:
         return _DENY if (second or "").lower() in _FUNCTIONS else _OK
     if action == sqlite3.SQLITE_PRAGMA:
         return _pragma(first, second, writing=False)
     return _DENY
+
+
+def authorize_begin(
+    action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
+) -> int:
+    """Allow that a transaction begins, and nothing else."""
+    return _OK if action == sqlite3.SQLITE_TRANSACTION and first == "BEGIN" else _DENY
+
+
+def authorize_describing(
+    action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
+) -> int:
+    """Allow what only reads, and the beginning of a transaction, for a statement that does not run."""
+    if authorize_begin(action, first, second, database, trigger) == _OK:
+        return _OK
+    return authorize_reading(action, first, second, database, trigger)
 
 
 def authorize_writing(

@@ -26,6 +26,8 @@ from rpcwire.sql import first_word
 
 from .authorizer import (
     Authorizer,
+    authorize_begin,
+    authorize_describing,
     authorize_reading,
     authorize_reading_session,
     authorize_session,
@@ -293,9 +295,11 @@ class SqliteLink(Link):
         try:
             return self._with_virtual_tables(partial(self._sqlite.execute, sql, values), self._authorizer())
         except sqlite3.DatabaseError as exc:
-            if self.readonly or self._only_reads or not (_is_denied(exc) and self._is_allowed_until_it_runs(sql)):
+            only_reads = self.readonly or self._only_reads
+            is_allowed = self._begins_without_lock if only_reads else self._is_allowed_until_it_runs
+            if not (_is_denied(exc) and is_allowed(sql)):
                 raise
-        self._sqlite.set_authorizer(authorize_vacuum)
+        self._sqlite.set_authorizer(authorize_begin if only_reads else authorize_vacuum)
         try:
             return self._sqlite.execute(sql, values)
         finally:
@@ -421,6 +425,17 @@ class SqliteLink(Link):
             return False
         return True
 
+    def _begins_without_lock(self, sql: str) -> bool:
+        """Whether a statement begins a transaction that takes no lock yet."""
+        self._sqlite.set_authorizer(authorize_begin)
+        try:
+            program = self._sqlite.execute(f"EXPLAIN {sql}").fetchall()
+        except sqlite3.Error:
+            return False
+        finally:
+            self._sqlite.set_authorizer(self._authorizer())
+        return all(instruction[1] != "Transaction" for instruction in program)
+
     async def execute_many(self, sql: str, sets: Sequence[Values], first_row: int = 0) -> int:
         if not sets:
             return 0
@@ -447,12 +462,12 @@ class SqliteLink(Link):
 
     def _describe(self, sql: str, parameters: list[ParameterInfo]) -> Description:
         connection = self._sqlite
-        connection.set_authorizer(authorize_reading)
+        connection.set_authorizer(authorize_describing)
         try:
             if first_word(sql, self.dialect) in {"PRAGMA", "EXPLAIN"}:
                 # These only read, or are denied; their columns are known only once they run.
                 return Description(parameters, self._columns_by_running(sql), readonly=True)
-            self._with_virtual_tables(lambda: connection.execute(f"EXPLAIN {sql}").close(), authorize_reading)
+            self._with_virtual_tables(lambda: connection.execute(f"EXPLAIN {sql}").close(), authorize_describing)
         except sqlite3.DatabaseError as exc:
             if not _is_denied(exc):
                 raise
@@ -497,7 +512,13 @@ class SqliteLink(Link):
 
     def _begin(self, sql: str, readonly: bool) -> None:
         self._sqlite.set_progress_handler(self._stop_now, _STEPS)
-        self._sqlite.execute(sql)
+        if self.readonly:
+            self._sqlite.set_authorizer(authorize_begin)
+        try:
+            self._sqlite.execute(sql)
+        finally:
+            if self.readonly:
+                self._sqlite.set_authorizer(self._authorizer())
         self._in_transaction = True
         if readonly and not self.readonly:
             self._only_reads = True
