@@ -95,13 +95,13 @@ class LentLink:
         if not (self.within or stays_open) and self.link.tx_state() not in (TxState.NONE, TxState.ENDED):
             await self.link.rollback()
 
-    async def run(self, work: Coroutine[Any, Any, _T]) -> _T:
+    def run(self, work: Coroutine[Any, Any, _T]) -> Coroutine[Any, Any, _T]:
         """Do a piece of work on the link. It stops when the caller is cancelled; every exception becomes one of
         ours."""
-        if tracing.tracer is None:
-            return await self._run(work)
-        attributes = {"db.system.name": self.link.dialect}
-        with tracing.tracer.begin("database statement", attributes):
+        return self._run(work) if tracing.tracer is None else self._run_traced(work, tracing.tracer)
+
+    async def _run_traced(self, work: Coroutine[Any, Any, _T], tracer: tracing.Tracer) -> _T:
+        with tracer.begin("database statement", {"db.system.name": self.link.dialect}):
             return await self._run(work)
 
     async def _run(self, work: Coroutine[Any, Any, _T]) -> _T:

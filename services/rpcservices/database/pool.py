@@ -156,13 +156,14 @@ class Pool:
             DatabaseError: no link became free in time, or no connection can be made.
         """
         while True:
-            if self._lent[holder] >= self._share:
+            lent = self._lent.get(holder, 0)
+            if lent >= self._share:
                 await self._wait(holder)
                 continue
             if self._idle:
                 link = self._idle.pop()
                 link.holder = holder
-                self._lent[holder] += 1
+                self._lent[holder] = lent + 1
                 now = time.monotonic()
                 if now - link.made_at > self._config.connection_max_age_s:
                     link.is_broken = True  # It does not have settings that new connections have got since.
@@ -175,7 +176,7 @@ class Pool:
                 continue
             if self._free_places:
                 self._free_places -= 1
-                self._lent[holder] += 1
+                self._lent[holder] = lent + 1
                 task = asyncio.ensure_future(self._connect(holder))
                 try:
                     return await asyncio.shield(task)
@@ -219,10 +220,11 @@ class Pool:
                 return
 
     def _take_back(self, holder: str) -> None:
-        self._lent[holder] -= 1
-        if not self._lent[holder]:
-            del self._lent[holder]
-        self._wake()
+        lent = self._lent.pop(holder)
+        if lent > 1:
+            self._lent[holder] = lent - 1
+        if self._waiting:
+            self._wake()
 
     async def _answers(self, link: Link, *, fresh: bool) -> bool:
         """Whether a link that was idle for long, or is not ready yet, still works. If not, its place becomes free."""

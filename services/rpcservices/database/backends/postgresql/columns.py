@@ -77,26 +77,32 @@ class KnownColumns:
     def __init__(self, types: Types, connection: PGconn) -> None:
         self._types = types
         self._connection = connection
-        self._known: dict[_Key, tuple[Column, ...]] = {}
+        self._known: dict[_Key, tuple[tuple[Column, ...], tuple[int, ...]]] = {}
 
     def _key(self, result: PGresult) -> _Key:
         name, type_oid, modifier = result.fname, result.ftype, result.fmod
         fields = tuple([(name(at), type_oid(at), modifier(at)) for at in range(result.nfields)])
         return self._connection.parameter_status(b"TimeZone"), fields
 
-    def find(self, result: PGresult) -> tuple[Column, ...] | None:
-        """The columns of a result; ``None`` where they are not known yet."""
+    def find(self, result: PGresult) -> tuple[tuple[Column, ...], tuple[int, ...]] | None:
+        """The columns of a result, and the places of those that are arrays; ``None`` where they are not known yet."""
         return self._known.get(self._key(result))
 
-    def learn(self, result: PGresult) -> tuple[Column, ...]:
-        """Make the columns of a result, and remember them unless a type is unknown."""
+    def learn(self, result: PGresult) -> tuple[tuple[Column, ...], tuple[int, ...]]:
+        """Make the same, and remember it unless a type is unknown."""
         columns = columns_of(result, self._types, self._connection)
+        arrays = arrays_of(columns)
         key = self._key(result)
         if not self._types.unknown(oids_of(result)) and sum(len(name or b"") for name, _, _ in key[1]) <= _NAMES_BYTES:
             if len(self._known) >= _MOST_RESULTS:
                 del self._known[next(iter(self._known))]
-            self._known[key] = columns
-        return columns
+            self._known[key] = columns, arrays
+        return columns, arrays
+
+
+def arrays_of(columns: Sequence[Column]) -> tuple[int, ...]:
+    """The places of the columns that are arrays."""
+    return tuple([place for place, column in enumerate(columns) if column.item])
 
 
 def _zone_of(connection: PGconn) -> str | None:
@@ -107,11 +113,6 @@ def _zone_of(connection: PGconn) -> str | None:
 
 def with_dimensions(columns: tuple[Column, ...], rows: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
     """Add the number of dimensions of arrays to columns, as the rows show it."""
-    for column in columns:  # A generator would cost twice as much, for each statement.
-        if column.item:
-            break
-    else:
-        return columns
     counts = [
         max((_dimensions(row[place]) for row in rows), default=1) if column.item else 0
         for place, column in enumerate(columns)

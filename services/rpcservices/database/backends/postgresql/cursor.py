@@ -183,7 +183,8 @@ class PostgresCursor(Cursor):
         result = await self._connection.wait(sending)
         try:
             self._pending = await self._take(result, first=True)
-            self.columns = with_dimensions(self.columns, self._pending)
+            if self._cells is not None and self._cells.has_arrays:
+                self.columns = with_dimensions(self.columns, self._pending)
         except DatabaseNotSupportedError:
             raise
         except Exception:
@@ -196,12 +197,12 @@ class PostgresCursor(Cursor):
         rows: list[tuple[Any, ...]] = []
         if status in (ExecStatus.TUPLES_CHUNK, ExecStatus.TUPLES_OK):
             if first or self._cells is None:
-                columns = self._link.known_columns.find(result)
-                if columns is None:
+                known = self._link.known_columns.find(result)
+                if known is None:
                     await self._learn(result)
-                    columns = self._link.known_columns.learn(result)
-                self.columns = columns
-                self._cells = self._chunks.cells(self.columns)
+                    known = self._link.known_columns.learn(result)
+                self.columns, arrays = known
+                self._cells = self._chunks.cells(arrays)
                 self.without_columns = not self.columns
             self._cells.use(result)
             self._result, self._at = result, 0

@@ -146,7 +146,8 @@ class PostgresLink(Link):
         return await self._start(text, arguments, first, cancels=self._is_guarded)
 
     async def _start(self, sql: str, arguments: Arguments | None, first: int, *, cancels: bool) -> Cursor:
-        await self._speak_utf8()
+        if not self.driver.speaks_utf8:
+            await self._speak_utf8()
         self._is_used = True
         cursor = PostgresCursor(self, self._chunks, cancels=cancels)
         before = self._before()
@@ -154,11 +155,13 @@ class PostgresLink(Link):
         if self._is_guarded_once:
             self._is_guarded_once = self._is_used = False
         try:
-            with tell_changes():
-                await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)), before=before, behind=behind)
+            await cursor.start(sql, arguments, max(2, min(first, CHUNK_ROWS)), before=before, behind=behind)
         except DatabaseNotSupportedError:
             self.is_broken = True  # The connection is in the midst of a COPY.
             raise
+        except psycopg.errors.InvalidTextRepresentation as exc:
+            with tell_changes():
+                raise exc from None
         return cursor
 
     @property

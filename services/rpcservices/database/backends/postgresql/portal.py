@@ -15,7 +15,7 @@ from psycopg.pq.abc import PGresult
 from rpcservices.database.backends.base import Cursor
 from rpcservices.database.errors import DatabaseOperationalError
 
-from .columns import columns_of, with_dimensions
+from .columns import arrays_of, columns_of, with_dimensions
 from .connection import StoppingConnection
 from .cursor import encoding_changed
 from .pipeline import end_part, sync
@@ -124,7 +124,7 @@ class PortalCursor(Cursor):
             await self.close()
             raise encoding_changed()
         if self._cells is None:
-            self._cells = self._statement.cells(self.columns)
+            self._cells = self._statement.cells(arrays_of(self.columns))
         self._cells.use(result)
         self._result, self._at = result, 0
         return self._load()

@@ -22,7 +22,6 @@ from psycopg.types.string import TextLoader
 
 from rpcservices.database.errors import DatabaseDataError
 from rpcservices.database.failures import translate_error
-from rpcservices.database.models import Column
 
 from .connection import StoppingConnection
 from .params import Arguments
@@ -121,13 +120,13 @@ class Converting(AsyncRawCursor[Any]):
             refusal = params.refusal(self._conn) if isinstance(params, Arguments) else None
             raise refusal or translate_error(exc, executed="no") from None
 
-    def cells(self, columns: Sequence[Column]) -> Cells:
+    def cells(self, arrays: Sequence[int]) -> Cells:
         """The reader of the statement's rows.
 
         Parameters:
-            columns: their columns.
+            arrays: the places of the columns that are arrays.
         """
-        return Cells(self._conn, self._tx, [place for place, column in enumerate(columns) if column.item])
+        return Cells(self._conn, self._tx, arrays)
 
     def failure(self, result: PGresult) -> Exception:
         """The exception for a result that is an error."""

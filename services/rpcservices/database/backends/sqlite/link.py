@@ -59,6 +59,16 @@ def _is_denied(exc: sqlite3.Error) -> bool:
     return code == sqlite3.SQLITE_AUTH or (code == sqlite3.SQLITE_SCHEMA and "not authorized" in str(exc))
 
 
+def _is_not_ready(exc: sqlite3.Error) -> bool:
+    """Whether SQLite may have refused to prepare a statement because a virtual table is not ready yet."""
+    return any(words in str(exc) for words in _NOT_READY)
+
+
+def _may_be_ready_later(exc: sqlite3.Error) -> bool:
+    """Whether SQLite has refused to prepare a statement that it may accept once the connection is made ready for it."""
+    return _is_not_ready(exc) or _UNSAFE_TABLE.search(str(exc)) is not None
+
+
 def _not_authorized(why: str) -> DatabaseProgrammingError:
     return DatabaseProgrammingError(f"not authorized: {why}")
 
@@ -293,6 +303,11 @@ class SqliteLink(Link):
 
     def _execute_statement(self, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
         try:
+            return self._sqlite.execute(sql, values)  # Nearly all statements need no more.
+        except sqlite3.DatabaseError as exc:
+            if not (_is_denied(exc) or _may_be_ready_later(exc)):
+                raise
+        try:
             return self._with_virtual_tables(partial(self._sqlite.execute, sql, values), self._authorizer())
         except sqlite3.DatabaseError as exc:
             only_reads = self.readonly or self._only_reads
@@ -349,7 +364,7 @@ class SqliteLink(Link):
         try:
             return self._with_trust(action, authorizer)
         except sqlite3.DatabaseError as exc:
-            if not any(words in str(exc) for words in _NOT_READY):
+            if not _is_not_ready(exc):
                 raise
             self._sqlite.set_authorizer(None)
             try:
