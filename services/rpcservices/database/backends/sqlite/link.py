@@ -274,7 +274,8 @@ class SqliteLink(Link):
         changes = connection.total_changes
         notices: tuple[str, ...] = ()
         try:
-            if first_word(sql, self.dialect) == "PRAGMA":
+            # The first test is quick, and nearly all statements end with it.
+            if "PRAGMA" in sql.upper() and first_word(sql, self.dialect) == "PRAGMA":
                 cursor, notices = self._execute_pragma(sql, values)
             else:
                 cursor = self._execute_statement(sql, values)
