@@ -253,6 +253,36 @@ async def _live(
     Returns:
         The exit status.
     """
+    if (status := await _start(server, stop, sockets)) is not None:
+        return status
+    for address in server.addresses:
+        click.echo(f"rpcserver: listening on {address}")
+    notifier.ready()
+    reloads.start()
+    warming = asyncio.ensure_future(_warm_up(server))
+    supervision = asyncio.ensure_future(supervise(server, reloads, notifier)) if notifier.is_active else None
+    name = await stop
+    server.set_reloader(None)
+    await reloads.close()
+    warming.cancel()
+    if supervision is not None:
+        supervision.cancel()
+    notifier.stopping(server.config.grace_s + STOP_TIMEOUT_S * (2 + len(server.services)))
+    logger.info("%s: stopping; running calls have %g s", name, server.config.grace_s)
+    status = await _stop(server, second_signal)
+    logger.info("stopped")
+    return status
+
+
+async def _start(server: Server, stop: asyncio.Future[str], sockets: Sequence[ActivatedSocket]) -> int | None:
+    """Start a server, unless the signal to stop comes before it has started.
+
+    Parameters:
+        server, stop, sockets: as of :func:`_live`.
+
+    Returns:
+        The exit status if it does not run; ``None`` if it does.
+    """
     start = asyncio.ensure_future(server.start(sockets=sockets))
     first: list[asyncio.Future[Any]] = [start, stop]
     await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
@@ -268,36 +298,30 @@ async def _live(
     except Exception as exc:
         logger.critical("the server cannot start: %s: %s", type(exc).__name__, exc, exc_info=exc)
         return 1
-    for address in server.addresses:
-        click.echo(f"rpcserver: listening on {address}")
-    notifier.ready()
-    reloads.start()
-    warming = asyncio.ensure_future(_warm_up(server))
-    supervision = asyncio.ensure_future(supervise(server, reloads, notifier)) if notifier.is_active else None
-    status, name = 0, await stop
-    server.set_reloader(None)
-    await reloads.close()
-    warming.cancel()
-    if supervision is not None:
-        supervision.cancel()
-    notifier.stopping(server.config.grace_s + STOP_TIMEOUT_S * (2 + len(server.services)))
-    logger.info("%s: stopping; running calls have %g s", name, server.config.grace_s)
+    return None
+
+
+async def _stop(server: Server, second_signal: asyncio.Event) -> int:
+    """Stop a server; at once, when a second signal comes.
+
+    Returns:
+        The exit status.
+    """
     shutdown = asyncio.ensure_future(server.stop())
     again = asyncio.ensure_future(second_signal.wait())
     await asyncio.wait([shutdown, again], return_when=asyncio.FIRST_COMPLETED)
-    if shutdown.done():
-        if (failure := shutdown.exception()) is not None:
-            logger.critical("the server has not stopped as it should", exc_info=failure)
-            status = 1
-    else:
-        logger.warning("asked again: stopping at once")
-        shutdown.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await shutdown
-        await server.stop(grace_s=0, patience_s=HASTE_S)
     again.cancel()
-    logger.info("stopped")
-    return status
+    if shutdown.done():
+        if (failure := shutdown.exception()) is None:
+            return 0
+        logger.critical("the server has not stopped as it should", exc_info=failure)
+        return 1
+    logger.warning("asked again: stopping at once")
+    shutdown.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await shutdown
+    await server.stop(grace_s=0, patience_s=HASTE_S)
+    return 0
 
 
 main.add_command(limits.command, "limits")

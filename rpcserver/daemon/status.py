@@ -87,6 +87,24 @@ def lay_out(activity: Mapping[str, Any]) -> Iterator[RenderableType]:
         f"longest stall {1000 * activity['longest_stall_s']:.0f} ms; "
         f"{_count(activity['wrong_attempts'], 'wrong attempt')} to authenticate"
     )
+    yield _lay_out_services(activity)
+    yield _table(
+        "connected",
+        ("id", "who", "role", "by", "address", "since", "in flight", "streams"),
+        [_write_connection(each) for each in connected],
+    )
+    yield _table(
+        "running", ("what", "method", "who", "connection", "for", "items"), [_write_run(each) for each in running]
+    )
+    waiting = [(state.replace("_", " "), str(number)) for state, number in activity["waiting"].items() if number]
+    if waiting:
+        yield _table("connections that have not authenticated", ("state", "number"), waiting)
+    if activity["refused"]:
+        rows_refused = [(each["limit"], str(each["count"])) for each in activity["refused"]]
+        yield _table("refused since the start", ("limit", "times"), rows_refused)
+
+
+def _lay_out_services(activity: Mapping[str, Any]) -> Table:
     phases = {each["name"]: each for each in activity["services"]}
     figures: dict[str, list[str]] = {}
     for figure in activity["figures"]:
@@ -100,37 +118,23 @@ def lay_out(activity: Mapping[str, Any]) -> Iterator[RenderableType]:
         reason = health.get("details") or health["reason"]
         state = "well" if health["ok"] else f"{phase['phase']}: {reason}"
         rows.append((name, state, str(phase["failures"]), ", ".join(figures.get(name, ()))))
-    yield _table("services", ("service", "state", "failures", "figures"), rows)
-    yield _table(
-        "connected",
-        ("id", "who", "role", "by", "address", "since", "in flight", "streams"),
-        [
-            (
-                each["id"], each["principal"] or "-", each["role"] or "-", each["authenticated_by"] or "-",
-                each["address"] if each["transport"] == "tcp" else f"{each['address']} ({each['transport']})",
-                _duration(each["age_s"]), str(each["calls_in_flight"]), str(each["streams"]),
-            )
-            for each in connected
-        ],
+    return _table("services", ("service", "state", "failures", "figures"), rows)
+
+
+def _write_connection(each: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        each["id"], each["principal"] or "-", each["role"] or "-", each["authenticated_by"] or "-",
+        each["address"] if each["transport"] == "tcp" else f"{each['address']} ({each['transport']})",
+        _duration(each["age_s"]), str(each["calls_in_flight"]), str(each["streams"]),
     )  # fmt: skip
-    yield _table(
-        "running",
-        ("what", "method", "who", "connection", "for", "items"),
-        [
-            (
-                each["kind"], each["method"], each["principal"] or "-", each["connection"],
-                "-" if each["age_s"] is None else _duration(each["age_s"]),
-                "-" if each["items"] is None else str(each["items"]),
-            )
-            for each in running
-        ],
+
+
+def _write_run(each: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        each["kind"], each["method"], each["principal"] or "-", each["connection"],
+        "-" if each["age_s"] is None else _duration(each["age_s"]),
+        "-" if each["items"] is None else str(each["items"]),
     )  # fmt: skip
-    waiting = [(state.replace("_", " "), str(number)) for state, number in activity["waiting"].items() if number]
-    if waiting:
-        yield _table("connections that have not authenticated", ("state", "number"), waiting)
-    if activity["refused"]:
-        rows_refused = [(each["limit"], str(each["count"])) for each in activity["refused"]]
-        yield _table("refused since the start", ("limit", "times"), rows_refused)
 
 
 def _table(title: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
