@@ -2,9 +2,13 @@
 
 import sys
 
+from .daemon.early_reload import note_reloads
+
 
 def main() -> None:
     """Run the command. If a package of the server is missing, say in a line what to install."""
+    if sys.argv[1:2] == ["serve"]:
+        note_reloads()  # Before all that takes time.
     try:
         from rpcserver.daemon.cli import main as command
     except ModuleNotFoundError as exc:

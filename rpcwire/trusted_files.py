@@ -279,7 +279,11 @@ def _check_readers(info: os.stat_result, place: str, path: PathText, *, group_ma
     is_given_by_root = info.st_uid == 0 and (info.st_gid != 0 or os.geteuid() != 0)
     others = stat.S_IRWXO if group_may_read or is_given_by_root else stat.S_IRWXO | stat.S_IRWXG
     if info.st_mode & others:
-        raise UntrustedFile(f"{_name(place, path)}: others may read or change the secret in it: run: chmod 600 {place}")
+        remedy = f"chmod 600 {place}"
+        if info.st_uid == 0 and os.geteuid() != 0:  # With mode 0600 this process could not read it.
+            group = "" if info.st_gid in (os.getegid(), *os.getgroups()) else f"chgrp {os.getegid()} {place} && "
+            remedy = f"{group}chmod 640 {place}"
+        raise UntrustedFile(f"{_name(place, path)}: others may read or change the secret in it: run: {remedy}")
 
 
 def _name(place: str, path: PathText) -> str:

@@ -23,4 +23,6 @@ def command(context: click.Context, shell: str) -> None:
     classes = get_completion_class(shell)
     assert classes is not None
     script = classes(context.find_root().command, {}, "rpcclient", "_RPCCLIENT_COMPLETE")
-    click.echo((script.source_template % script.source_vars()).rstrip())
+    text = (script.source_template % script.source_vars()).rstrip()
+    # click's script for fish cuts descriptions at their first comma.
+    click.echo(text.replace('string split ","', 'string split -m 1 ","'))

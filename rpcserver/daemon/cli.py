@@ -31,6 +31,7 @@ from .audit import audit
 from .backup import backup, restore
 from .completion import completion
 from .config import config
+from .early_reload import was_asked
 from .installation import install, uninstall
 from .logs import REPORT_S, LimitedHandler, set_up
 from .notify import Notifier
@@ -208,6 +209,8 @@ async def _serve(
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, on_signal, signum.name)
     loop.add_signal_handler(signal.SIGHUP, reloads.ask)
+    if was_asked():
+        reloads.ask()
     reports = asyncio.ensure_future(_report(log))
     try:
         return await _live(server, reloads, stop, second_signal, notifier, sockets)

@@ -20,4 +20,6 @@ def completion(context: click.Context, shell: str) -> None:
     classes = get_completion_class(shell)
     assert classes is not None
     script = classes(context.find_root().command, {}, "rpcserver", "_RPCSERVER_COMPLETE")
-    click.echo((script.source_template % script.source_vars()).rstrip())
+    text = (script.source_template % script.source_vars()).rstrip()
+    # click's script for fish cuts descriptions at their first comma.
+    click.echo(text.replace('string split ","', 'string split -m 1 ","'))

@@ -105,6 +105,7 @@ def _install(
     service = services[0] if services else "rpcserver.service"
     commands = list(_activation(is_system=is_system, service=service, layout=layout))
     if not dry_run:
+        _disable([step.path for step in steps if step.verb == "remove"], is_system=is_system, root=root)
         try:
             folders = perform(steps, root)
             folders += make_folders(root, layout.manifest.parent)
@@ -155,9 +156,8 @@ def _uninstall(is_system: bool | None, *, purge: bool | None, dry_run: bool, roo
     if purge is None and not dry_run:
         question = f"Remove {' and '.join(str(at(root, path)) for path in data)} with all that is in them, too?"
         purge = sys.stdin.isatty() and bool(data) and click.confirm(question, default=False)
-    if here and not dry_run and _systemd_runs(is_system=is_system):
-        units = [path.name for path in manifest.files if path.suffix in (".service", ".socket")]
-        _run([[*_systemctl(is_system=is_system), "disable", "--now", *units]])
+    if not dry_run:
+        _disable(manifest.files, is_system=is_system, root=root, now=True)
     for step in steps:
         click.echo(_tell(step, root))
     if not dry_run:
@@ -237,6 +237,28 @@ def _systemd_runs(*, is_system: bool) -> bool:
     """Whether systemd runs here (sd_booted(3)), and for users also a manager of this one."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     return Path("/run/systemd/system" if is_system else f"{runtime or '/nonexistent'}/systemd").is_dir()
+
+
+def _disable(files: Iterable[Path], *, is_system: bool, root: Path, now: bool = False) -> None:
+    """Take back `systemctl enable` for those files that are units, before they go: its links would stay.
+
+    Parameters:
+        files: which files.
+        is_system: whether it is the machine's server.
+        root: below which folder they lie. In another than ``/`` nothing runs.
+        now: whether to stop the units, too.
+
+    Raises:
+        ConfigError: systemctl fails.
+    """
+    units = [path.name for path in files if path.suffix in (".service", ".socket") and at(root, path).is_file()]
+    if not units:
+        return
+    if root == Path("/"):
+        if _systemd_runs(is_system=is_system):
+            _run([[*_systemctl(is_system=is_system), "disable", *(["--now"] if now else []), *units]])
+    elif is_system and shutil.which("systemctl") is not None:
+        _run([["systemctl", f"--root={root}", "disable", *units]])
 
 
 def _activation(*, is_system: bool, service: str, layout: Layout) -> Iterable[list[str]]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
+import shlex
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -214,6 +217,14 @@ def _show(text: str, what: str) -> None:
     """Print a token, alone on standard output, so that it can go to a file."""
     click.echo(text)
     click.echo(f"rpcserver: this is {what}", err=True)
+    try:
+        descriptor = sys.stdout.fileno()
+        info = os.fstat(descriptor)
+        if stat.S_ISREG(info.st_mode) and info.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            file = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+            click.echo(f"rpcserver: others may read the file: run: chmod 600 {shlex.quote(file)}", err=True)
+    except OSError:
+        pass  # It is no file.
 
 
 def _check_role(role: str, config: ServerConfig, config_file: Path | None) -> None:

@@ -253,7 +253,7 @@ class ServerLink(WebSocketLink):
                     ).serialize(),
                 )
         except OSError as exc:
-            self._log("%s gone before it spoke HTTP: %s", str(exc), logging.INFO)
+            self._log("%s gone before it spoke HTTP: %s", str(exc) or type(exc).__name__, logging.INFO)
             self.entrance.on_refusal(self.remote, "gone before it spoke HTTP")
 
     async def _read_proxy_header(self, sock: socket.socket) -> None:

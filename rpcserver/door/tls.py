@@ -123,6 +123,8 @@ def _check(key: str, file: str, *, secret: bool = False) -> None:
         check_file(file, secret=secret)
     except UntrustedFile as exc:
         raise ConfigError(f"{key}: {exc}") from None
+    except PermissionError as exc:
+        raise ConfigError(f"{key}: {file}: {exc.strerror}: let the user of the server read it") from exc
     except (OSError, ValueError) as exc:
         raise ConfigError(f"{key}: {file}: {getattr(exc, 'strerror', None) or exc}: name a PEM file") from exc
 

@@ -147,7 +147,7 @@ def _outer_layers(overrides: Mapping[str, Any]) -> list[Layer]:
         environment = _with_lists(EnvSettingsSource(ServerConfig)())
     except SettingsError as exc:
         name = _FIELD.search(str(exc))
-        variable = f"variable {PREFIX}{name[1].upper()}" if name is not None else "variables"
+        variable = f"variable {_find_variable(name[1])}" if name is not None else "variables"
         raise ConfigError(
             f"environment {variable}: this is no JSON: write JSON, or a variable for each key, with __ before its name"
         ) from exc
@@ -158,6 +158,14 @@ def _outer_layers(overrides: Mapping[str, Any]) -> list[Layer]:
         Layer(environment, _name_variable),
         Layer(overrides, lambda _: "command line"),
     ]
+
+
+def _find_variable(field: str) -> str:
+    """Name the variables that set a field or keys in it, for a message about one of them: the library that reads them
+    tells the field only."""
+    name = f"{PREFIX}{field}".upper()
+    names = sorted(each for each in os.environ if each.upper() == name or each.upper().startswith(f"{name}__"))
+    return " or ".join(names) or name
 
 
 def _name_variable(path: KeyPath) -> str:

@@ -69,8 +69,14 @@ def load_token(path: Path) -> str:
         raise ConfigError(
             f"{path}: the token cannot be written: {exc.strerror}; name another with --token-file"
         ) from exc
-    with os.fdopen(descriptor, "w") as file:
-        file.write(token + "\n")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(token + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as exc:
+        path.unlink(missing_ok=True)  # An empty file would keep the server from starting when there is room again.
+        raise ConfigError(f"{path}: the token cannot be written: {exc.strerror}: make room, and try again") from exc
     return token
 
 

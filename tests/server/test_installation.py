@@ -113,6 +113,24 @@ def test_an_upgrade_changes_what_nobody_has_edited(root: Path) -> None:
     assert "Service=rpcserver-strict.service\n" in (root / "etc/systemd/system/rpcserver.socket").read_text()
 
 
+def test_no_link_to_a_unit_stays_that_is_gone(root: Path, missing: Callable[[str], None]) -> None:
+    """Links that `systemctl enable` has made."""
+    if shutil.which("systemctl") is None:
+        missing("systemctl is not installed")
+    before = tree(root)
+    wants = root / "etc" / "systemd" / "system" / "multi-user.target.wants"
+    install(root)
+    subprocess.run(["systemctl", f"--root={root}", "enable", "rpcserver.service"], check=True)
+    assert (wants / "rpcserver.service").is_symlink()
+    install(root, "--strict")
+    assert not list(wants.glob("*"))
+    subprocess.run(["systemctl", f"--root={root}", "enable", "rpcserver-strict.service"], check=True)
+    (root / "etc/systemd/system/rpcserver.socket").unlink()  # The operator has removed it: systemctl knows it no more.
+    uninstall(root)
+    assert {name: data for name, data in tree(root).items() if "wants" not in name} == before
+    assert not list(wants.glob("*"))
+
+
 def test_it_asks_about_data(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = root / "var" / "lib" / "rpcserver" / "token"
     for purge, answer in ((False, "n\n"), (False, "\n"), (True, "y\n")):

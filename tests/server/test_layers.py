@@ -219,6 +219,16 @@ def test_a_message_names_the_variable_of_a_table(monkeypatch, machine) -> None:
         load()
 
 
+def test_a_message_names_the_variable_whose_list_is_no_json(monkeypatch, machine) -> None:
+    """Not that of the section, which nobody has set."""
+    monkeypatch.setenv("RPCSERVER_LISTEN__ALLOWED_HOSTS", "a.example")
+    with pytest.raises(ConfigError, match=r"^environment variable RPCSERVER_LISTEN__ALLOWED_HOSTS: this is no JSON"):
+        load()
+    monkeypatch.setenv("RPCSERVER_LISTEN__PORT", "1")
+    with pytest.raises(ConfigError, match=r"variable RPCSERVER_LISTEN__ALLOWED_HOSTS or RPCSERVER_LISTEN__PORT: this"):
+        load()
+
+
 # --- the commands -----------------------------------------------------------------------------------------------------
 
 

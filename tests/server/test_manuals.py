@@ -72,6 +72,8 @@ def test_the_shells_complete(shell, words, wanted, environment, tmp_path, missin
             ["fish", "-c", f"complete -C '{words}'"], env=environment, capture_output=True, text=True, timeout=60
         )
         assert done.stdout.split()[0] == wanted, done.stderr
+        if program == "rpcserver":
+            assert done.stdout.split("\t")[1].startswith("Print, show, check"), "the whole description"
         return
     if shell == "bash":
         script = (

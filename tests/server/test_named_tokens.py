@@ -7,6 +7,8 @@ import fcntl
 import json
 import logging
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -399,11 +401,11 @@ class Commands:
 
     def __init__(self, folder: Path) -> None:
         self.file = TokenFile(folder / "state")
-        self._config = folder / "server.toml"
-        self._config.write_text(f'state_dir = "{folder / "state"}"\n[roles.viewer]\n')
+        self.config = folder / "server.toml"
+        self.config.write_text(f'state_dir = "{folder / "state"}"\n[roles.viewer]\n')
 
     def __call__(self, *words: str) -> Result:
-        return CliRunner().invoke(command, ["token", *words, "--config", str(self._config)])
+        return CliRunner().invoke(command, ["token", *words, "--config", str(self.config)])
 
 
 @pytest.fixture
@@ -425,6 +427,25 @@ def test_the_commands(commands: Commands) -> None:
     assert {(token.role, token.networks) for token in commands.file.read().tokens} == {("owner", ())}
     assert commands("revoke", "ci").exit_code == 0
     assert [row["state"] for row in json.loads(commands("list", "--json").stdout)] == ["revoked"]
+
+
+def test_a_token_that_goes_into_a_file_for_all_to_read(commands: Commands, tmp_path: Path) -> None:
+    """As `rpcserver token create ci > ci.token` makes it with the usual umask: a client would refuse the file."""
+    file = tmp_path / "its own.token"
+    warning = f"rpcserver: others may read the file: run: chmod 600 '{file}'\n"
+    for number, (mode, is_open) in enumerate([(0o644, True), (0o640, True), (0o600, False)]):
+        file.touch()
+        file.chmod(mode)
+        with file.open("w") as stdout:
+            done = subprocess.run(
+                [
+                    sys.executable, "-m", "rpcserver", "token", "create", f"t{number}", "--role", "viewer",
+                    "--config", str(commands.config),
+                ],
+                stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, check=True,
+            )  # fmt: skip
+        assert (warning in done.stderr) is is_open, done.stderr
+        assert file.read_text().startswith(PREFIX)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,15 @@ import pytest
 from rpcclient import Client
 from tests.server.manager import LIMIT_S, Unit
 
+PLUGIN = """
+from rpcserver import Service, method
+
+class Early(Service):
+    @method()
+    async def ask(self) -> int:
+        return 1
+"""
+
 
 class Daemon:
     """A server with a file of its own, under a stand-in for systemd."""
@@ -85,6 +94,26 @@ def test_sighup_reloads_as_systemd_wants_it(start: Callable[[], Daemon]) -> None
         f"ERROR rpcserver.reload: the configuration is not reloaded, and nothing has changed: {daemon.file}:" in output
     )
     assert "INFO rpcserver.reload: reloaded: limits.streams: 256 -> 9" in output
+
+
+def test_sighup_before_the_server_has_started(tmp_path: Path, short_folder: Path) -> None:
+    """Without a handler it ends the process. Here a plugin sends it while it is imported."""
+    plugin = tmp_path / "early.py"
+    plugin.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGHUP)\n" + PLUGIN)
+    unit = Unit(
+        short_folder,
+        ["serve", "--port", "0", "--unix", str(short_folder / "s"), "--plugin", str(plugin)],
+        environment={
+            "RPCSERVER_STATE_DIR": str(tmp_path / "state"),
+            "RPCSERVER_PLUGINS__DISABLED": '["database", "hardware", "programs"]',
+        },
+    )
+    try:
+        unit.wait_for("READY", "1")
+        unit.wait_for("RELOADING", "1")
+        unit.wait_for("READY", "1")
+    finally:
+        unit.stop(signal.SIGKILL)
 
 
 def test_the_command(start: Callable[[], Daemon]) -> None:

@@ -4,6 +4,7 @@ tests the rules themselves)."""
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable
 from importlib.util import cache_from_source
 from pathlib import Path
@@ -211,6 +212,19 @@ def test_nothing_is_made_below_an_open_folder(place: Path, use: Use) -> None:
     with pytest.raises(ConfigError, match=f"{place}: others may write to it: run: chmod go-w {place}"):
         use(place / "new" / "folder")
     assert list(place.iterdir()) == []
+
+
+def test_a_token_that_the_disk_has_no_room_for_leaves_no_file(place: Path) -> None:
+    """An empty file would keep the server from starting for good."""
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, old[1]))  # Each write fails; files can be made. So does a full disk.
+    try:
+        with pytest.raises(ConfigError, match="token: the token cannot be written: File too large: make room"):
+            load_token(place / "token")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert list(place.iterdir()) == []
+    assert load_token(place / "token") == load_token(place / "token")
 
 
 @pytest.mark.parametrize("where", ["folder", "file"])

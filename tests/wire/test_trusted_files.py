@@ -203,6 +203,19 @@ def test_a_secret_that_root_gives_to_a_group(home: Path) -> None:
         check_file(with_mode("inner/file", 0o444)(home), secret=True)
 
 
+def test_the_remedy_for_a_secret_of_root_lets_its_reader_go_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is not root's could not read the file with mode 0600."""
+    path = with_mode("inner/file", 0o644)(home)
+    owned_by(0, path)
+    monkeypatch.setattr(os, "geteuid", lambda: SOMEBODY)
+    monkeypatch.setattr(os, "getegid", lambda: SOMEBODY)
+    monkeypatch.setattr(os, "getgroups", list)
+    for group, remedy in ((SOMEBODY, "chmod 640"), (0, f"chgrp {SOMEBODY} {path} && chmod 640")):
+        os.chown(path, 0, group)
+        with pytest.raises(UntrustedFile, match=f"the secret in it: run: {remedy} {path}"):
+            check_file(path, secret=True)
+
+
 def test_a_private_group_may_write(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import grp
     import pwd
