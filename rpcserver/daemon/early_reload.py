@@ -1,5 +1,5 @@
-"""Keeps SIGHUP from ending a server that is only starting, and does not listen for signals yet. What it asks for is done
-when the server has started."""
+"""Keeps SIGHUP from ending a server that is only starting, and does not listen for signals yet. What it asks for is
+done when the server has started."""
 
 from __future__ import annotations
 
