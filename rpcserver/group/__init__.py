@@ -1,6 +1,6 @@
 """The node's side of the group: which nodes there are, calls to many of them, and the broker between them.
 
-What follows is how nodes know who is there. All of it is without I/O, and is told the time.
+First, how nodes know who is there. All of that is without I/O, and is told the time.
 
 **Who watches whom.** A node that listened to the beats of a thousand others would spend a quarter of a processor. So
 each node is watched by three others only: the next three after it in the ring of ids that live. Each node knows the
@@ -35,4 +35,10 @@ found as any other.
 
 **Load.** Members know the load of those whom they watch, by their beats; of others, as of their last announcement.
 Whoever looks for the least loaded of many asks a few of them.
+
+**Calls to many.** Whoever calls many nodes fixes the roster at the start, and each of them has exactly one outcome,
+which never contradicts what the node has run (:mod:`~rpcserver.group.gathering`). A node runs each call once at the
+most (:mod:`~rpcserver.group.receiving`).
+
+**The broker.** A server can bring its own, as a child that ends with it (:mod:`~rpcserver.group.broker`).
 """

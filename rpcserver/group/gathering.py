@@ -1,9 +1,8 @@
 """One group call, from the first request to the last outcome: a state machine without I/O and without a clock.
 
 Whoever drives it tells it what happens (``start``, ``may_send``, ``on_…``, ``cancel``) and when, and does what it
-returns: :class:`Send`, :class:`Cancel` and :class:`Wake` are commands, :class:`Item` and
-:class:`~rpcwire.group.outcomes.NodeOutcome` are for the caller. Each addressee has exactly one outcome, at the deadline
-at the latest. An addressee is in one of these phases::
+returns (:mod:`.commands`). Each addressee has exactly one outcome, at the deadline at the latest. An addressee is in
+one of these phases::
 
     WAITING ─▶ QUEUED ──may_send──▶ SENT ──begin──▶ BEGUN
                   ▲                  │                │
@@ -18,9 +17,10 @@ What makes its outcomes true:
   counts when it comes twice; both times the request was delivered to nobody.
 - ``refused`` is believed only of an addressee that has not said that it has begun.
 - An answer may be just behind the news of a death, since they come by different ways. So a dead addressee may still
-  answer for :attr:`Delays.last_words_s`.
+  answer for :attr:`~rpcserver.group.commands.Delays.last_words_s`.
 - Answers of anybody but the process that was asked, and all that come late or twice, are dropped and counted
-  (:class:`Drops`). A process that begins a new life, because others took it for dead, is still the same.
+  (:class:`~rpcserver.group.commands.Drops`). A process that begins a new life, because others took it for dead, is
+  still the same.
 - An addressee executes a request with the same call's id once (:mod:`.receiving`).
 
 Each event takes the same time for any number of addressees, but for those that concern all of them: the start, the end
@@ -31,9 +31,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, TypeAlias
 
 from rpcwire.errors import (
     Cancelled,
@@ -47,108 +45,11 @@ from rpcwire.errors import (
 )
 from rpcwire.group.outcomes import ALL_AT_ONCE, NodeOutcome, Policy, State
 
+from .commands import DELAYS, Addressee, Cancel, Delays, Drops, Item, Output, Send, Wake
 from .members import is_same_process
 
 MOST_TRIES = 2
 """How often a request is sent to an addressee that is not there, before it is ``gone``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Addressee:
-    """A node, in the life in which it is asked.
-
-    Attributes:
-        id: its id, which no other node has.
-        epoch: the number of its life. A later life has a larger one.
-        name: its name, which other nodes may have, too.
-    """
-
-    id: str
-    epoch: int
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delays:
-    """How long to wait, in seconds.
-
-    Attributes:
-        second_try_s: between the two tries to reach a node. A broker of a cluster may not know for some milliseconds
-            that a node has subscribed at another one.
-        last_words_s: for the answer of a node whose death or leave is known.
-        cancel_s: for the answer of a node that was told to cancel.
-    """
-
-    second_try_s: float = 0.05
-    last_words_s: float = 0.05
-    cancel_s: float = 2.0
-
-
-DELAYS = Delays()
-"""The usual delays."""
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Command: send the request to an addressee, if :meth:`Gathering.may_send` allows it at that moment.
-
-    Attributes:
-        to: the addressee.
-        attempt: 1 or 2. What the broker says of a request must be told with the attempt that it is about.
-    """
-
-    to: Addressee
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Command: tell an addressee to cancel the call."""
-
-    to: Addressee
-
-
-@dataclass(frozen=True, slots=True)
-class Wake:
-    """Command: call :meth:`Gathering.on_time` at this time, in place of any earlier command of this kind."""
-
-    at_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """An item of an addressee's stream.
-
-    Attributes:
-        origin: the addressee.
-        item: the item.
-        lost: how many items were lost directly before it.
-    """
-
-    origin: Addressee
-    item: Any
-    lost: int = 0
-
-
-Output: TypeAlias = Send | Cancel | Wake | Item | NodeOutcome
-"""A command for the driver, or news for the caller."""
-
-
-@dataclass(slots=True)
-class Drops:
-    """Counts the answers that were dropped.
-
-    Attributes:
-        late: they came when their addressee had its outcome.
-        duplicates: they came a second time.
-        forgeries: they were of nobody who was asked: of another node or process, or without a request.
-        contradictions: they contradicted what the same addressee had said before.
-    """
-
-    late: int = 0
-    duplicates: int = 0
-    forgeries: int = 0
-    contradictions: int = 0
 
 
 class _Phase(IntEnum):

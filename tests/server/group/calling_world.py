@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from rpcserver.group.gathering import Addressee, Cancel, Gathering, Output, Send, Wake
+from rpcserver.group.commands import Addressee, Cancel, Output, Send, Wake
+from rpcserver.group.gathering import Gathering
 from rpcserver.group.members import State, format_id, is_same_process, parse_id
 from rpcserver.group.presence import Presence
 from rpcserver.group.receiving import Receiving

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any
 
-from rpcserver.group.gathering import Addressee, Cancel, Gathering, Item, Send, Wake
+from rpcserver.group.commands import Addressee, Cancel, Item, Send, Wake
+from rpcserver.group.gathering import Gathering
 from rpcserver.group.members import _INCARNATION_BITS, next_epoch
 from rpcserver.group.receiving import Receiving
 from rpcwire.errors import Busy, Cancelled, DeadlineExceeded, InternalError, InvalidParams, TooLarge

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from rpcserver.group.gathering import DELAYS, Addressee, Cancel, Drops, Gathering, Item, Output, Send, Wake
+from rpcserver.group.commands import DELAYS, Addressee, Cancel, Drops, Item, Output, Send, Wake
+from rpcserver.group.gathering import Gathering
 from rpcserver.group.members import _INCARNATION_BITS, is_same_process, next_epoch
 from rpcserver.group.receiving import MEMORY_S, MOST_CALLS, Receiving
 from rpcwire.errors import Busy, Cancelled, DeadlineExceeded, InternalError, TooLarge

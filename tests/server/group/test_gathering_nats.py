@@ -13,7 +13,8 @@ import pytest
 
 from rpcserver.group.broker import Broker
 from rpcserver.group.broker_settings import BrokerSettings
-from rpcserver.group.gathering import Addressee, Cancel, Delays, Gathering, Item, Output, Send, Wake
+from rpcserver.group.commands import Addressee, Cancel, Delays, Item, Output, Send, Wake
+from rpcserver.group.gathering import Gathering
 from rpcserver.group.receiving import Receiving
 from rpcwire.errors import Busy, Cancelled, InternalError
 from rpcwire.group.outcomes import ALL_AT_ONCE, FIRST, NodeOutcome, Policy

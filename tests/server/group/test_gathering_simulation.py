@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from rpcserver.group import gathering as module
-from rpcserver.group.gathering import Gathering, Output
+from rpcserver.group.commands import Output, Wake
+from rpcserver.group.gathering import Gathering
 from rpcserver.group.receiving import Receiving
 from rpcwire.group.outcomes import EXECUTED
 from tests.examples import SOAK
@@ -111,9 +112,7 @@ class ForgetsDeadline(Gathering):
     """Does not wake up for the deadline."""
 
     def _complete(self, out: list[Output]) -> list[Output]:
-        return [
-            each for each in super()._complete(out) if not isinstance(each, module.Wake) or each.at_s < self._deadline_s
-        ]
+        return [each for each in super()._complete(out) if not isinstance(each, Wake) or each.at_s < self._deadline_s]
 
 
 class BuriesAsGone(Gathering):
