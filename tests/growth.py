@@ -5,8 +5,9 @@ has used at the largest and at the smallest. Linear work has a growth of 4 there
 the input one of 16; the limit is between them.
 
 Other programs, and a cache that the largest input no longer fits, make a measurement larger, never smaller. So what
-counts is the least of several, all three sizes are run for equally long, so that they are disturbed equally, and no
-outcome counts before some rounds have agreed on it: a growth within the limit after :data:`LEAST_ROUNDS`, one beyond it
+counts is the least of several, all three sizes are run for equally long, so that they are disturbed equally, and the
+size between them must agree: otherwise disturbances of the smallest one alone, in a few rounds, would hide how the work
+grows. No outcome counts before some rounds have agreed on it: a growth within the limit after :data:`LEAST_ROUNDS`, one beyond it
 after up to :data:`MOST_ROUNDS`, and then again from the beginning, up to :data:`MOST_ATTEMPTS` times.
 
 Nothing is traced meanwhile: a tool that measures coverage would be measured as well.
@@ -24,6 +25,8 @@ from typing import Any
 
 MOST_GROWTH = 7.0
 """The most growth for four times the input: 4 is linear, 16 is quadratic."""
+MOST_STEP_GROWTH = 3.0
+"""The most growth for twice the input, from the middle size to the largest: 2 is linear, 4 is quadratic."""
 CLEAR_GROWTH = 5.0
 """A growth that is so far below the limit needs one round less."""
 LEAST_ROUNDS, MOST_ROUNDS, MOST_ATTEMPTS = 3, 12, 6
@@ -49,7 +52,8 @@ def check(run: Callable[[Any], object], make: Callable[[int], Any], size: int, *
             larger can come, in seconds.
 
     Raises:
-        GrowsTooFast: four times the input takes more than :data:`MOST_GROWTH` times the work.
+        GrowsTooFast: four times the input takes more than :data:`MOST_GROWTH` times the work, or twice the input more
+            than :data:`MOST_STEP_GROWTH` times.
     """
     inputs = [make(size // 4), make(size // 2), make(size)]
     with _undisturbed():
@@ -85,12 +89,15 @@ def _compare(run: Callable[[Any], object], inputs: list[Any], harmless_s: float)
             best[index] = min(best[index], used_s / count)
         is_long = best[0] > LONG_S
         enough_rounds = 1 if is_long else LEAST_ROUNDS - (best[-1] <= CLEAR_GROWTH * best[0])
-        if round_number >= enough_rounds and (best[-1] <= MOST_GROWTH * best[0] or best[-1] <= harmless_s):
+        grows_slowly = best[-1] <= MOST_GROWTH * best[0] and best[-1] <= MOST_STEP_GROWTH * best[1]
+        if round_number >= enough_rounds and (grows_slowly or best[-1] <= harmless_s):
             return
         if is_long and round_number > 1:
             break
     texts = ", ".join(f"{seconds * 1000:.2f} ms" for seconds in best)
-    raise GrowsTooFast(f"four times the input takes {best[-1] / best[0]:.2f} times as long: {texts}")
+    raise GrowsTooFast(
+        f"four times the input takes {best[-1] / best[0]:.2f} times as long, twice the input {best[-1] / best[1]:.2f}: {texts}"
+    )
 
 
 def _measure(run: Callable[[Any], object], value: Any, least_s: float) -> tuple[int, float]:

@@ -3,6 +3,7 @@ their shape. What stands here is the table of these functions, each with the sha
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -42,6 +43,7 @@ from rpcwire.logs import printable
 from rpcwire.session import Session
 from rpcwire.skimming import check_body, legible_members
 from rpcwire.sql import bare, commits_before, copy_direction, first_word, is_blank, is_open, split
+from tests import growth
 from tests.growth import GrowsTooFast, check
 
 K = 1024
@@ -400,3 +402,37 @@ def test_work_grows_with_the_input_and_not_faster(run, make, size):
 def test_faster_growth_is_noticed(run, make, size):
     with pytest.raises(GrowsTooFast):
         check(run, make, size)
+
+
+def clock(power: int, disturbances: Callable[[int, int], float]) -> Callable[..., tuple[int, float]]:
+    """Stands for the measurement of work that grows with a power of the input, on a machine that other programs disturb.
+
+    Parameters:
+        power: the power.
+        disturbances: how many times as long a size takes in a round.
+    """
+    rounds: dict[int, int] = {}
+
+    def measure(_run: object, value: int, _least_s: float) -> tuple[int, float]:
+        round_number = rounds[value] = rounds.get(value, 0) + 1
+        return 1, 1e-6 * value**power * disturbances(value, round_number)
+
+    return measure
+
+
+def test_disturbances_of_the_smallest_size_hide_no_growth(monkeypatch):
+    """This was seen once: on a busy machine, quadratic work passed, because its smallest size took 2.5 times as long in
+    each of the first rounds."""
+    monkeypatch.setattr(
+        growth, "_measure", clock(2, lambda size, number: 2.5 if size == 16 and number % 12 < 4 else 1.0)
+    )
+    with pytest.raises(GrowsTooFast, match=r"times as long, twice the input 4\.00"):
+        check(len, lambda size: size, 64)
+
+
+def test_disturbances_do_not_make_linear_work_grow(monkeypatch):
+    chance = random.Random("growth")
+    for _ in range(200):
+        noisy = clock(1, lambda _size, _number: chance.choice((1.0, 1.1, 1.3, 2.0, 4.0)))
+        monkeypatch.setattr(growth, "_measure", noisy)
+        check(len, lambda size: size, 64)

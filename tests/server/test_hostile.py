@@ -8,7 +8,8 @@ import json
 import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from rpcserver.door.link import ServerLink
 from .conftest import SEEDS
 from .hostile_messages import FORMS, Maker
 
-MESSAGES = 20_000
+MESSAGES = int(os.environ.get("HOSTILE_MESSAGES", "20000"))
 CELLS = 12
 """The number of runs: three forms, before and after authentication, two event loops."""
 LEAST_STEPS = 4_000
@@ -29,20 +30,30 @@ bytes."""
 
 
 class Work:
-    """Counts the functions that are called while a link reads an input."""
+    """Counts the functions that are called while a link reads an input, in all turns of the event loop that it takes."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.steps = 0
-        receive = ServerLink.data_received
+        self.later_steps = 0
+        receive, read_on = ServerLink.data_received, ServerLink._read_on
 
-        def data_received(link: ServerLink, data: bytes) -> None:
+        def count(read: Callable[[], None]) -> None:
             sys.setprofile(self._count)
             try:
-                receive(link, data)
+                read()
             finally:
                 sys.setprofile(None)
 
+        def data_received(link: ServerLink, data: bytes) -> None:
+            count(partial(receive, link, data))
+
+        def read_later(link: ServerLink) -> None:
+            before = self.steps
+            count(partial(read_on, link))
+            self.later_steps += self.steps - before
+
         monkeypatch.setattr(ServerLink, "data_received", data_received)
+        monkeypatch.setattr(ServerLink, "_read_on", read_later)
 
     def _count(self, _frame: Any, event: str, _arg: Any) -> None:
         self.steps += event in ("call", "c_call")
@@ -129,7 +140,7 @@ def _messages(payload: bytes, *, packed: bool) -> Iterator[Any]:
 def test_hostile_messages(
     tools: Any, form: str, is_known: bool, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    """HOSTILE_SEED repeats a run."""
+    """HOSTILE_SEED repeats a run, and HOSTILE_MESSAGES says how many messages all runs together have."""
     seed = os.environ.get("HOSTILE_SEED") or str(random.SystemRandom().randrange(10**9))
     request.config.stash.setdefault(SEEDS, []).append(f"HOSTILE_SEED={seed} {request.node.name}")
     maker, work = Maker(f"{seed} {form} {is_known}", form, tools.frame), Work(monkeypatch)
@@ -152,3 +163,4 @@ def test_hostile_messages(
     counts: list[tuple[float, int]] = []
     tools.run(main())
     assert max(counts)[1] > 300, "the work was counted"
+    assert is_known or work.later_steps > MESSAGES // CELLS, "all that strangers send is read in later turns"
