@@ -1,0 +1,110 @@
+"""Messages between nodes survive the trip, and whatever else comes is refused with the name of the field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rpcserver.group.members import MOST_EDITION, MOST_EPOCH, MOST_ID, InvalidGroupMessage, Reason, State
+from rpcserver.group.messages import (
+    Alive,
+    Ask,
+    Beat,
+    Compare,
+    Echo,
+    Entries,
+    Goodbye,
+    Message,
+    Verdict,
+    Want,
+    from_wire,
+    read_beat,
+    to_wire,
+)
+from rpcserver.group.table import Entry
+from tests.server.group.test_members import ANNOUNCEMENTS, VALUES
+
+IDS, EPOCHS = st.integers(0, MOST_ID), st.integers(0, MOST_EPOCH)
+BEATS = st.builds(
+    Beat,
+    epoch=EPOCHS,
+    number=st.integers(0, (1 << 32) - 1),
+    is_leaving=st.booleans(),
+    load=st.integers(0, 65500).map(lambda steps: steps / 100),
+    digest=st.integers(0, (1 << 64) - 1),
+)
+ENTRIES = st.builds(
+    Entry, id=IDS, epoch=EPOCHS, edition=st.integers(0, MOST_EDITION), state=st.sampled_from(tuple(State))
+)
+MESSAGES: st.SearchStrategy[Message] = st.one_of(
+    ANNOUNCEMENTS,
+    BEATS,
+    st.builds(Goodbye, EPOCHS, st.sampled_from((State.LEAVING, State.LEFT))),
+    st.builds(Verdict, IDS, EPOCHS, st.sampled_from((State.SUSPECT, State.DIED)), st.sampled_from(tuple(Reason))),
+    st.builds(Alive, EPOCHS),
+    st.sampled_from([Ask(), Want(), Echo(), Compare()]),
+    st.builds(Entries, st.lists(ENTRIES, max_size=5).map(tuple), is_whole=st.booleans()),
+)
+
+
+@given(IDS, MESSAGES)
+def test_a_message_survives_the_trip(source: int, message: Message) -> None:
+    wire = to_wire(message)
+    if not isinstance(message, tuple):
+        source = message.id
+    assert from_wire(source, wire) == message
+    assert type(from_wire(source, wire)) is type(message)
+
+
+@given(MESSAGES, VALUES, st.data())
+def test_anything_in_a_field_is_taken_or_refused(message: Message, value: Any, data: st.DataObject) -> None:
+    wire = to_wire(message)
+    wire[data.draw(st.sampled_from(sorted(wire)))] = value
+    try:
+        from_wire(7, wire)
+    except InvalidGroupMessage as error:
+        assert len(str(error)) < 400
+
+
+@given(VALUES)
+def test_anything_else_is_refused(value: Any) -> None:
+    with pytest.raises(InvalidGroupMessage):
+        from_wire(7, value)
+
+
+@given(st.binary(max_size=40))
+def test_bytes_are_a_beat_or_are_refused(data: bytes) -> None:
+    try:
+        beat = read_beat(data)
+    except InvalidGroupMessage as error:
+        assert error.field == "beat"
+    else:
+        assert read_beat(beat.pack()) == beat
+
+
+@pytest.mark.parametrize(
+    ("wire", "field"),
+    [
+        ({"kind": "goodbye", "epoch": 1, "state": 0}, "state"),
+        ({"kind": "goodbye", "epoch": 1, "state": True}, "state"),
+        ({"kind": "goodbye", "state": 2}, "epoch"),
+        ({"kind": "verdict", "id": 5, "epoch": 1, "state": 3, "reason": "silent"}, "id"),
+        ({"kind": "verdict", "id": "0" * 16, "epoch": 1, "state": 4, "reason": "silent"}, "state"),
+        ({"kind": "verdict", "id": "0" * 16, "epoch": 1, "state": 3, "reason": "why not"}, "reason"),
+        ({"kind": "entries", "entries": {}, "is_whole": True}, "entries"),
+        ({"kind": "entries", "entries": [], "is_whole": 1}, "is_whole"),
+        ({"kind": "entries", "entries": [[1, 2, 3]], "is_whole": True}, "entries.0"),
+        ({"kind": "entries", "entries": [[1, 2, 3, 0], [1, 2, 3, 9]], "is_whole": True}, "entries.1.state"),
+        ({"kind": "entries", "entries": [[1, 2, 3, 0]] * 20_001, "is_whole": True}, "entries"),
+        ({"kind": "beat", "data": "text"}, "beat"),
+        ({"kind": "Ask"}, "kind"),
+        ({"kind": ["ask"]}, "kind"),
+    ],
+)
+def test_a_wrong_field_is_named(wire: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidGroupMessage) as caught:
+        from_wire(7, wire)
+    assert caught.value.field == field
