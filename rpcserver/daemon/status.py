@@ -68,15 +68,17 @@ def _watch(console: Any, ask: Any, interval_s: float) -> None:
 
     with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
         while True:
-            live.update(Group(*lay_out(ask())), refresh=True)
+            live.update(Group(*lay_out(ask(), is_short=True)), refresh=True)
             time.sleep(interval_s)
 
 
-def lay_out(activity: Mapping[str, Any]) -> Iterator[RenderableType]:
+def lay_out(activity: Mapping[str, Any], *, is_short: bool = False) -> Iterator[RenderableType]:
     """Yield what to show of the answer of ``rpc.activity``.
 
     Parameters:
         activity: the answer as plain data.
+        is_short: whether the figures of each service have one line, however little there is room for: they would push
+            all else off a small screen.
     """
     from rich.text import Text
 
@@ -87,7 +89,7 @@ def lay_out(activity: Mapping[str, Any]) -> Iterator[RenderableType]:
         f"longest stall {1000 * activity['longest_stall_s']:.0f} ms; "
         f"{_count(activity['wrong_attempts'], 'wrong attempt')} to authenticate"
     )
-    yield _lay_out_services(activity)
+    yield _lay_out_services(activity, is_short=is_short)
     yield _table(
         "connected",
         ("id", "who", "role", "by", "address", "since", "in flight", "streams"),
@@ -104,7 +106,7 @@ def lay_out(activity: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield _table("refused since the start", ("limit", "times"), rows_refused)
 
 
-def _lay_out_services(activity: Mapping[str, Any]) -> Table:
+def _lay_out_services(activity: Mapping[str, Any], *, is_short: bool) -> Table:
     phases = {each["name"]: each for each in activity["services"]}
     figures: dict[str, list[str]] = {}
     for figure in activity["figures"]:
@@ -118,7 +120,11 @@ def _lay_out_services(activity: Mapping[str, Any]) -> Table:
         reason = health.get("details") or health["reason"]
         state = "well" if health["ok"] else f"{phase['phase']}: {reason}"
         rows.append((name, state, str(phase["failures"]), ", ".join(figures.get(name, ()))))
-    return _table("services", ("service", "state", "failures", "figures"), rows)
+    table = _table("services", ("service", "state", "failures", "figures"), rows)
+    if is_short:
+        table.expand = True  # The others have the width that they need, and the figures what is left.
+        table.columns[-1].ratio, table.columns[-1].no_wrap, table.columns[-1].overflow = 1, True, "ellipsis"
+    return table
 
 
 def _write_connection(each: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -12,8 +13,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from rpcserver.daemon.cli import main
+from rpcserver.daemon.status import lay_out
 
 
 def test_streams_have_an_age_though_nobody_counts_calls(tools: Any) -> None:
@@ -84,6 +87,27 @@ def test_activity_and_the_command(tools: Any, tmp_path: Any, monkeypatch: pytest
     answer = ask()
     assert answer.exit_code == 2
     assert "no server answers here" in answer.output
+
+
+def test_a_small_screen_shows_who_is_connected_and_what_runs() -> None:
+    """The figures of services are long."""
+    names = ("database", "hardware", "programs")
+    activity: dict[str, Any] = {
+        "version": "1", "uptime_s": 1.0, "longest_stall_s": 0.0, "wrong_attempts": 0, "connected": [], "running": [],
+        "services": [], "waiting": {}, "refused": [],
+        "health": [{"name": name, "ok": True, "reason": ""} for name in names],
+        "figures": [
+            {"service": name, "name": f"figure_{number}", "labels": {}, "value": number}
+            for name in names for number in range(20)
+        ],
+    }  # fmt: skip
+    lines: dict[bool, list[str]] = {}
+    for is_short in (False, True):
+        console = Console(width=80, file=io.StringIO())
+        console.print(*lay_out(activity, is_short=is_short), sep="\n")
+        lines[is_short] = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines[False]) > 24 >= len(lines[True])
+    assert {"connected", "running"} <= {line.strip() for line in lines[True]}
 
 
 def test_the_command_goes_on_until_ctrl_c(tools: Any, tmp_path: Any) -> None:
