@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz.__main__ import is_broken_by
 from tests.fuzz.targets import TARGETS, TookLong, TooMuchWork, count_if_slow, counted
 
 CASES = Path(__file__).parent / "cases"
@@ -118,3 +119,12 @@ def test_functions_of_the_fuzzer_are_not_counted() -> None:
 
     count_if_slow(read, (len,))(bytes(300))
     assert len(runs) == 2
+
+
+def test_what_was_slow_by_the_clock_alone_breaks_nothing(tmp_path: Path) -> None:
+    """Other programs had the processor, or stopped the fuzzer. A crash always counts."""
+    for kind, is_broken in (("slow", False), ("timeout", False), ("crash", True)):
+        case = tmp_path / f"{kind}-0"
+        case.write_bytes(b"{}")
+        assert is_broken_by("json", case) is is_broken
+    assert is_broken_by("no such target", tmp_path / "slow-0")
