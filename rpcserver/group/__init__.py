@@ -33,6 +33,9 @@ that member first, for perhaps it was the other one who could not hear. A newcom
 watch it first, and from the bucket of the broker (the slow truth), whose entries may be old: who is dead among them is
 found as any other.
 
+**Two groups.** The living member with the smallest id announces itself every 2.5 s. So groups that were apart, or have
+never heard of each other, become one, and a node that nobody knows is not alone for long.
+
 **Load.** Members know the load of those whom they watch, by their beats; of others, as of their last announcement.
 Whoever looks for the least loaded of many asks a few of them.
 
@@ -41,4 +44,7 @@ which never contradicts what the node has run (:mod:`~rpcserver.group.gathering`
 most (:mod:`~rpcserver.group.receiving`).
 
 **The broker.** A server can bring its own, as a child that ends with it (:mod:`~rpcserver.group.broker`).
+
+**Cost.** A thousand members take 108 KiB, 16 µs of processor time each second while nothing happens, besides what the
+broker's client spends on eight messages, and 10 µs for each change (``benchmarks/roster.py``).
 """

@@ -10,11 +10,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from .comparing import compare
 from .members import Announcement, Reason, State, next_epoch
 from .messages import Alive, Ask, Beat, Compare, Echo, Entries, Goodbye, Message, Verdict, Want
 from .ring import TIMING, Phase, Timing, Watch, walk
 from .roster import Roster
-from .table import Entry
 
 HERALD_BEATS = 4
 """How many beats of its own the member with the smallest id makes between two announcements."""
@@ -277,8 +277,10 @@ class Presence:
         index = table.find(number)
         if index < 0 or number in self._claims or epoch < table.epochs[index] or table.states[index] >= State.DIED:
             return
-        self._claims[number] = _Claim(epoch, reason, now + self._timing.claim_s)
-        self.due = min(self.due, now + self._timing.claim_s)
+        # After an outage of the broker it may not have a connection yet.
+        claim = _Claim(epoch, reason, max(now, self.settled_at) + self._timing.claim_s)
+        self._claims[number] = claim
+        self.due = min(self.due, claim.due)
 
     def _settle_claims(self, now: float) -> None:
         """Hold for dead who has not begun a new life, but for those who are heard: they do not know it yet."""
@@ -513,49 +515,21 @@ class Presence:
 
     def _compare(self, source: int, message: Entries, now: float) -> None:
         """Learn from a table what is news, and tell its owner what is news there."""
-        table, roster = self.roster.table, self.roster
-        wants: list[int] = []
-        answers: list[Entry] = []
-        for theirs in message.entries:
-            index = table.find(theirs.id)
-            if theirs.id == self.id:
-                if theirs.epoch == self.epoch and theirs.state == State.DIED:
-                    self._begin_life(now)
-                elif theirs.epoch < self.epoch or theirs.edition < self._announcement.edition:
-                    self._send(source, self._announcement)
-                continue
-            if index < 0:
-                if theirs.state < State.DIED:
-                    wants.append(theirs.id)
-                continue
-            mine = table.entry(index)
-            if theirs.epoch > mine.epoch and theirs.state < State.DIED:
-                wants.append(theirs.id)
-            elif theirs.epoch >= mine.epoch:
-                if theirs.state == State.DIED and mine.state < State.DIED:
-                    self._claim(theirs.id, theirs.epoch, Reason.LEARNED, now)
-                    self._send(theirs.id, Verdict(theirs.id, theirs.epoch, State.DIED, Reason.LEARNED))
-                elif theirs.state >= State.LEAVING:
-                    roster.move(theirs.id, theirs.epoch, theirs.state, Reason.LEARNED, now)
-                if theirs.edition > mine.edition and theirs.state < State.DIED:
-                    wants.append(theirs.id)
-            if _is_ahead(mine, theirs):
-                answers.append(mine)
-        for number in wants[:MOST_WANTS]:
+        news = compare(self.roster.table, self._announcement, message)
+        if news.is_dead:
+            self._begin_life(now)
+        elif news.is_own_old:
+            self._send(source, self._announcement)
+        for number in news.wants[:MOST_WANTS]:
             self._send(number, Want())
-        if message.is_whole:
-            known = {entry.id for entry in message.entries}
-            answers += [entry for entry in table.entries() if entry.state < State.DIED and entry.id not in known]
-            if answers:
-                self._send(source, Entries(tuple(answers), is_whole=False))
+        for entry in news.steps:
+            self.roster.move(entry.id, entry.epoch, entry.state, Reason.LEARNED, now)
+        for entry in news.deaths:
+            self._claim(entry.id, entry.epoch, Reason.LEARNED, now)
+            self._send(entry.id, Verdict(entry.id, entry.epoch, State.DIED, Reason.LEARNED))
+        if news.answers:
+            self._send(source, Entries(tuple(news.answers), is_whole=False))
 
     def _send(self, target: int | None, message: Message) -> None:
         if self.is_linked and not self.is_displaced and self._state != State.LEFT:
             self.outbox.append((target, message))
-
-
-def _is_ahead(mine: Entry, theirs: Entry) -> bool:
-    """Whether one entry knows more of a member than the other."""
-    if mine.epoch != theirs.epoch:
-        return mine.epoch > theirs.epoch
-    return mine.edition > theirs.edition or (mine.state > theirs.state and mine.state >= State.LEAVING)

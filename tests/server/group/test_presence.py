@@ -263,6 +263,7 @@ def test_one_that_others_take_for_dead_has_the_time_to_say_that_it_lives() -> No
             presence.receive(number, told(number), 0.0)
         assert 9 not in set(presence.watches)
         _, watcher = presence.roster.watch(0.0)
+        presence.settled_at = 0.0
         presence.receive(10, Verdict(9, EPOCH, State.DIED, Reason.SILENT), 0.1)
         assert state(presence, 9) == State.UP
         assert presence.due <= 0.4
@@ -273,8 +274,23 @@ def test_one_that_others_take_for_dead_has_the_time_to_say_that_it_lives() -> No
         assert [change.kind.value for change in watcher.take()] == (["changed"] if answer else ["died"])
 
 
+def test_one_that_others_take_for_dead_has_the_time_to_connect_after_an_outage() -> None:
+    presence = Presence(told(100), 0.0)
+    for number in (9, 10, 11, 12):
+        presence.receive(number, told(number), 0.0)
+    presence.lose_link(2.0)
+    presence.regain_link(5.0)
+    presence.receive(10, Entries((Entry(9, EPOCH, 0, State.DIED),), is_whole=False), 5.1)
+    for now in (5.6, 6.2):
+        presence.tick(now)
+    assert state(presence, 9) == State.UP
+    presence.tick(6.4)
+    assert state(presence, 9) == State.DIED
+
+
 def test_one_that_we_hear_is_not_dead_because_others_say_so() -> None:
     presence = make_pair()
+    presence.settled_at = 0.0
     presence.receive(3, Verdict(2, EPOCH, State.DIED, Reason.SILENT), 0.1)
     hear(presence, 2, 2, 0.3)
     presence.tick(0.45)
@@ -378,6 +394,7 @@ def test_a_death_that_a_table_tells_is_checked_first() -> None:
     for number in (9, 10, 11, 12):
         presence.receive(number, told(number), 0.0)
     presence.outbox.clear()
+    presence.settled_at = 0.0
     presence.receive(10, Entries((Entry(9, EPOCH, 0, State.DIED),), is_whole=False), 0.1)
     assert sent(presence) == [(9, Verdict(9, EPOCH, State.DIED, Reason.LEARNED))]
     assert state(presence, 9) == State.UP

@@ -1,0 +1,78 @@
+"""What two tables tell each other: what is news here, and what is news there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .members import Announcement, State
+from .messages import Entries
+from .table import Entry, Table
+
+
+@dataclass(slots=True)
+class News:
+    """What comes of comparing.
+
+    Attributes:
+        is_dead: whether the other one takes this node for dead, in its present life.
+        is_own_old: whether the other one does not know what this node tells now.
+        wants: the ids of those who have to be asked for their announcements.
+        steps: what members have said themselves: they are leaving, or have left.
+        deaths: who is dead there and alive here: that has to be checked.
+        answers: what the other one does not know.
+    """
+
+    is_dead: bool = False
+    is_own_old: bool = False
+    wants: list[int] = field(default_factory=list)
+    steps: list[Entry] = field(default_factory=list)
+    deaths: list[Entry] = field(default_factory=list)
+    answers: list[Entry] = field(default_factory=list)
+
+
+def compare(table: Table, own: Announcement, message: Entries) -> News:
+    """Compare what another node knows with what this node knows.
+
+    Parameters:
+        table: what this node knows.
+        own: what it tells about itself.
+        message: what the other one knows. It is answered if it is whole.
+    """
+    news = News()
+    for theirs in message.entries:
+        index = table.find(theirs.id)
+        if theirs.id == own.id:
+            news.is_dead = theirs.epoch == own.epoch and theirs.state == State.DIED
+            news.is_own_old = theirs.epoch < own.epoch or theirs.edition < own.edition
+        elif index >= 0:
+            _compare_entries(table.entry(index), theirs, news)
+        elif theirs.state < State.DIED:
+            news.wants.append(theirs.id)
+    if not message.is_whole:
+        news.answers.clear()
+        return news
+    known = {entry.id for entry in message.entries}
+    news.answers += [entry for entry in table.entries() if entry.state < State.DIED and entry.id not in known]
+    return news
+
+
+def _compare_entries(mine: Entry, theirs: Entry, news: News) -> None:
+    is_live = theirs.state < State.DIED
+    if theirs.epoch > mine.epoch and is_live:
+        news.wants.append(theirs.id)
+    elif theirs.epoch >= mine.epoch:
+        if theirs.state == State.DIED and mine.state < State.DIED:
+            news.deaths.append(theirs)
+        elif theirs.state >= State.LEAVING:
+            news.steps.append(theirs)
+        if theirs.edition > mine.edition and is_live:
+            news.wants.append(theirs.id)
+    if _is_ahead(mine, theirs):
+        news.answers.append(mine)
+
+
+def _is_ahead(mine: Entry, theirs: Entry) -> bool:
+    """Whether one entry knows more of a member than the other."""
+    if mine.epoch != theirs.epoch:
+        return mine.epoch > theirs.epoch
+    return mine.edition > theirs.edition or (mine.state > theirs.state and mine.state >= State.LEAVING)
