@@ -185,7 +185,7 @@ class Broker:
         return f"{'nats' if self.settings.tls is None else 'tls'}://{host}:{self._port}"
 
     async def start(self) -> None:
-        """Start the broker, and wait until it answers.
+        """Start the broker, and wait until it answers. Whoever stops waiting must call :meth:`stop`.
 
         Raises:
             BrokerError: it cannot be started.

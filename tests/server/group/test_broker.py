@@ -240,10 +240,11 @@ def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 
 def test_it_ends_with_a_server_that_is_killed_and_the_next_one_takes_over(
-    start: Start, server: tuple[subprocess.Popen[str], int]
+    start: Start, server: tuple[subprocess.Popen[str], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process, pid = server
     pidfd = os.pidfd_open(pid)
+    monkeypatch.setattr(broker, "LOCK_S", LIMIT_S)
     process.kill()
     start()  # At once: the lock is free when the old broker has ended.
     wait_for_end(pidfd)
@@ -282,7 +283,10 @@ def test_a_program_whose_parent_has_ended_is_not_started() -> None:
     assert (done.returncode, done.stdout) == (bound.ORPHAN_STATUS, b"")
 
 
-def test_it_is_started_again_at_its_port_when_it_dies(start: Start, lines: Lines) -> None:
+def test_it_is_started_again_at_its_port_when_it_dies(
+    start: Start, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "CALM_S", float("inf"))
     it = start()
     port = it.port
     for count in (2, 3):
@@ -294,15 +298,23 @@ def test_it_is_started_again_at_its_port_when_it_dies(start: Start, lines: Lines
     assert pauses == [0.1, 0.2]
 
 
-def test_it_is_tried_again_while_its_port_is_taken(start: Start, lines: Lines) -> None:
+def test_it_is_tried_again_while_its_port_is_taken(start: Start, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     it = start()
-    os.kill(it.pid, signal.SIGSTOP)  # So that the port is free at a moment that the test knows.
+    may_go_on = threading.Event()
+    write = broker.write_secret
+
+    def write_later(path: Path, text: str) -> None:
+        assert may_go_on.wait(LIMIT_S)
+        write(path, text)
+
+    monkeypatch.setattr(broker, "write_secret", write_later)
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         os.kill(it.pid, signal.SIGKILL)
         lines.wait("the broker has ended")
         other.bind(("127.0.0.1", it.port))
         other.listen()
+        may_go_on.set()
         lines.wait("address already in use")
     lines.wait("the broker listens", 2)
 
