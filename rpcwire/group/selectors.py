@@ -285,6 +285,25 @@ def select(target: Target, nodes: Sequence[Node]) -> Selection[Node]:
     return Selection(tuple(by_id.values()), tuple(name for name in target.names if name not in by_name))
 
 
+def explain_nothing(selector: Selector, nodes: Sequence[Candidate]) -> str:
+    """Say in a sentence why a selector has selected no node.
+
+    Parameters:
+        selector: the selector.
+        nodes: all nodes.
+    """
+    if not nodes:
+        return "there is no node"
+    names = {name for node in nodes for name in (node.name, node.id)}
+    for each in selector.requirements:
+        if each.operator is Operator.EXISTS and each.key in names:
+            return f"no node has the label {each.key}, but one has this name: write {NAME}={each.key}"
+    for each in selector.requirements:
+        if not any(each.is_met(node) for node in nodes):
+            return f"no node meets {each}"
+    return "no node meets all requirements together"
+
+
 def matches(pattern: str, text: str) -> bool:
     """Return whether a text matches a pattern as a whole.
 

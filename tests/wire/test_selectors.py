@@ -23,6 +23,7 @@ from rpcwire.group.selectors import (
     Selector,
     check_label,
     check_name,
+    explain_nothing,
     matches,
     parse,
     select,
@@ -184,6 +185,22 @@ def test_a_name_that_nobody_has_is_told() -> None:
     assert select(parse("id in (3,4)"), nodes).unknown == ("4",)
     assert select(parse("name!=web-7"), nodes).unknown == ()
     assert select(Everyone(), nodes).nodes == tuple(nodes)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("web-1", "no node has the label web-1, but one has this name: write name=web-1"),
+        ("role=web,zone in (eu,us)", "no node meets zone in (eu,us)"),
+        ("role=web,name=db-*", "no node meets all requirements together"),
+    ],
+)
+def test_it_is_said_why_no_node_is_selected(text: str, reason: str) -> None:
+    nodes = [Node("1", "web-1", {"role": "web"}), Node("2", "db-1", {"role": "db"})]
+    selector = parse(text)
+    assert select(selector, nodes).nodes == ()
+    assert explain_nothing(selector, nodes) == reason
+    assert explain_nothing(selector, []) == "there is no node"
 
 
 @given(st.lists(WORDS, min_size=1, max_size=8), st.lists(WORDS, max_size=8, unique=True))

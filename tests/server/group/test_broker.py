@@ -152,6 +152,20 @@ def test_nodes_and_the_system_account_can_use_it(tmp_path: Path, loop: str) -> N
         asyncio.run(use())
 
 
+def test_a_client_that_stands_still_is_dropped(start: Start) -> None:
+    """After two pings without an answer, half a second apart: nodes learn of a frozen one in time."""
+    it = start()
+    login = it.credentials.node
+    with socket.create_connection(("127.0.0.1", it.port), timeout=LIMIT_S) as sock, sock.makefile("rb") as answers:
+        options = {"verbose": False, "user": login.user, "pass": login.password}
+        sock.sendall(b"CONNECT %s\r\nPING\r\n" % json.dumps(options).encode())
+        words = [line.split()[0] for line in answers]
+    # Without its settings, it would wait for four minutes, which is more than the limit.
+    assert words[:2] == [b"INFO", b"PONG"]
+    assert words.count(b"PING") >= 2
+    assert words[-1] == b"-ERR"
+
+
 def test_nobody_else_can_read_its_files(start: Start, tmp_path: Path) -> None:
     before = os.umask(0)
     try:
