@@ -7,7 +7,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NoReturn
 
 from rpcserver.config import CertificateFilesConfig, ConfigError, TlsConfig
 from rpcwire.trusted_files import UntrustedFile, check_file
@@ -15,6 +15,8 @@ from rpcwire.trusted_files import UntrustedFile, check_file
 from .hellos import Hellos, UnwantedHello
 
 _SOCKET: ContextVar[socket.socket | None] = ContextVar("_SOCKET", default=None)
+MOST_HANDSHAKE_BYTES = 16 * 1024
+"""The most bytes of a client's handshake. To read the certificates that fit takes 10 ms, and strangers may show any."""
 _HANDSHAKE_FAILURE = bytes([21, 3, 3, 0, 2, 2, 40])
 """A record with the fatal alert ``handshake_failure`` (RFC 8446, sections 5.1 and 6)."""
 
@@ -150,34 +152,45 @@ class _AlertingObject(ssl.SSLObject):
     _alerts: tuple[ssl.MemoryBIO, socket.socket | None]
     _arriving: tuple[ssl.MemoryBIO, Hellos] | None
     _seen_bytes: int
+    _left_bytes: int
 
     def do_handshake(self) -> None:
         """Do the handshake, and send the alert if it fails."""
         try:
-            self._look_at_hellos()
+            rest = self._look_at_hellos()
             super().do_handshake()
-            self._arriving = None
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            if rest:
+                self._refuse(f"its handshake has more than {MOST_HANDSHAKE_BYTES} bytes: show fewer certificates")
             if self._arriving is not None:
                 self._seen_bytes = self._arriving[0].pending
             raise
         except ssl.SSLError:
             self._send(self._alerts[0].read())
             raise
+        if self._arriving is not None:
+            self._arriving[0].write(rest)  # What follows the handshake.
+            self._arriving = None
 
-    def _look_at_hellos(self) -> None:
+    def _look_at_hellos(self) -> bytes:
+        """Look at what has arrived. Return what is too much for a handshake, which OpenSSL does not get yet."""
         if self._arriving is None:
-            return
+            return b""
         incoming, hellos = self._arriving
         data = incoming.read()
-        incoming.write(data)
+        fresh = len(data) - self._seen_bytes
         try:
             hellos.feed(data[self._seen_bytes :])
         except UnwantedHello as exc:
-            self._send(_HANDSHAKE_FAILURE)
-            raise ssl.SSLError(ssl.SSL_ERROR_SSL, str(exc)) from None
-        if hellos.is_over:
-            self._arriving = None
+            self._refuse(str(exc))
+        rest_bytes = max(0, fresh - self._left_bytes)
+        self._left_bytes -= fresh - rest_bytes
+        incoming.write(data[: len(data) - rest_bytes])
+        return data[len(data) - rest_bytes :]
+
+    def _refuse(self, reason: str) -> NoReturn:
+        self._send(_HANDSHAKE_FAILURE)
+        raise ssl.SSLError(ssl.SSL_ERROR_SSL, reason) from None
 
     def _send(self, alert: bytes) -> None:
         sock = self._alerts[1]
@@ -197,4 +210,5 @@ class AlertingContext(ssl.SSLContext):
         connection._alerts = (outgoing, _SOCKET.get())  # noqa: SLF001 - a class of this module
         connection._arriving = (incoming, Hellos())  # noqa: SLF001
         connection._seen_bytes = 0  # noqa: SLF001
+        connection._left_bytes = MOST_HANDSHAKE_BYTES  # noqa: SLF001
         return connection

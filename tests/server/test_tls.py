@@ -330,6 +330,63 @@ def test_no_shape_hides_a_hello(shape: Callable[[bytes], bytes]) -> None:
             assert not hellos.is_over
 
 
+def test_a_chain_of_too_many_certificates_is_not_read(
+    tools: Any, tls: dict[str, str], authority: trustme.CA, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A few are usual; to read hundreds takes a tenth of a second, before anybody knows whose they are."""
+    clients = trustme.CA()
+    clients.cert_pem.write_to_path(str(tmp_path / "clients.pem"))
+    leaf = clients.issue_cert("ada@example.org")
+
+    async def speaks(server: Any, others: int) -> None:
+        context = trusting(authority, version=ssl.TLSVersion.TLSv1_2)  # There the client learns of a failure at once.
+        chain = tmp_path / f"chain{others}.pem"
+        chain.write_bytes(leaf.cert_chain_pems[0].bytes() + clients.cert_pem.bytes() * others)
+        leaf.private_key_pem.write_to_path(str(tmp_path / "client.key"))
+        context.load_cert_chain(chain, tmp_path / "client.key")
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", tools.port(server), ssl=context, server_hostname="localhost"
+        )
+        writer.close()
+
+    async def main() -> None:
+        async with tools.serve(tls={**tls, "client_ca_file": str(tmp_path / "clients.pem")}) as server:
+            await speaks(server, 3)
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await speaks(server, 60)
+            await tools.until(lambda: "its handshake has more than 16384 bytes" in caplog.text)
+
+    with caplog.at_level("INFO"):
+        tools.run(main())
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_what_follows_a_handshake_at_once_arrives(
+    tls: dict[str, str], authority: trustme.CA, version: ssl.TLSVersion
+) -> None:
+    """It may be more than a handshake may have."""
+    server, up, down = tls_context(TlsConfig(**tls)), ssl.MemoryBIO(), ssl.MemoryBIO()
+    assert server is not None
+    here = trusting(authority, version=version).wrap_bio(down, up, server_hostname="localhost")
+    there = server.wrap_bio(up, down, server_side=True)
+    for end in (here, there):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    text = bytes(range(256)) * 400
+    with contextlib.suppress(ssl.SSLWantReadError):
+        here.do_handshake()
+    if version == ssl.TLSVersion.TLSv1_3:
+        here.write(text)  # Behind the end of the handshake, before the server has read that.
+    there.do_handshake()
+    if version == ssl.TLSVersion.TLSv1_2:
+        here.do_handshake()
+        here.write(text)
+    received = b""
+    while len(received) < len(text):
+        received += there.read(1 << 20)
+    assert received == text
+
+
 def test_what_is_no_hello_is_left_to_openssl() -> None:
     for data in (b"GET / HTTP/1.1\r\n", b"\x80\x2e\x01\x03\x01" + bytes(60), bytes([22, 3, 3, 0, 4, 16, 0, 0, 9])):
         hellos = Hellos()
