@@ -20,7 +20,7 @@ from rpcserver.door.entrance import Entrance
 from rpcserver.door.pages import Pages, pages_of
 from rpcserver.plugins.finding import BrokenPlugin
 from rpcserver.plugins.openrpc import document
-from rpcserver.plugins.running import start_service
+from rpcserver.plugins.running import check_service_settings, start_service
 from rpcserver.plugins.upkeep import Host, Life, Lifeline, Upkeep
 from rpcserver.reload.changes import Change
 from rpcserver.reload.reloading import NewSettings, Parts, reload
@@ -260,13 +260,15 @@ class Server:
         return Door(entrance)
 
     def check(self) -> None:
-        """Check what :meth:`start` would need of files and addresses. Nothing is bound, made or changed.
+        """Check what :meth:`start` would need of files, addresses and settings. Nothing is bound, made or changed.
 
         Raises:
             ConfigError: something cannot be used; the message says what.
         """
         self.door.check()
         TokenFile(self.config.state_path).read()
+        for service in self.services:
+            check_service_settings(service, self.config.state_path)
 
     async def start(self, *, listen: bool = True, sockets: Sequence[ActivatedSocket] = ()) -> None:
         """Lock the state folder, start the services, then listen.

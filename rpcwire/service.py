@@ -414,6 +414,18 @@ class Service(Generic[_ConfigT]):
         start, in the event loop, whenever somebody looks; it must be quick."""
         return ()
 
+    def check_settings(self, state_dir: Path) -> None:
+        """Check what no model can check of the settings: what ``start()`` would raise :exc:`ServiceConfigError` for.
+        ``rpcserver config check`` and ``config set`` call it on a service that is not started; it connects to nothing
+        and changes nothing.
+
+        Parameters:
+            state_dir: the folder that the service would have.
+
+        Raises:
+            ServiceConfigError: as in :meth:`start`.
+        """
+
     async def check_connections(self, state_dir: Path) -> Mapping[str, str]:  # noqa: ARG002 - for services that connect
         """Try what the service connects to, such as databases. ``rpcserver config check --connect`` calls it on a
         service that is not started; it changes nothing.

@@ -52,6 +52,22 @@ async def start_service(
         raise ConfigError(f"{table}.{service.name}.{exc}") from exc
 
 
+def check_service_settings(service: Service[Any], state_dir: Path) -> None:
+    """Check the settings of a service that is not started.
+
+    Parameters:
+        service: the service.
+        state_dir: the state folder of the server.
+
+    Raises:
+        ConfigError: the service could not start with them.
+    """
+    try:
+        service.check_settings(state_dir / "services" / service.name)
+    except ServiceConfigError as exc:
+        raise ConfigError(f"services.{service.name}.{exc}") from exc
+
+
 async def stop_service(service: Service[Any], timeout_s: float) -> None:
     """Stop a service. Log an error if that fails.
 

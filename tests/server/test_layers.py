@@ -267,6 +267,23 @@ def test_check_connects_to_databases_where_asked(machine) -> None:
     assert not (machine / "state").exists(), "a check makes nothing"
 
 
+def test_check_and_set_refuse_a_database_with_which_the_server_does_not_start(machine) -> None:
+    """What its model cannot see: SQLAlchemy must be asked, and the password read."""
+    file = machine / "x.toml"
+    for settings, line, reason in (
+        ("url = 'postgersql://u@127.0.0.1/x'", 2, "url: SQLAlchemy knows no dialect 'postgersql'"),
+        ("url = 'postgresql+psycopg2://u@127.0.0.1/x'", 2, "url: postgresql+psycopg2 is not asynchronous"),
+        (f"url = 'postgresql://u@127.0.0.1/x'\npassword_file = '{machine}/gone'", 3, "password_file: "),
+    ):
+        write(file, f"[services.database.databases.shop]\n{settings}\n")
+        for words in (["check"], ["set", "grace_s", "3"]):
+            done = CliRunner().invoke(main, ["config", words[0], "--config", str(file), *words[1:]])
+            assert done.exit_code == 2 and f"services.database.databases.shop.{reason}" in done.stderr, done.output
+            assert done.stderr.startswith(f"rpcserver: {file}:{line}: ") or words[0] == "set"
+        assert "grace_s" not in file.read_text()
+    assert not (machine / "state").exists()
+
+
 def test_set_keeps_comments_and_refuses_what_cannot_be_used(machine) -> None:
     text = "# Ours.\n[listen]\nport = 1 # one\n\n[log]\nlevel = 'INFO'\n"
     file = write(machine / "x.toml", text)

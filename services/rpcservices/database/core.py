@@ -288,6 +288,14 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
+    def check_settings(self, state_dir: Path) -> None:
+        """Find the dialect, the driver and the password of each database."""
+        try:
+            for name, config in self.config.databases.items():
+                Target(name, config, state_dir, self.config.secrets_dir)
+        except ValueError as exc:
+            raise ServiceConfigError(str(exc)) from None
+
     async def check_connections(self, state_dir: Path) -> Mapping[str, str]:
         """Connect to each database. One that the server would make at its start is left out."""
         failures: dict[str, str] = {}
