@@ -26,6 +26,7 @@ from rpcserver.reload.changes import Change
 from rpcserver.reload.reloading import NewSettings, Parts, reload
 from rpcserver.reload.report import ReloadReport
 from rpcserver.security.authentication import Authentication
+from rpcserver.security.caller_file import CallerFile
 from rpcserver.security.callers import CallerNews
 from rpcserver.security.certificates import check_roles
 from rpcserver.security.gate import RoleGate
@@ -162,7 +163,9 @@ class Server:
         _check_credentials(config, self.authentication, {role.name for role in self.roles})
         named_tokens = self.authentication.named_tokens
         self.token_watch = TokenWatch(TokenFile(config.state_path), named_tokens, self._on_tokens_changed)
-        self._caller_news = CallerNews(self.authentication, self.roles, self.upkeep.running)
+        self._caller_news = CallerNews(
+            self.authentication, self.roles, self.upkeep.running, CallerFile(config.state_path)
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self.connections = Connections(
             self.dispatch,

@@ -20,7 +20,7 @@ SET_ASIDE = "before-restore-"
 NEW_FOLDER = "restore.new"
 """The folder in the state folder into which a restore unpacks at first."""
 
-_TEMPORARY = frozenset({LOCK, "tokens.lock", "tokens.json.new", NEW_FOLDER, "install"})
+_TEMPORARY = frozenset({LOCK, "tokens.lock", "tokens.json.new", "callers.json.new", NEW_FOLDER, "install"})
 """What in the state folder is no state: locks, files half written, and what `rpcserver install` notes of a machine."""
 
 _COMPANIONS = ("-wal", "-shm", "-journal")

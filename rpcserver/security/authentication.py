@@ -152,7 +152,7 @@ class Authentication:
 
         def commit() -> None:
             self._certificates = certificates
-            unix_users.remember_members_of(self.unix_users)
+            unix_users.remember_members(self.unix_users.members)
             self.unix_users = unix_users
             self._unix_peer_credentials = unix_peer_credentials
             self._attempts, self._timeout_s = config.attempts, config.timeout_s

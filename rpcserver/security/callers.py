@@ -13,6 +13,7 @@ from rpcwire.context import Principal
 from rpcwire.service import Service
 
 from .authentication import Authentication
+from .caller_file import CallerFile, KnownCallers
 from .named_tokens import Ending, TokenSet
 from .roles import Roles
 
@@ -46,9 +47,14 @@ class CallerNews:
         authentication: knows the named tokens, and whom the settings know.
         roles: who may do what.
         services: the services that run now, in the order of their starts.
+        file: remembers until the next start whom the settings know.
     """
 
-    def __init__(self, authentication: Authentication, roles: Roles, services: Sequence[Service[Any]]) -> None:
+    def __init__(
+        self, authentication: Authentication, roles: Roles, services: Sequence[Service[Any]], file: CallerFile
+    ) -> None:
+        self._file = file
+        self._has_started = False
         self._authentication = authentication
         self._roles = roles
         self._services = services
@@ -72,10 +78,21 @@ class CallerNews:
             is_start: whether the server starts, so that credentials may have ended while it did not run.
         """
         async with self._lock:
+            if is_start:
+                before = await asyncio.to_thread(self._file.read)
+                self._names_in_settings = before.names
+                self._authentication.unix_users.remember_members(before.members)
             tokens, now = self._authentication.named_tokens.known, time.time()
             news = list(self._collect(tokens, now, is_start=is_start))
             for service in list(self._services):
                 await self._tell(service, news)
+            self._has_started = True
+            await self._save()
+
+    async def _save(self) -> None:
+        names = frozenset(each.name for each in self._authentication.list_in_settings())
+        content = KnownCallers(names=names, members=self._authentication.unix_users.members)
+        await asyncio.to_thread(self._file.write, content)
 
     async def welcome(self, service: Service[Any]) -> None:
         """Tell a service that has started while the server runs what all are told at the start.
@@ -139,7 +156,7 @@ class CallerNews:
         yield from (News(name, principals, now) for name, principals in _group_by_name(everybody).items())
 
     async def close(self, timeout_s: float) -> None:
-        """Wait until the services have been told what is new.
+        """Wait until the services have been told what is new, and remember whom the settings know.
 
         Parameters:
             timeout_s: how long to wait, in seconds.
@@ -148,6 +165,8 @@ class CallerNews:
             _, late = await asyncio.wait(self._tasks, timeout=timeout_s)
             for task in late:
                 task.cancel()
+        if self._has_started:  # Members of groups may have come since.
+            await self._save()
 
 
 def _group_by_name(principals: Iterable[Principal]) -> dict[str, tuple[Principal, ...]]:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from rpcserver.config import ConfigError, UnixAuthConfig
 from rpcwire.context import Principal
 
+from .caller_file import Members
 from .named_tokens import RESERVED
 
 REMEMBER_S = 10.0
@@ -108,13 +109,18 @@ class UnixUsers:
     def _role_of(self, gids: Collection[int]) -> str | None:
         return next((role for gid, role in self._groups.items() if gid in gids), None)
 
-    def remember_members_of(self, before: UnixUsers) -> None:
-        """Remember the members of groups who have connected under other settings, because these replace them.
+    @property
+    def members(self) -> Members:
+        """Those who have connected as members of a group."""
+        return dict(self._members)
+
+    def remember_members(self, members: Members) -> None:
+        """Remember who has connected as a member of a group before, under other settings.
 
         Parameters:
-            before: the other settings.
+            members: as of :attr:`members`.
         """
-        self._members = {**before._members, **self._members}
+        self._members = {**members, **self._members}
 
 
 def _look_up(place: str, kind: str, name: str, find: Callable[[str], int]) -> int:

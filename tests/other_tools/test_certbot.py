@@ -97,11 +97,13 @@ def test_a_live_server_takes_what_certbot_renews(
     except OSError as exc:
         missing(f"port 80, where ACME asks its question, cannot be opened: {exc}")
     folder, sock = tmp_path / "letsencrypt", short_folder / "s"
-    own = [tools / "certbot", "--non-interactive", "--config-dir", folder, "--work-dir", tmp_path / "work",
+    own: list[str | Path] = [tools / "certbot", "--non-interactive", "--config-dir", folder, "--work-dir", tmp_path / "work",
            "--logs-dir", tmp_path / "logs", "--no-verify-ssl"]  # fmt: skip
 
     def certbot(*words: object) -> str:
-        done = subprocess.run([*own, *map(str, words)], capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        done: subprocess.CompletedProcess[str] = subprocess.run(
+            [*own, *map(str, words)], capture_output=True, text=True, timeout=LIMIT_S, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

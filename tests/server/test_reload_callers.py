@@ -219,6 +219,47 @@ def test_whoever_is_taken_out_of_the_settings_has_ended(tools: Any, people: Peop
     tools.run(main())
 
 
+def test_whoever_is_taken_out_while_no_server_runs_has_ended_at_the_next_start(tools: Any, people: People) -> None:
+    """Those who stay keep what belongs to their names, and those of groups need not come again for that."""
+    operator = people.operator
+
+    async def main() -> None:
+        operator.write(people.settings("operator"))
+        async with operator.serve(Streams, Programs) as server, AsyncExitStack() as stack:
+            there = [
+                await Open(tools, name, await stack.enter_async_context(people.connect(name, server))).begin()
+                for name in people.names
+            ]
+        async with operator.serve(Streams, Programs) as server:
+            streams = server.services[0]
+            assert isinstance(streams, Streams)
+            assert {(name, "operator") for name in people.names} <= set(streams.heard)
+            assert all(each.runs() for each in there)
+        operator.write(people.settings(None))
+        async with operator.serve(Streams, Programs) as server:
+            streams = server.services[0]
+            assert isinstance(streams, Streams)
+            assert sorted(name for name, role in streams.heard if role is None) == sorted(people.names)
+            await tools.until(lambda: not any(each.runs() for each in there))
+        async with operator.serve(Streams, Programs) as server:
+            streams = server.services[0]
+            assert isinstance(streams, Streams)
+            assert not [name for name, role in streams.heard if role is None], "nobody is told twice"
+
+    tools.run(main())
+
+
+def test_a_file_of_callers_that_cannot_be_used_stops_no_start(tools: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        for text in ("{", '{"format": 2}', "\xff"):
+            (tools.folder / "callers.json").write_text(text, encoding="latin-1")
+            async with tools.serve():
+                pass
+
+    tools.run(main())
+    assert caplog.text.count("callers.json: it is malformed") == 3
+
+
 def test_whoever_has_other_credentials_keeps_what_belongs_to_the_name(tools: Any, people: People) -> None:
     """And the role that gives most of a service decides."""
     operator = people.operator
