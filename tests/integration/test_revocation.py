@@ -202,7 +202,7 @@ def test_a_smaller_role_leaves_nothing_open(run: Run, port: str) -> None:
             file.update(lambda tokens: tokens.change("ci", 2.0, role="reader"))
             for name in ("serial", "run", "wait"):
                 # On a busy machine the connection may end before the answer, and the call is sent once more.
-                with pytest.raises(PermissionDenied, match="any more|may not call"):
+                with pytest.raises(PermissionDenied, match=r"any more|may not call"):
                     await asyncio.wait_for(left.tasks[name], SECONDS)
             with pytest.raises(ConnectionLost):
                 await asyncio.wait_for(left.tasks["subscription"], SECONDS)
