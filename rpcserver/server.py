@@ -288,7 +288,6 @@ class Server:
         """
         self._loop = asyncio.get_running_loop()
         self.connections.start()
-        self.stalls.start()
         if self.config.metrics.enabled:
             self.metrics.start()
         self._trimmer.start()
@@ -304,6 +303,7 @@ class Server:
             if self.config.audit.enabled:
                 self._begin_audit()
             await self._caller_news.tell(is_start=True)
+            self.stalls.start()  # Before, nobody is there whom the loop could keep waiting.
             if listen:
                 self.door.open(sockets)
         except BaseException:

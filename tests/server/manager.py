@@ -50,7 +50,7 @@ class Unit:
     ) -> None:
         self.told: queue.Queue[dict[str, str]] = queue.Queue()
         self.history: list[dict[str, str]] = []
-        self.fed_at = time.monotonic()
+        self.fed_at: float | None = None  # As of systemd.service(5), the watchdog waits for the end of the start.
         self.starved = threading.Event()
         self._watchdog_s = watchdog_s
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -88,14 +88,19 @@ class Unit:
                 os.close(descriptor)  # This answers a barrier.
             if data and not descriptors:
                 message = dict(line.split("=", 1) for line in data.decode().splitlines())
-                if "WATCHDOG" in message:
+                if "WATCHDOG" in message or ("READY" in message and self.fed_at is None):
                     self.fed_at = time.monotonic()
                 self.history.append(message)
                 self.told.put(message)
-            elif self._watchdog_s is not None and time.monotonic() - self.fed_at > self._watchdog_s:
+            elif self._is_starving():
                 self._watchdog_s = None
                 self.starved.set()
                 self.process.send_signal(signal.SIGABRT)
+
+    def _is_starving(self) -> bool:
+        if self._watchdog_s is None or self.fed_at is None:
+            return False
+        return time.monotonic() - self.fed_at > self._watchdog_s
 
     def wait_for(self, key: str, value: str | None = None) -> dict[str, str]:
         """Wait until the service has told something. Returns the whole message."""

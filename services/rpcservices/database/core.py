@@ -195,15 +195,14 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
 
     async def start(self) -> None:
         self._transactions = Transactions()
-        state_dir = self.runtime.state_dir
         self._targets: dict[str, Target] = {}
         self._former_targets: list[Target] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._accesses: dict[str, Access] = {}
         self._openings: dict[str, Opening] = {}
         try:
-            for name, config in self.config.databases.items():
-                self._targets[name] = Target(name, config, state_dir, self.config.secrets_dir)
+            # A thread, because a URL needs SQLAlchemy, which takes long to load: others start meanwhile.
+            self._targets = await asyncio.to_thread(self._make_targets)
         except ValueError as exc:
             raise ServiceConfigError(str(exc)) from None
         self._openings = {name: Opening(target) for name, target in self._targets.items()}
@@ -216,6 +215,10 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
                 self._note_open(opening)
             else:
                 opening.go_on(partial(self._note_open, opening))
+
+    def _make_targets(self) -> dict[str, Target]:
+        place = self.runtime.state_dir, self.config.secrets_dir
+        return {name: Target(name, config, *place) for name, config in self.config.databases.items()}
 
     def _note_open(self, opening: Opening) -> None:
         name = opening.target.name
