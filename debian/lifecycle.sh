@@ -74,6 +74,10 @@ client() {
         rpcclient --url unix:///run/rpcserver/rpcserver.sock "$@"
 }
 
+user() {  # Somebody who has nothing to do with the machine's server.
+    setpriv --reuid nobody --regid nogroup --clear-groups env -C / HOME=/tmp/nobody XDG_RUNTIME_DIR=/tmp/nobody rpcserver "$@"
+}
+
 say install
 dpkg --install "$1"
 test "$(stat -c '%U:%G %a' /etc/rpcserver)" = "root:rpcserver 750"
@@ -84,6 +88,18 @@ say start and call
 start
 client call rpc.ping
 client run -- uname
+if rpcserver serve 2>/tmp/told; then exit 1; fi
+grep -q 'run: systemctl start rpcserver' /tmp/told
+say an ordinary user has a server of their own
+install -d -o nobody -g nogroup -m 0700 /tmp/nobody
+user --help >/dev/null
+user config schema >/dev/null
+user token create ada --role owner 2>/tmp/told >/dev/null
+grep -q '/etc/rpcserver is closed to this user' /tmp/told
+test "$(user token list --json | grep -c '"name": "ada"')" = 1
+user config check
+user permissions >/dev/null
+test "$(rpcserver token list --json)" = "[]"
 id=$(client --json run --detach --retain 600 -- sleep 600 | tr -d '"')
 process=$(pgrep -u rpcserver -x sleep)
 say "upgrade over itself, while $id runs"
