@@ -40,9 +40,9 @@ _EXACT_INTERVAL = re.compile(rb"(?:[+-]?\d+ days?)?(?: ?[+-]?\d+:\d\d:\d\d(?:\.\
 """Days and time, as PostgreSQL writes them unless told otherwise."""
 
 _NO_TEXT = "22021"
-MOST_ARRAY_NODES = 16 * 1024
-"""How many items, and arrays in arrays, the arrays of one row may have: to read and encode so many takes 30 ms, in
-which the event loop does nothing else. A caller's message has room for about as many."""
+MOST_ARRAY_NODES = 12 * 1024
+"""How many items, and arrays in arrays, the arrays of one row may have: to read and encode so many takes 25 ms, in
+which the event loop does nothing else. A caller's message has room for more."""
 TURN_ARRAY_NODES = 4 * 1024
 """After so many of them others have their turn."""
 _MAY_NOT_FIT = ("date", "time", "timetz", "timestamp", "timestamptz", "interval")
