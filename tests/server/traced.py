@@ -13,7 +13,7 @@ from typing import Any
 from opentelemetry import baggage, context, metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -153,6 +153,21 @@ async def work(client: AsyncClient) -> dict[str, Any]:
     return results
 
 
+def tell(span: ReadableSpan) -> dict[str, Any]:
+    """What the test wants to know of a span."""
+    assert span.context is not None
+    return {
+        "name": span.name,
+        "kind": span.kind.name,
+        "trace": trace.format_trace_id(span.context.trace_id),
+        "id": trace.format_span_id(span.context.span_id),
+        "parent": None if span.parent is None else trace.format_span_id(span.parent.span_id),
+        "attributes": dict(span.attributes or {}),
+        "status": [span.status.status_code.name, span.status.description],
+        "events": len(span.events),
+    }
+
+
 async def main(folder: str) -> None:
     spans, figures = InMemorySpanExporter(), InMemoryMetricReader()
     provider = TracerProvider()
@@ -178,19 +193,7 @@ async def main(folder: str) -> None:
                 for metric in scope.metrics
                 for point in metric.data.data_points
             ]
-    told = [
-        {
-            "name": span.name,
-            "kind": span.kind.name,
-            "trace": trace.format_trace_id(span.context.trace_id),
-            "id": trace.format_span_id(span.context.span_id),
-            "parent": None if span.parent is None else trace.format_span_id(span.parent.span_id),
-            "attributes": dict(span.attributes or {}),
-            "status": [span.status.status_code.name, span.status.description],
-            "events": len(span.events),
-        }
-        for span in spans.get_finished_spans()
-    ]
+    told = [tell(span) for span in spans.get_finished_spans()]
     Path(folder, "told.json").write_text(json.dumps({"results": results, "spans": told, "durations": durations}))
 
 
