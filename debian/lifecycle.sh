@@ -15,7 +15,7 @@ fi
 
 if [ -z "${IN_ROOT:-}" ]; then
     mount --make-rprivate /
-    here=$(mktemp -d)
+    here=/mnt  # Hidden in this namespace only, so that no folder is left behind.
     mount -t tmpfs -o mode=0755,size=2g tmpfs "$here"
     mkdir "$here"/upper "$here"/work "$here"/root
     mount -t overlay overlay -o lowerdir=/,upperdir="$here"/upper,workdir="$here"/work "$here"/root
