@@ -393,10 +393,10 @@ class Service(Generic[_ConfigT]):
         return None
 
     async def reconsider_caller(self, name: str, principal: Principal | None, before: float) -> None:
-        """Called when the credentials of somebody have ended or may have got another role, and at the start for each
-        name whose credentials the server keeps. The service ends what it keeps for them without a connection, if they
-        may have it no more. The server itself ends their connections. It cancels this method after some seconds, since
-        other callers wait.
+        """Called when the credentials of somebody have ended or may have got another role, as after a reload, and at
+        the start for each name that has a token, or that the settings know. The service ends what it keeps for them
+        without a connection, if they may have it no more. The server itself ends their connections. It cancels this
+        method after some seconds, since other callers wait.
 
         Parameters:
             name: their name.
