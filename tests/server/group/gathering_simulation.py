@@ -529,7 +529,7 @@ class World:
             raise Violation(f"one() ran {runs_of_all} times")
         if self.faults.is_calm and self.deadline - 100 >= 5 and not self.policy.enough and not self.unknown:
             wrong = {key: each.state for key, each in self.outcomes.items() if each.state != "ok"}
-            late = any(each.state == "timeout" for each in self.outcomes.values())
+            late = any(isinstance(each.error, DeadlineExceeded) for each in self.outcomes.values())
             if wrong and not self.policy.one and not late:
                 raise Violation(f"nothing was wrong, and yet {wrong}")
 
