@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import signal
 
-_asked: list[int] = []
+_requests: list[int] = []
 
 
 def note_reloads() -> None:
     """From now on, note SIGHUP. Without that it ends the process (signal(7))."""
-    signal.signal(signal.SIGHUP, lambda signum, _: _asked.append(signum))
+    signal.signal(signal.SIGHUP, lambda signum, _: _requests.append(signum))
 
 
 def was_asked() -> bool:
     """Whether SIGHUP has come since."""
-    return bool(_asked)
+    return bool(_requests)

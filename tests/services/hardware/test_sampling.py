@@ -391,7 +391,7 @@ def test_what_may_wait_for_a_lock_is_never_read_in_the_event_loop(monkeypatch: p
         for _ in range(5):
             await collector.collect(own)
         monkeypatch.setattr(network, "_STATES_S", -1.0)  # States and addresses are old at once.
-        network._DESCRIPTION._kept = None
+        network._DESCRIPTION._latest = None
         for _ in range(5):
             readings = await collector.collect(own)
             assert readings["network"].reading is not None

@@ -59,7 +59,7 @@ _STATES_S = 2.0
 (ethtool(8))."""
 
 
-_Described = tuple[dict[str, Any], dict[str, list[Any]]]
+_StatesAndAddresses = tuple[dict[str, Any], dict[str, list[Any]]]
 """States and addresses, by the names of the interfaces."""
 
 
@@ -67,9 +67,9 @@ class _Description:
     """The states and addresses of the interfaces. To read them takes several system calls for each interface."""
 
     def __init__(self) -> None:
-        self._kept: tuple[int | None, float, _Described] | None = None
+        self._latest: tuple[int | None, float, _StatesAndAddresses] | None = None
 
-    def now(self, changes: int | None, reasons: Reasons) -> _Described:
+    def now(self, changes: int | None, reasons: Reasons) -> _StatesAndAddresses:
         """Return states and addresses; they are read again after a change.
 
         Parameters:
@@ -82,15 +82,15 @@ class _Description:
         until = time.monotonic() + _STATES_S
         states = reasons.attempt("isup", psutil.net_if_stats)
         addresses = reasons.attempt("addresses", psutil.net_if_addrs)
-        described = (states or {}, addresses or {})
+        description = (states or {}, addresses or {})
         complete = changes is not None and states is not None and addresses is not None
-        self._kept = (changes, until, described) if complete else None
-        return described
+        self._latest = (changes, until, description) if complete else None
+        return description
 
-    def known(self, changes: int | None) -> _Described | None:
+    def known(self, changes: int | None) -> _StatesAndAddresses | None:
         """Return states and addresses, or ``None`` if they must be read again."""
-        kept = self._kept
-        return kept[2] if kept is not None and kept[0] == changes and time.monotonic() < kept[1] else None
+        latest = self._latest
+        return latest[2] if latest is not None and latest[0] == changes and time.monotonic() < latest[1] else None
 
 
 _TABLE = LinkTable()
@@ -108,15 +108,15 @@ def read_at_once() -> NetworkReading | None:
     """Read the counters, if everything else is known: the kernel gives them without its lock of the network, for which
     all else waits, for seconds while namespaces of the network end. ``None`` if the lock is needed."""
     roles = _TABLE.known_roles()
-    described = None if roles is None else _DESCRIPTION.known(_TABLE.changes)
-    return None if roles is None or described is None else _read_counters(roles, described, Reasons())
+    description = None if roles is None else _DESCRIPTION.known(_TABLE.changes)
+    return None if roles is None or description is None else _read_counters(roles, description, Reasons())
 
 
-def _read_counters(roles: Mapping[str, Role], described: _Described, reasons: Reasons) -> NetworkReading:
+def _read_counters(roles: Mapping[str, Role], description: _StatesAndAddresses, reasons: Reasons) -> NetworkReading:
     # Without psutil's repair of wrapped counters, which the whole process shares and which hides resets.
     counters = reasons.attempt("interfaces", lambda: psutil.net_io_counters(pernic=True, nowrap=False)) or {}
     inside = any(role.inner for role in roles.values()) and forwards()
-    return NetworkReading(counters, *described, reasons, roles, inside)
+    return NetworkReading(counters, *description, reasons, roles, inside)
 
 
 def derive(before: NetworkReading | None, now: NetworkReading, dt_s: float | None) -> Network:
