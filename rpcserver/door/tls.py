@@ -156,6 +156,7 @@ class _AlertingObject(ssl.SSLObject):
 
     def do_handshake(self) -> None:
         """Do the handshake, and send the alert if it fails."""
+        rest = b""
         try:
             rest = self._look_at_hellos()
             super().do_handshake()
