@@ -164,8 +164,19 @@ def _find_variable(field: str) -> str:
     """Name the variables that set a field or keys in it, for a message about one of them: the library that reads them
     tells the field only."""
     name = f"{PREFIX}{field}".upper()
+    for variable in os.environ:
+        if variable.upper() == name and not _is_json(os.environ[variable]):
+            return variable
     names = sorted(each for each in os.environ if each.upper() == name or each.upper().startswith(f"{name}__"))
     return " or ".join(names) or name
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _name_variable(path: KeyPath) -> str:
