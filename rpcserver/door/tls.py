@@ -15,8 +15,8 @@ from rpcwire.trusted_files import UntrustedFile, check_file
 from .hellos import Hellos, UnwantedHello
 
 _SOCKET: ContextVar[socket.socket | None] = ContextVar("_SOCKET", default=None)
-MOST_HANDSHAKE_BYTES = 16 * 1024
-"""The most bytes of a client's handshake. To read the certificates that fit takes 10 ms, and strangers may show any."""
+MOST_HANDSHAKE_BYTES = 10 * 1024
+"""The most bytes of a client's handshake. To read the certificates that fit takes 6 ms, and strangers may show any."""
 _HANDSHAKE_FAILURE = bytes([21, 3, 3, 0, 2, 2, 40])
 """A record with the fatal alert ``handshake_failure`` (RFC 8446, sections 5.1 and 6)."""
 
