@@ -44,7 +44,7 @@ from rpcwire.errors import InvalidParams, LocalProtocolError, NotSent, ParseErro
 from rpcwire.events import IncomingCall, ItemsReceived, ResultReceived
 from rpcwire.framing import FrameBoundaries, WholeFrames
 from rpcwire.group.outcomes import NodeOutcome, outcome_from_wire
-from rpcwire.group.selectors import InvalidSelector, matches
+from rpcwire.group.selectors import NAME_CHARACTERS, InvalidSelector, matches
 from rpcwire.group.selectors import parse as parse_selector
 from rpcwire.head import HeadEnd
 from rpcwire.limits import SessionLimits
@@ -449,7 +449,8 @@ def read_group(data: bytes) -> None:
         with contextlib.suppress(InvalidSelector):
             selector = parse_selector(text)
             assert parse_selector(str(selector)) == selector
-        matches(text[: len(text) // 4], text[len(text) // 4 :])
+        # Its work is their product: no name is longer, and no pattern that a selector may have.
+        matches(text[: len(text) // 4][:NAME_CHARACTERS], text[len(text) // 4 :][:NAME_CHARACTERS])
         with contextlib.suppress(ValueError, RecursionError):
             wire = json.loads(data)
             if isinstance(wire, dict):
