@@ -224,8 +224,7 @@ class Gathering:
         Returns:
             What to do now.
         """
-        out: list[Output] = []
-        self._pass_time(now_s, out)
+        out = self._do_due(now_s)
         slot = self._by_id[node]
         if slot.attempt == attempt and slot.phase in (_QUEUED, _SENT):
             error.executed = "no"
@@ -244,8 +243,7 @@ class Gathering:
         Returns:
             What to do now.
         """
-        out: list[Output] = []
-        self._pass_time(now_s, out)
+        out = self._do_due(now_s)
         slot = self._by_id.get(node)
         if slot is None:
             self.drops.forgeries += 1
@@ -272,8 +270,7 @@ class Gathering:
         Returns:
             What to do now.
         """
-        out: list[Output] = []
-        self._pass_time(now_s, out)
+        out = self._do_due(now_s)
         if (slot := self._find(node, epoch)) is not None:
             if slot.phase is _BEGUN:
                 self.drops.duplicates += 1
@@ -293,8 +290,7 @@ class Gathering:
         Returns:
             What to do now.
         """
-        out: list[Output] = []
-        self._pass_time(now_s, out)
+        out = self._do_due(now_s)
         if (slot := self._find(node, epoch)) is not None:
             slot.phase = _BEGUN
             if number < slot.next_item:
@@ -317,8 +313,7 @@ class Gathering:
         Returns:
             What to do now.
         """
-        out: list[Output] = []
-        self._pass_time(now_s, out)
+        out = self._do_due(now_s)
         if (slot := self._find(node, epoch)) is not None:
             slot.has_answer = True
             slot.next_item = max(slot.next_item, items)
@@ -336,8 +331,7 @@ class Gathering:
         Returns:
             What to do now.
         """
-        out: list[Output] = []
-        self._pass_time(now_s, out)
+        out = self._do_due(now_s)
         if (slot := self._find(node, epoch)) is not None:
             if slot.phase is _BEGUN:
                 self.drops.contradictions += 1  # Whichever is true, it may have run.
@@ -361,8 +355,7 @@ class Gathering:
         Returns:
             What to do now.
         """
-        out: list[Output] = []
-        self._pass_time(now_s, out)
+        out = self._do_due(now_s)
         if (slot := self._find(node, epoch)) is not None:
             slot.has_answer = True
             slot.next_item = max(slot.next_item, items)
@@ -388,8 +381,7 @@ class Gathering:
         Returns:
             What to do now.
         """
-        out: list[Output] = []
-        self._pass_time(now_s, out)
+        out = self._do_due(now_s)
         slot = self._by_id.get(node)
         if slot is not None and slot.to.epoch <= epoch and slot.phase is not _ENDED and not slot.death:
             self._bury(slot, reason, out)
@@ -457,6 +449,12 @@ class Gathering:
                 executed = _known(slot)
                 self._end(slot, "cancelled", executed, _was_cancelled(executed), out)
         return True
+
+    def _do_due(self, now_s: float) -> list[Output]:
+        """Note the time, and do what is due. Return what to do for it."""
+        out: list[Output] = []
+        self._pass_time(now_s, out)
+        return out
 
     def _complete(self, out: list[Output]) -> list[Output]:
         """Tell the time of the next wait, if it has become earlier."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -132,3 +133,21 @@ class Operator:
         if text is not None:
             self.write(text)
         return await self.reloads.reload()
+
+
+class Streams(Service):
+    """Streams for ever."""
+
+    @method()
+    async def count(self) -> AsyncIterator[int]:
+        """Count for ever."""
+        number = 0
+        while True:
+            number += 1
+            yield number
+            await asyncio.sleep(0.01)
+
+    @method()
+    async def wait(self) -> None:
+        """Wait for ever."""
+        await asyncio.Event().wait()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from pydantic import SecretStr
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from rpcserver import Service, method
 from rpcserver.config import ServerConfig
 from rpcserver.reload.changes import find_changes, find_service_changes, keep_old
 from rpcserver.reload.keys import RULES, Effect, list_keys
@@ -23,27 +21,9 @@ from rpcserver.reload.report import ReloadFailed, ReloadReport, lay_out
 from rpcserver.security.token_file import TokenFile
 from rpcwire.dispatch import Dispatch
 from rpcwire.errors import Unavailable
-from tests.server.reloading import Greeter, GreeterConfig, Operator, Stiff
+from tests.server.reloading import Greeter, GreeterConfig, Operator, Stiff, Streams
 
 VIEWER = '[roles.viewer]\nprincipals = ["memory"]\npermissions = ["greeter.*", "streams.*"]\n'
-
-
-class Streams(Service):
-    """Streams for ever."""
-
-    @method()
-    async def count(self) -> AsyncIterator[int]:
-        """Count for ever."""
-        number = 0
-        while True:
-            number += 1
-            yield number
-            await asyncio.sleep(0.01)
-
-    @method()
-    async def wait(self) -> None:
-        """Wait for ever."""
-        await asyncio.Event().wait()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ import trustme
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from rpcserver import Principal, Service, method
+from rpcserver import Principal
 from rpcserver.server import Server
 from rpcservices.programs import Programs
+from tests.server import reloading
 from tests.server.issuing import Issuer
 from tests.server.reloading import Operator
 
@@ -38,8 +39,8 @@ programs = { may_run = "anything" }
 """
 
 
-class Streams(Service):
-    """A stream for ever, and a call that waits as long."""
+class Streams(reloading.Streams):
+    """Also remembers what it was told of callers."""
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
@@ -47,20 +48,6 @@ class Streams(Service):
 
     async def reconsider_caller(self, name: str, principal: Principal | None, before: float) -> None:
         self.heard.append((name, None if principal is None else principal.role))
-
-    @method()
-    async def count(self) -> AsyncIterator[int]:
-        """Count for ever."""
-        number = 0
-        while True:
-            number += 1
-            yield number
-            await asyncio.sleep(0.01)
-
-    @method()
-    async def wait(self) -> None:
-        """Wait for ever."""
-        await asyncio.Event().wait()
 
 
 class People:
