@@ -164,9 +164,9 @@ def _find_variable(field: str) -> str:
     """Name the variables that set a field or keys in it, for a message about one of them: the library that reads them
     tells the field only."""
     name = f"{PREFIX}{field}".upper()
-    for variable in os.environ:
-        if variable.upper() == name and not _is_json(os.environ[variable]):
-            return variable
+    of_field = [variable for variable in os.environ if variable.upper() == name]
+    if of_field and not _is_json(os.environ[of_field[-1]]):  # The last one wins.
+        return of_field[-1]
     names = sorted(each for each in os.environ if each.upper() == name or each.upper().startswith(f"{name}__"))
     return " or ".join(names) or name
 

@@ -7,7 +7,7 @@ import sqlite3
 
 import pytest
 
-from rpcservices.database.errors import DatabaseError, DatabaseProgrammingError
+from rpcservices.database.errors import DatabaseError, DatabaseIntegrityError, DatabaseProgrammingError
 from rpcservices.database.models import Step
 
 IGNORED = {
@@ -221,5 +221,32 @@ def test_streams_batches_and_scripts_tell_it_too(run_with):
         assert step.result.notices == [told]
         assert (await db.script("main", f"{sql}; SELECT 1; {sql}")).notices == [told, told]
         assert (await db.script("main", "SELECT 1")).notices == []
+
+    run_with(work)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT OR FAIL INTO prohibited (v) SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT NULL",
+        "INSERT INTO prohibited (v) VALUES (1), (2), (-1)",
+    ],
+    ids=["a table's name", "a trigger's message"],
+)
+def test_a_statement_that_has_run_does_not_run_again(run_with, sql):
+    """Its error has the words with which SQLite refuses to prepare a statement."""
+
+    async def work(bench):
+        db = bench.db
+        await db.execute("main", "CREATE TABLE prohibited (id INTEGER PRIMARY KEY, v NOT NULL)")
+        await db.execute(
+            "main",
+            "CREATE TRIGGER t AFTER INSERT ON prohibited WHEN new.v < 0 "
+            "BEGIN SELECT RAISE(FAIL, 'the user is not authorized'); END",
+        )
+        with pytest.raises(DatabaseIntegrityError):
+            await db.execute("main", sql)
+        rows = (await db.query("main", "SELECT count(*) FROM prohibited WHERE v = 1")).scalar()
+        assert rows == 1
 
     run_with(work)

@@ -10,6 +10,8 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,7 +19,7 @@ from typing import Any, NoReturn
 import pytest
 
 from rpcservices.hardware.readers import disks
-from rpcservices.hardware.readers.mounts import WITHOUT_ROOM, Mount, MountTable, mounts, parse
+from rpcservices.hardware.readers.mounts import WITHOUT_ROOM, Mount, MountTable, mounts, mounts_known, parse
 
 from .mounting import LOOK, scene
 
@@ -307,36 +309,33 @@ def test_nothing_here_without_room_has_any() -> None:
             assert os.statvfs(mount.mountpoint).f_blocks == 0, mount
 
 
-class Changes:
-    """Stands where the kernel reports changes of the table: each report is told once."""
+class Table(MountTable[int]):
+    """The kernel's reports of changes come from the test; each is told once."""
 
-    def __init__(self) -> None:
-        self.reports: list[int] = []
+    def __init__(self, make: Callable[[bytes], int]) -> None:
+        super().__init__(make)
+        self.reports = 0
 
-    def register(self, *_: int) -> None:
-        """Nothing needs to be done."""
-
-    def poll(self, _: int) -> list[int]:
-        """The report that has not been told yet."""
-        return [self.reports.pop()] if self.reports else []
+    def _has_changed(self) -> bool:
+        reports, self.reports = self.reports, 0
+        return bool(reports)
 
 
 def test_a_change_while_the_table_is_read_is_not_lost() -> None:
     """The event loop and a thread look at the same table; whoever sees the report first keeps it for both."""
-    changes, made, seen = Changes(), [0], list[int | None]()
+    made, seen = [0], list[int | None]()
 
     def make(_: bytes) -> int:
         made[0] += 1
         if made[0] == 2:  # Another change comes while this thread reads, and the loop looks.
-            changes.reports.append(1)
+            table.reports += 1
             seen.append(table.known())
         return made[0]
 
-    table = MountTable(make)
-    table._changes = changes  # type: ignore[assignment]
+    table = Table(make)
     assert table.known() is None
     assert table.now() == 1 == table.known()
-    changes.reports.append(1)
+    table.reports += 1
     assert table.known() is None
     assert table.now() == 2
     assert seen == [None]
@@ -357,3 +356,28 @@ def test_what_may_have_to_wait_is_not_read_at_once(odd: str, monkeypatch: pytest
     assert (disks.read_at_once() is None) == (odd != "autofs")  # Automatic mounts are left out, and so never asked.
     monkeypatch.setattr(disks, "mounts_known", lambda: None)
     assert disks.read_at_once() is None
+
+
+def test_two_threads_look_at_the_table_at_the_same_time() -> None:
+    """Python refuses to use one poll object in two threads at once."""
+    mounts()
+    failures: list[BaseException] = []
+
+    def look(function: Callable[[], object]) -> None:
+        try:
+            for _ in range(3000):
+                function()
+        except BaseException as exc:
+            failures.append(exc)
+
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=look, args=[function]) for function in (mounts, mounts_known)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        sys.setswitchinterval(interval_s)
+    assert failures == []

@@ -12,7 +12,7 @@ import select
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import psutil
 
@@ -214,7 +214,6 @@ class MountTable(Generic[_T]):
     def __init__(self, make: Callable[[bytes], _T]) -> None:
         self._make = make
         self._table: int | None = None
-        self._changes = select.poll()
         # Two threads never get the same number, so a value that was made before a change never counts as newer.
         self._numbers = count(1)
         self._number = 0
@@ -227,9 +226,7 @@ class MountTable(Generic[_T]):
             OSError: the system has no such table.
         """
         if self._table is None:
-            table = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
-            self._changes.register(table, select.POLLPRI)
-            self._table = table
+            self._table = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         known = self._look()
         if known is None:
             number = self._number
@@ -242,9 +239,15 @@ class MountTable(Generic[_T]):
         known = None if self._table is None else self._look()
         return None if known is None else known[1]
 
+    def _has_changed(self) -> bool:
+        # Two threads must not use one poll object at the same time.
+        changes = select.poll()
+        changes.register(cast("int", self._table), select.POLLPRI)
+        return bool(changes.poll(0))
+
     def _look(self) -> tuple[int, _T] | None:
         """What is made, if the kernel has reported no change since. The kernel reports each change once."""
-        if self._changes.poll(0):
+        if self._has_changed():
             self._number = next(self._numbers)
         made = self._made
         return made if made is not None and made[0] == self._number else None

@@ -60,13 +60,15 @@ def _is_denied(exc: sqlite3.Error) -> bool:
 
 
 def _is_not_ready(exc: sqlite3.Error) -> bool:
-    """Whether SQLite may have refused to prepare a statement because a virtual table is not ready yet."""
-    return any(words in str(exc) for words in _NOT_READY)
+    """Whether SQLite may have refused to prepare a statement because a virtual table is not ready yet. The message of a
+    broken constraint may have any words: that statement has run, and must not run again."""
+    return not isinstance(exc, sqlite3.IntegrityError) and any(words in str(exc) for words in _NOT_READY)
 
 
 def _may_be_ready_later(exc: sqlite3.Error) -> bool:
     """Whether SQLite has refused to prepare a statement that it may accept once the connection is made ready for it."""
-    return _is_not_ready(exc) or _UNSAFE_TABLE.search(str(exc)) is not None
+    is_unsafe = isinstance(exc, sqlite3.OperationalError) and _UNSAFE_TABLE.search(str(exc)) is not None
+    return is_unsafe or _is_not_ready(exc)
 
 
 def _not_authorized(why: str) -> DatabaseProgrammingError:
