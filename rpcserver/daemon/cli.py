@@ -84,6 +84,11 @@ main.add_command(reload)
 @click.option("--token-file", type=click.Path(path_type=Path), help="File with the token; made if it is missing.")
 @plugin_option
 @click.option(
+    "--group",
+    metavar="URL",
+    help='Broker of the group to join, such as tls://HOST:4222; "embedded" to bring one.',
+)
+@click.option(
     "--log-level",
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]),
     help="Least severe level to log; INFO by default.",
@@ -95,6 +100,7 @@ def serve(
     config_file: Path | None,
     token_file: Path | None,
     files: tuple[str, ...],
+    group: str | None,
     log_level: str | None,
 ) -> None:
     """Run the server until SIGTERM or SIGINT stops it."""
@@ -104,6 +110,7 @@ def serve(
         "auth": {"token_file": str(token_file)} if token_file is not None else {},
         "log": {"level": log_level} if log_level is not None else {},
         "plugins": {"files": files} if files else {},
+        "group": {"url": group} if group is not None else {},
     }
     set_keys = {key: value for key, value in overrides.items() if value}
     configuration = None

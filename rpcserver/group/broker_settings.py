@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
 import os
 import secrets
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rpcserver.config import ConfigError
+from rpcserver.config import ConfigError, is_loopback
 from rpcwire.trusted_files import UntrustedFile, make_folder, read_secret
 
 from .members import InvalidGroupMessage, format_id, parse_id
@@ -83,20 +82,6 @@ class BrokerSettings:
                 f"group.broker.host: {self.host} is reachable from other machines, so it needs TLS: name a certificate "
                 "and its key with group.broker.tls, or listen on 127.0.0.1"
             )
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is certainly this machine.
-
-    Parameters:
-        host: an address or a name.
-    """
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,12 +216,13 @@ def _read_login(data: Mapping[str, Any]) -> Login:
     return Login(user, password)
 
 
-def write_secret(path: Path, text: str) -> None:
+def write_secret(path: Path, text: str, setting: str = "group.broker") -> None:
     """Write a file that nobody else may read. Whoever reads it finds the old text or the new one.
 
     Parameters:
         path: the file.
         text: its text.
+        setting: the setting that names its folder, for the error message.
 
     Raises:
         BrokerError: it cannot be written.
@@ -252,7 +238,7 @@ def write_secret(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         new.replace(path)
     except OSError as exc:
-        raise BrokerError(f"group.broker: {path}: {exc.strerror}") from exc
+        raise BrokerError(f"{setting}: {path}: {exc.strerror}") from exc
 
 
 def write_configuration(settings: BrokerSettings, credentials: Credentials, port: int) -> str:

@@ -197,6 +197,16 @@ class Link:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._discard()
 
+    def become(self, own: int) -> None:
+        """Connect anew as another node.
+
+        Parameters:
+            own: the id of this node from now on.
+        """
+        self.own = own
+        self._posts.clear()
+        self._lost.set()
+
     async def _keep_up(self) -> None:
         while True:
             try:
@@ -232,7 +242,8 @@ class Link:
         client = self._connection = Client()
         more: dict[str, Any] = {}
         if settings.user:
-            more |= {"user": settings.user, "password": settings.password}
+            more |= {"user": lambda: _reveal(client, settings, settings.user)}
+            more |= {"password": lambda: _reveal(client, settings, settings.password)}
         if settings.tls is not None:
             more["tls"] = settings.tls
         async with asyncio.timeout(CONNECT_S):
@@ -252,6 +263,7 @@ class Link:
                 skip_subject_validation=True,  # All subjects are made in this package.
                 **more,
             )
+        _reveal(client, settings, "")
         self.most_bytes = client.max_payload - _HEADER_BYTES
         await client.subscribe(f"{PREFIX}.to.{format_id(self.own)}.>", cb=self._take)
         await client.subscribe(f"{PREFIX}.all.*", cb=self._take_public)
@@ -327,9 +339,9 @@ class Link:
 
     def listen_to(self, numbers: Iterable[int]) -> None:
         """Listen to the beats of these nodes, and no longer to those of others."""
-        wanted = frozenset(numbers)
-        if wanted != self._wanted_beats:
-            self._wanted_beats = wanted
+        targets = frozenset(numbers)
+        if targets != self._wanted_beats:
+            self._wanted_beats = targets
             self._has_work.set()
 
     async def _subscribe_to_beats(self, client: Client) -> None:
@@ -431,6 +443,21 @@ class Link:
     async def _send_posts(self) -> None:
         while self._posts:
             await self._publish(*self._posts.popleft())
+
+
+def _reveal(client: Client, settings: LinkSettings, text: str) -> str:
+    """Return a text that may be sent to the broker now.
+
+    The library encrypts only if the broker's greeting asks for it, and that is not encrypted itself: whoever stands
+    between could leave it out, and would be given the password.
+
+    Raises:
+        ConnectionError: the connection must be encrypted, and is not.
+    """
+    greeting = client._server_info  # noqa: SLF001 - nothing public tells whether the connection is encrypted
+    if settings.tls is not None and not greeting.get("tls_required"):
+        raise ConnectionError("the broker does not encrypt: give it a certificate, or write nats:// if it is local")
+    return text
 
 
 def _read_id(text: str) -> int | None:

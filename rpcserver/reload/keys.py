@@ -43,6 +43,7 @@ _OF_LINK = Rule(Effect.NEW_CONNECTIONS, "a connection keeps it from its beginnin
 _AUDIT = Rule(Effect.RESTART, "the audit log begins and ends with the server, so that nothing is missing from it")
 _AUDIT_FILES = Rule(Effect.RESTART, "the files are opened, and the end of the log compared with its head, at the start")
 _PLUGINS = Rule(Effect.RESTART, "services are loaded at the start, and clients know their methods")
+_GROUP = Rule(Effect.RESTART, "the node joins its group when the server starts, and other nodes know it by them")
 _WAYS = Rule(Effect.RESTART, "ways to authenticate may keep connections of their own, which only their start opens")
 
 _RULES: Mapping[str, Mapping[Rule, str]] = {
@@ -102,6 +103,7 @@ _RULES: Mapping[str, Mapping[Rule, str]] = {
         ): "enabled"
     },
     "plugins": {_PLUGINS: "enabled disabled files", _AT_ONCE: "essential restart"},
+    "group": {_GROUP: "url name labels addresses credentials_file tls broker"},
 }
 
 RULES: Mapping[Path, Rule] = {

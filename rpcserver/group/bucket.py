@@ -1,0 +1,172 @@
+"""The bucket of the broker: an entry for each node, which it writes again and again, and which expires without it.
+
+It is the slow truth: who has just come reads it once, and learns of everybody at once. Nobody watches it, because a
+watcher is silent for long after a restart of the broker; and nobody is judged by it.
+
+An entry is written as a raw message with a time to live of its own, because the library can write one only once per
+key. The bucket is in memory, with one revision of each key: with more of them, entries live longer than they should.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rpcwire.logs import printable
+
+from .link import Link
+from .members import Announcement, InvalidGroupMessage, format_id, parse_id, read_announcement
+from .subjects import BUCKET, entry_of
+
+if TYPE_CHECKING:
+    from nats.js.kv import KeyValue
+
+logger = logging.getLogger("rpcserver.group")
+
+REFRESH_S = 5.0
+"""How often a node writes its entry, in seconds."""
+SPREAD_S = 0.5
+"""Over how long nodes spread their first entries after an outage, in seconds."""
+ENTRY_S = 15
+"""How long an entry lives, in whole seconds."""
+MARKER_S = 10.0
+"""How long the broker keeps the mark of an entry that has expired, in seconds."""
+ANSWER_S = 5.0
+"""How long the broker may take for an answer, in seconds."""
+_OTHER_CONFIGURATION = 10058
+
+
+class Bucket:
+    """The bucket, as one node uses it.
+
+    Parameters:
+        link: the connection to the broker.
+        announcement: returns what this node tells about itself now.
+        enter: takes the entries of others.
+        is_maker: whether this node makes the bucket at once if it is missing. Others give a maker time to do it.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        announcement: Callable[[], Announcement],
+        enter: Callable[[list[Announcement]], None],
+        *,
+        is_maker: bool = False,
+    ) -> None:
+        self._is_maker = is_maker
+        self._link = link
+        self._announcement = announcement
+        self._enter = enter
+        self._task: asyncio.Task[None] | None = None
+        self._problem = ""
+
+    def start(self) -> None:
+        """Read the entries of all nodes, and write this node's own from now on: call this when the link is up."""
+        self.stop()
+        self._task = asyncio.ensure_future(self._keep())
+
+    def stop(self) -> None:
+        """Write nothing more."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def remove(self) -> None:
+        """Remove this node's entry, because it leaves."""
+        self.stop()
+        try:
+            await self._write(b"", {"KV-Operation": "DEL", "Nats-TTL": f"{ENTRY_S}"})
+        except Exception as exc:  # It expires by itself.
+            logger.debug("the entry of this node stays in the bucket until it expires: %s", exc)
+
+    async def _keep(self) -> None:
+        has_read = False
+        # All nodes come back at the same moment, and should not write at the same one.
+        await asyncio.sleep(0 if self._is_maker else random.random() * SPREAD_S)  # noqa: S311 - no secret
+        while True:
+            try:
+                await self._write(self._pack(), {"Nats-TTL": f"{ENTRY_S}"})
+                if not has_read:
+                    self._enter(await self._read(await self._open()))
+                    has_read = True
+                self._problem = ""
+            except Exception as exc:  # The library raises what it likes.
+                await self._mend(exc)
+            await asyncio.sleep(REFRESH_S)
+
+    async def _mend(self, exc: Exception) -> None:
+        """Make the bucket, if it is missing and this node may; say else what is wrong, once."""
+        from nats.js.errors import NoStreamResponseError, NotFoundError
+
+        problem: Exception = exc
+        if isinstance(exc, NotFoundError | NoStreamResponseError):
+            if not self._is_maker:
+                self._is_maker = True
+                return
+            try:
+                await self._make()
+                await self._write(self._pack(), {"Nats-TTL": f"{ENTRY_S}"})
+                return
+            except Exception as failure:
+                problem = failure
+        text = printable(f"{type(problem).__name__}: {problem}", 300)
+        if text != self._problem and self._link.is_up:
+            self._problem = text
+            logger.warning(
+                "the bucket %s of the broker cannot be used: %s; nodes find each other without it, more slowly",
+                BUCKET,
+                text,
+            )
+
+    def _pack(self) -> bytes:
+        return msgspec.msgpack.encode(self._announcement().to_wire())
+
+    async def _write(self, data: bytes, headers: dict[str, str]) -> None:
+        stream = self._link.connection.jetstream(timeout=ANSWER_S)
+        await stream.publish(entry_of(self._link.own), data, headers=headers)
+
+    async def _open(self) -> KeyValue:
+        return await self._link.connection.jetstream(timeout=ANSWER_S).key_value(BUCKET)
+
+    async def _make(self) -> None:
+        from nats.js.api import KeyValueConfig, StorageType
+        from nats.js.errors import BadRequestError
+
+        configuration: Any = KeyValueConfig(
+            bucket=BUCKET,
+            description="the nodes of a group of remote-services",
+            history=1,
+            storage=StorageType.MEMORY,
+            limit_marker_ttl=MARKER_S,
+        )
+        try:
+            await self._link.connection.jetstream(timeout=ANSWER_S).create_key_value(configuration)
+        except BadRequestError as exc:
+            if exc.err_code != _OTHER_CONFIGURATION:
+                raise
+            logger.warning(
+                "the bucket %s exists with another configuration than history 1, storage in memory and a marker TTL "
+                "of %g s: it is used as it is",
+                BUCKET,
+                MARKER_S,
+            )
+
+    async def _read(self, bucket: KeyValue) -> list[Announcement]:
+        entries = []
+        watcher: Any = await bucket.watchall()
+        try:
+            while (entry := await watcher.updates(timeout=ANSWER_S)) is not None:
+                if entry.operation is None and entry.value and entry.key != format_id(self._link.own):
+                    try:
+                        entries.append(read_announcement(parse_id(entry.key), msgspec.msgpack.decode(entry.value)))
+                    except (InvalidGroupMessage, msgspec.MsgspecError) as exc:
+                        logger.debug("an entry in the bucket is left out: %s", exc)
+        finally:
+            await watcher.stop()
+        return entries

@@ -1,0 +1,107 @@
+"""What clients are told of the nodes of the group."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .members import Member, format_id
+from .node import Node
+from .watching import Change, Snapshot
+
+NodeState = Literal["up", "suspect", "leaving", "died", "left"]
+
+
+class NodeInfo(BaseModel):
+    """One node of the group."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Annotated[str, Field(description="The name for people; several nodes may have the same.")]
+    id: Annotated[str, Field(description="The id, which no other node has, and which restarts do not change.")]
+    epoch: Annotated[str, Field(description="The number of its life, as 16 hexadecimal digits: a later one is larger.")]
+    is_self: Annotated[bool, Field(description="Whether it is the server that answers.")]
+    state: Annotated[NodeState, Field(description="up, suspect, leaving, died or left.")]
+    since: Annotated[float, Field(description="When it came into that state, in seconds since 1970.")]
+    reason: Annotated[str, Field(description="Why it is in that state, in one word for programs.")]
+    explanation: Annotated[str, Field(description="The same as a sentence.")]
+    labels: dict[str, str]
+    addresses: Annotated[list[str], Field(description="URLs under which clients reach it directly.")]
+    services: Annotated[dict[str, str], Field(description="Its services with their versions; empty where unknown.")]
+    version: Annotated[str, Field(description="The version of its server.")]
+    load: Annotated[
+        float, Field(description="How busy it was last: 1.0 if as many processes want to run as it has processors.")
+    ]
+
+
+class NodesEvent(BaseModel):
+    """What has happened in the group."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Annotated[
+        str,
+        Field(
+            description="snapshot or resync, with all nodes; or joined, returned, changed, suspect, alive, leaving, "
+            "left, died or forgotten, with one."
+        ),
+    ]
+    version: Annotated[int, Field(description="Counts the changes that this server has seen.")]
+    nodes: list[NodeInfo]
+
+
+def describe_members(node: Node) -> list[NodeInfo]:
+    """Return all nodes, sorted by name and id.
+
+    Parameters:
+        node: the node that is asked.
+    """
+    return _sort(node, node.members())
+
+
+async def watch_members(node: Node) -> AsyncIterator[NodesEvent]:
+    """Yield all nodes as they are, and then each change.
+
+    Parameters:
+        node: the node that is asked.
+    """
+    has_begun = False
+    async for news in node.watch():
+        match news:
+            case Snapshot(version, members):
+                yield NodesEvent(
+                    kind="resync" if has_begun else "snapshot", version=version, nodes=_sort(node, members)
+                )
+                has_begun = True
+            case Change(version, kind, member) if member is not None:
+                yield NodesEvent(kind=kind.value, version=version, nodes=[_describe(node, member)])
+            case _:
+                pass
+
+
+def _sort(node: Node, members: list[Member] | tuple[Member, ...]) -> list[NodeInfo]:
+    return sorted((_describe(node, member) for member in members), key=lambda info: (info.name, info.id))
+
+
+def _describe(node: Node, member: Member) -> NodeInfo:
+    state: NodeState
+    match member.state.name.lower():
+        case "up" | "suspect" | "leaving" | "died" | "left" as state:
+            pass
+    return NodeInfo(
+        name=member.name,
+        id=member.id,
+        epoch=f"{member.epoch:016x}",
+        is_self=member.id == format_id(node.id),
+        state=state,
+        since=round(member.since, 3),
+        reason=member.reason.value,
+        explanation=member.reason.words,
+        labels=dict(member.labels),
+        addresses=list(member.addresses),
+        services=dict(member.services),
+        version=member.version,
+        load=member.load,
+    )
