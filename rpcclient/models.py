@@ -56,3 +56,53 @@ class ServiceInfo(_Answer):
     name: str
     summary: str
     methods: list[MethodInfo]
+
+
+class NodeInfo(_Answer):
+    """One node of the group to which the server belongs.
+
+    Attributes:
+        name: the name for people; several nodes may have the same.
+        id: the id, which no other node has, and which restarts do not change.
+        epoch: the number of its life, as 16 hexadecimal digits: a later one is larger.
+        is_self: whether it is the server that answers.
+        state: ``up``, ``suspect``, ``leaving``, ``died`` or ``left``.
+        since: when it came into that state, in seconds since 1970.
+        reason: why it is in that state, in one word.
+        explanation: the same as a sentence.
+        labels: what selectors ask for.
+        addresses: URLs under which clients reach it directly.
+        services: the names of its services with their versions, empty where unknown.
+        version: the version of its server.
+        load: how busy it was last: 1.0 if as many processes want to run as it has processors.
+    """
+
+    name: str
+    id: str
+    epoch: str
+    is_self: bool
+    state: str
+    since: float
+    reason: str
+    explanation: str
+    labels: dict[str, str]
+    addresses: list[str]
+    services: dict[str, str]
+    version: str
+    load: float
+
+
+class NodesEvent(_Answer):
+    """What has happened in the group.
+
+    Attributes:
+        kind: ``snapshot`` comes first, with all nodes; ``resync`` comes with all nodes where changes were lost; any
+            other comes with one node: ``joined``, ``returned``, ``changed``, ``suspect``, ``alive``, ``leaving``,
+            ``left``, ``died`` or ``forgotten``.
+        version: counts the changes that the server has seen.
+        nodes: the nodes, as they are since then.
+    """
+
+    kind: str
+    version: int
+    nodes: list[NodeInfo]

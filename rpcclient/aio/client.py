@@ -12,7 +12,7 @@ from rpcclient.describe import ServiceDescription
 from rpcclient.headers import HeadersChoice
 from rpcclient.memory import MemoryDial
 from rpcclient.methods import Method, method_of
-from rpcclient.models import Hello, ServiceInfo
+from rpcclient.models import Hello, NodeInfo, NodesEvent, ServiceInfo
 from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions
 from rpcclient.proxies import ProxyChoice
 from rpcclient.targets import TokenBy, find_target, memory_target
@@ -317,6 +317,28 @@ class AsyncClient:
             RpcError: as of any call.
         """
         return await self.call("rpc.hello", returns=Hello)
+
+    async def nodes(self) -> list[NodeInfo]:
+        """Return the nodes of the group to which the server belongs, sorted by name; a server without a group is its
+        only node. Those that have died or left are listed for ten minutes.
+
+        Raises:
+            RpcError: as of any call.
+        """
+        return await self.call("rpc.nodes", returns=list[NodeInfo])
+
+    def watch_nodes(self) -> AsyncStream[NodesEvent]:
+        """Watch the nodes of the group: at first all of them (``snapshot``), and then each change. A reader who is too
+        slow for all changes gets all nodes anew (``resync``)::
+
+        async with client.watch_nodes() as events:
+            async for event in events:
+                print(event.kind, [(node.name, node.state) for node in event.nodes])
+
+        Returns:
+            The stream; the call is made when it is entered or its first item is asked for.
+        """
+        return self.stream("rpc.watch_nodes", items=NodesEvent)
 
     async def describe(self, service: str) -> ServiceDescription:
         """Return a service's methods with their signatures and documentation.

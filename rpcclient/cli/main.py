@@ -25,6 +25,7 @@ COMMANDS = {
     "hw": "the machine on one screen",
     "kill": "end programs there, or send them a signal",
     "logs": "what a program there has written",
+    "nodes": "the nodes of the group, and watch them",
     "ping": "how long the way there and back takes",
     "ps": "the programs that run there",
     "run": "run a program there as if it were here",
