@@ -84,6 +84,7 @@ class Node:
         self._presence: Presence | None = None
         self._description: Description | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._look: asyncio.TimerHandle | None = None
         self._news = asyncio.Event()
         self._version = -1
@@ -249,10 +250,10 @@ class Node:
     def _set_timer(self, due: float) -> None:
         assert self._loop is not None
         if self._timer is not None:
-            if self._timer.when() <= due:
+            if self._timer_at <= due:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._tick)
+        self._timer, self._timer_at = self._loop.call_at(due, self._tick), due
 
     def _send(self, target: int | None, message: Message) -> None:
         if self.link is None:
