@@ -48,6 +48,7 @@ MOST_POSTS = 20_000
 REPORT_S = 60.0
 """How often the log tells again why there is no connection, in seconds."""
 _PROBE = "probe"
+_ALL, _BEAT = f"{PREFIX}.all.", f"{PREFIX}.beat."
 _ABSENT = "503"
 """The status in a message of the broker: nobody has subscribed to the subject of a request (NATS ADR-4)."""
 _HEADER_BYTES = 256
@@ -315,8 +316,10 @@ class Link:
     # --- what comes in -------------------------------------------------------------------------------------------
 
     async def _take(self, message: Msg) -> None:
+        # A node that makes a consumer of the bucket can have the broker deliver its entry here: then the subject is
+        # that of the entry.
         words = message.subject.split(".")  # rpcgroup.to.OWN.SOURCE.KIND…
-        if len(words) < 5:
+        if len(words) < 5 or words[0] != PREFIX:
             return
         handler = self._handlers.get(words[4])
         source = _read_id(words[3])
@@ -330,11 +333,13 @@ class Link:
             self._probe_back.set()
 
     async def _take_public(self, message: Msg) -> None:
-        if (source := _read_id(message.subject.rpartition(".")[2])) is not None:
+        source = _read_id(message.subject.rpartition(".")[2])
+        if source is not None and message.subject.startswith(_ALL):
             self.on_all(source, message.data)
 
     async def _take_beat(self, message: Msg) -> None:
-        if (source := _read_id(message.subject.rpartition(".")[2])) is not None:
+        source = _read_id(message.subject.rpartition(".")[2])
+        if source is not None and message.subject.startswith(_BEAT):
             self.on_beat(source, message.data)
 
     def listen_to(self, numbers: Iterable[int]) -> None:
@@ -424,7 +429,8 @@ class Link:
         self._check_size(data)
         try:
             await connection.publish(subject, data, reply=reply)
-        except Exception as exc:  # The connection has just been lost.
+        except Exception as exc:  # The connection has been lost, and perhaps the library has failed to say so.
+            self._lost.set()
             raise self._no_broker() from exc
 
     async def _write(self) -> None:
@@ -439,6 +445,7 @@ class Link:
             except Exception:
                 logger.debug("the connection to the broker ends while something is sent", exc_info=True)
                 self._posts.clear()
+                self._lost.set()
 
     async def _send_posts(self) -> None:
         while self._posts:

@@ -175,7 +175,10 @@ class Node:
         return list(self.presence.roster.members(self._now()))
 
     async def watch(self) -> AsyncIterator[Snapshot | Change]:
-        """Yield the roster as it is, and each change. A further snapshot comes where changes were lost."""
+        """Yield the roster as it is, and each change. A further snapshot comes where changes were lost.
+
+        It ends when this node leaves, so that no reader keeps the server from stopping.
+        """
         while True:
             presence = self.presence
             snapshot, watcher = presence.roster.watch(self._now())
@@ -185,6 +188,8 @@ class Node:
                     news = self._news
                     for change in watcher.take():
                         yield change if change.kind is not ChangeKind.RESYNC else presence.roster.snapshot(self._now())
+                    if presence.state != State.UP:
+                        return
                     if not len(watcher):
                         await news.wait()
             finally:

@@ -100,6 +100,7 @@ def permissions_of(number: int, *, makes_bucket: bool) -> Permissions:
         entry_of(number),
         "$JS.API.INFO",
         f"$JS.API.STREAM.INFO.{STREAM}",
+        f"$JS.API.CONSUMER.CREATE.{STREAM}",
         f"$JS.API.CONSUMER.CREATE.{STREAM}.>",
         f"$JS.API.CONSUMER.DELETE.{STREAM}.>",
         f"$JS.FC.{STREAM}.>",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from importlib import metadata
@@ -142,6 +144,8 @@ def test_nobody_speaks_or_listens_for_another_node(broker: Broker) -> None:
             async def note(exc: Exception) -> None:
                 refusals.put_nowait(str(exc).lower())
 
+            from nats.js.api import StorageType
+
             connection = other.connection
             connection._error_cb = note
             for subject in forgeries:
@@ -156,6 +160,24 @@ def test_nobody_speaks_or_listens_for_another_node(broker: Broker) -> None:
             await connection.publish(to_node(OWN, it.other, "call"), b"real", reply=to_node(OWN, 99, "call"))
             assert await soon(it.deliveries) == Delivery(it.other, (), b"real", is_absent=False)
             assert it.deliveries.empty() and it.public.empty()
+            # Neither is a consumer of the bucket, which the broker delivers wherever its maker says.
+            stream = it.links[0].connection.jetstream()
+            await stream.create_key_value(bucket="rpcgroup", storage=StorageType.MEMORY)
+            await connection.jetstream().publish(entry_of(it.other), b"forged")
+            for subject in (all_of(OWN), to_node(OWN, OWN, "call"), to_node(OWN, 99, "call")):
+                request = {
+                    "stream_name": "KV_rpcgroup",
+                    "config": {"deliver_subject": subject, "deliver_policy": "all", "ack_policy": "none"},
+                }
+                answer = await connection.request(
+                    "$JS.API.CONSUMER.CREATE.KV_rpcgroup", json.dumps(request).encode(), timeout=LIMIT_S
+                )
+                assert "error" not in json.loads(answer.data)
+            await it.links[0].send(OWN, "call", b"last")
+            while (delivery := await soon(it.deliveries)).data != b"last":
+                assert delivery.source == it.other
+            while not it.public.empty():
+                assert it.public.get_nowait() == (it.other, b"forged")
 
     asyncio.run(use())
 
@@ -226,3 +248,38 @@ def test_a_user_without_the_permissions_is_told(broker: Broker, caplog: pytest.L
 
     asyncio.run(asyncio.wait_for(use(), LIMIT_S))
     assert "docs/group.md" in caplog.text and "Permissions Violation" in caplog.text.title()
+
+
+def test_a_password_is_never_sent_in_clear_where_tls_is_expected() -> None:
+    """The greeting of a broker is not encrypted, and says whether what follows is to be."""
+
+    async def use() -> None:
+        received: asyncio.Queue[bytes] = asyncio.Queue()
+
+        async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            info = {
+                "server_id": "x",
+                "version": "2.15.1",
+                "max_payload": 1 << 20,
+                "headers": True,
+                "auth_required": True,
+            }
+            writer.write(b"INFO %s\r\n" % json.dumps(info).encode())
+            received.put_nowait(await reader.read())
+            writer.close()
+
+        server = await asyncio.start_server(greet, "127.0.0.1", 0)
+        url = f"tls://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        settings = LinkSettings(urls=(url,), user="node", password="secret", tls=ssl.create_default_context())
+        link = Link(OWN, "test", lambda: settings)
+        link.start()
+        try:
+            assert await asyncio.wait_for(received.get(), LIMIT_S) == b""
+        finally:
+            await link.close()
+            server.close()
+            await server.wait_closed()
+        assert not link.is_up
+
+    pytest.importorskip("nats")
+    asyncio.run(use())
