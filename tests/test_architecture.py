@@ -471,7 +471,7 @@ ROOMS_OF_CLIENT: dict[str, frozenset[str]] = {
     "dialects": frozenset({"dbapi", "headers", "stubs", "targets"}),
     "pyserial": frozenset({"headers", "serial_settings", "sync/client", "sync/serial", "targets"}),
     "cli": frozenset(
-        {"", "backoff", "describe", "errors", "headers", "programs/results", "proxies", "stubs", "targets"}
+        {"", "backoff", "describe", "errors", "headers", "models", "programs/results", "proxies", "stubs", "targets"}
     ),
 }
 

@@ -23,6 +23,9 @@ NEW_FOLDER = "restore.new"
 _TEMPORARY = frozenset({LOCK, "tokens.lock", "tokens.json.new", "callers.json.new", NEW_FOLDER, "install"})
 """What in the state folder is no state: locks, files half written, and what `rpcserver install` notes of a machine."""
 
+_OF_BROKER = frozenset(f"group/broker/{name}" for name in ("broker.json", "lock", "ports", "store"))
+"""What the embedded broker of a group makes anew. Its credentials, and those of the nodes, are state."""
+
 _COMPANIONS = ("-wal", "-shm", "-journal")
 """The ends of the names of files that SQLite keeps beside a database. A copy by SQLite has what is in them."""
 
@@ -99,7 +102,9 @@ def _walk(part: Part, folder: Path, transient: frozenset[str]) -> Iterator[State
         relative = path.relative_to(part.path).as_posix()
         is_top = path.parent == part.path
         if part.name == "state" and (
-            relative in transient or (is_top and (path.name in _TEMPORARY or path.name.startswith(SET_ASIDE)))
+            relative in transient
+            or relative in _OF_BROKER
+            or (is_top and (path.name in _TEMPORARY or path.name.startswith(SET_ASIDE)))
         ):
             continue
         try:

@@ -102,6 +102,7 @@ def permissions_of(number: int, *, makes_bucket: bool) -> Permissions:
         f"$JS.API.STREAM.INFO.{STREAM}",
         f"$JS.API.CONSUMER.CREATE.{STREAM}",
         f"$JS.API.CONSUMER.CREATE.{STREAM}.>",
+        f"$JS.API.CONSUMER.INFO.{STREAM}.>",
         f"$JS.API.CONSUMER.DELETE.{STREAM}.>",
         f"$JS.FC.{STREAM}.>",
     ]
