@@ -6,13 +6,18 @@ import ssl
 from urllib.parse import urlsplit
 
 from rpcwire.errors import (
+    Busy,
     ConnectFailed,
     ConnectionClosed,
     DeadlineExceeded,
     MethodNotFound,
     RpcError,
+    ServiceError,
     TransportError,
+    Unavailable,
+    from_wire,
 )
+from rpcwire.group.nodes import NodeAmbiguous, NodeNotFound
 from rpcwire.locations import DEFAULT_PORT
 
 from .eyeballs import NoAddressAnswers, Trail, reason_of
@@ -110,6 +115,41 @@ def to_authentication_error(exc: BaseException, target: Target, seconds: float) 
     if isinstance(exc, MethodNotFound):
         text = f"{target.url}: the server has no {AUTHENTICATE}: send the token with the handshake (token_by='header')"
         return ConnectFailed(text, retryable=False)
+    return None
+
+
+CONNECT_NODE = "rpc.connect_node"
+"""The method by which a client has the server lead a connection to another node of its group."""
+_NODE_ERRORS: dict[str, type[ServiceError]] = {each.__name__: each for each in (NodeNotFound, NodeAmbiguous)}
+
+
+def to_node_error(exc: BaseException, target: Target, node: str, seconds: float) -> RpcError | None:
+    """Turn the exception of a call of :data:`CONNECT_NODE` into an error of ours.
+
+    Parameters:
+        exc: the exception.
+        target: the server.
+        node: the name or id of the node.
+        seconds: how long the call was allowed to take.
+
+    Returns:
+        The error; ``None`` where the exception is to be raised as it is. What may be otherwise soon is a
+        :class:`ConnectFailed`, so that a client that was connected tries again, as it does with a server.
+    """
+    where = f"{target.url}, node {node}"
+    if isinstance(exc, ServiceError) and exc.type in _NODE_ERRORS:
+        wire = exc.to_wire()
+        return from_wire(wire["code"], wire["message"], wire["data"], _NODE_ERRORS)
+    if isinstance(exc, (Unavailable, Busy)):
+        return ConnectFailed(
+            f"{where}: {exc.message}", retryable=exc.retryable, retry_after_ms=exc.retry_after_ms, executed="no"
+        )
+    if isinstance(exc, DeadlineExceeded):
+        return ConnectFailed(f"{where}: no answer to {CONNECT_NODE} within {seconds:g} s")
+    if isinstance(exc, TransportError) and not isinstance(exc, ConnectionClosed):
+        return ConnectFailed(f"{where}: the connection ended before {CONNECT_NODE} was answered ({exc})")
+    if isinstance(exc, MethodNotFound):
+        return ConnectFailed(f"{where}: the server is too old: it has no {CONNECT_NODE}", retryable=False)
     return None
 
 

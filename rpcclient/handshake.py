@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
+from typing import Any
 
 from websockets.client import ClientProtocol
 from websockets.http11 import Request, Response
@@ -93,6 +95,27 @@ def memory_limits(options: ConnectOptions, batch_items: int, message_nodes: int)
         message_nodes=message_nodes,
         batch_items=min(BATCH_ITEMS, batch_items),
         stream_window=options.window,
+    )
+
+
+def node_limits(limits: SessionLimits, answer: Any) -> SessionLimits:
+    """Return the limits that hold for a connection with another node, through the server.
+
+    Parameters:
+        limits: those of the connection with the server, which hold, too.
+        answer: what the server has answered to the call that leads there. A limit that is no number is ignored.
+    """
+    values = answer if isinstance(answer, dict) else {}
+
+    def least(name: str, limit: int) -> int:
+        value = values.get(name)
+        return min(limit, value) if type(value) is int and value > 0 else limit
+
+    return replace(
+        limits,
+        message_bytes=least("message_bytes", limits.message_bytes),
+        message_nodes=least("message_nodes", limits.message_nodes),
+        batch_items=least("batch_items", limits.batch_items),
     )
 
 

@@ -127,6 +127,8 @@ class ConnectOptions:
         ping_interval_s: silence after which to ping, in seconds; 0 for never.
         ping_timeout_s: how long a ping may stay without an answer, in seconds, while nothing else arrives or is sent.
         reconnect: whether to connect again when the connection was lost.
+        node: the name or id of the node of the server's group to which connections lead, through the server; ``None``
+            for the server itself.
 
     Raises:
         ValueError: a time is negative, or no number of seconds.
@@ -140,6 +142,7 @@ class ConnectOptions:
     ping_interval_s: float = 20.0
     ping_timeout_s: float = 20.0
     reconnect: bool = True
+    node: str | None = None
 
     def __post_init__(self) -> None:
         trace_if_wanted()

@@ -539,6 +539,18 @@ def _check_node_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _check_gateways(gateways: Mapping[str, str]) -> Mapping[str, str]:
+    for name, node_id in gateways.items():
+        selectors.check_name(name)
+        if not re.fullmatch(r"[0-9a-f]{16}", node_id):
+            raise ValueError(
+                f"{name}: the id of a node has 16 hexadecimal digits in lower case: `rpcclient nodes` lists it"
+            )
+    if len(set(gateways.values())) < len(gateways):
+        raise ValueError("one id has two names: give each node one name")
+    return gateways
+
+
 def _check_addresses(addresses: tuple[str, ...]) -> tuple[str, ...]:
     for address in addresses:
         if not re.fullmatch(r"[!-~]{1,128}", address):
@@ -624,6 +636,17 @@ class GroupConfig(_Section):
         default="",
         description="JSON file with id, user and password of this node at the broker, which nobody else can read; "
         '"" for the credential `group` of systemd, else none.',
+    )
+    gateways: Annotated[Mapping[str, str], AfterValidator(_check_gateways)] = Field(
+        default={},
+        description="Nodes from which clients may come to this one, with the names under which roles know them: "
+        '{ "gateway-1" = "9f86d081884c7d65" }. Ids are those of `rpcclient nodes`. Such a client is called '
+        '"ada via gateway-1"; it has a role only if one lists that name, or "* via gateway-1".',
+    )
+    trust_gateway_names: bool = Field(
+        default=False,
+        description="Take clients from every other node of the group, under the name that it gives itself. Whoever has "
+        "credentials for the broker can then take any name that gateways does not list.",
     )
     tls: GroupTlsConfig = GroupTlsConfig()
     broker: GroupBrokerConfig = GroupBrokerConfig()

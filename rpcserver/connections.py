@@ -408,6 +408,12 @@ class Connections(Mapping[Connection, Peer]):
         incoming_bytes = self._limits.incoming_bytes(packed=self._peers[connection].session.codec.packed)
         return incoming_bytes if principal is None else min(incoming_bytes, self.limits_of(principal).message_bytes)
 
+    def takes_bytes_of(self, connection: Connection) -> int | None:
+        """Return the largest message that the other side of a connection accepts, in bytes; ``None`` if it does not
+        tell."""
+        link = self._links.get(connection)
+        return None if link is None else link.takes_bytes
+
     def ping_interval_s_of(self, connection: Connection) -> float | None:
         """Return after which silence a connection gets a ping, in seconds; ``None`` in memory, where there is none."""
         link = self._links.get(connection)

@@ -18,10 +18,15 @@ from rpcserver.door.activation import ActivatedSocket
 from rpcserver.door.door import Door
 from rpcserver.door.entrance import Entrance
 from rpcserver.door.pages import Pages, pages_of
+from rpcserver.group.circuit_link import CircuitLink
+from rpcserver.group.circuits import Acceptance, Circuits, Opening
+from rpcserver.group.directory import NodeDirectory
 from rpcserver.group.identity import name_of_machine
 from rpcserver.group.joining import Membership
+from rpcserver.group.line import Line
 from rpcserver.group.members import MOST_ADDRESSES, MOST_SERVICES, InvalidGroupMessage, Profile, read_name
 from rpcserver.group.node import Description
+from rpcserver.group.vouching import Gateways
 from rpcserver.plugins.finding import BrokenPlugin, find_installed
 from rpcserver.plugins.openrpc import document
 from rpcserver.plugins.running import check_service_settings, start_service
@@ -41,9 +46,11 @@ from rpcserver.security.tokens import TokenStore
 from rpcserver.security.unix_users import check_settings
 from rpcserver.security.way import Way
 from rpcwire.aio.memory import MemoryLink
-from rpcwire.codec import Subprotocol
+from rpcwire.codec import SUBPROTOCOLS, Subprotocol
 from rpcwire.context import Principal
 from rpcwire.dispatch import Dispatch, Gate
+from rpcwire.errors import Busy, InvalidRequest, Unavailable
+from rpcwire.logs import printable
 from rpcwire.outcomes import Observer
 from rpcwire.pool import Pool
 from rpcwire.registry import Registry
@@ -126,6 +133,7 @@ class Server:
         metrics: counts what happens, for the page ``/metrics``.
         membership: what makes the server a node of its group.
         trail: the audit log; ``None`` if the configuration wants none, and before the start.
+        circuits: the connections of clients with other nodes of the group; ``None`` before the start.
         is_stopping: whether the server will stop soon.
         version: the version of the server.
     """
@@ -150,6 +158,7 @@ class Server:
         self._executor = Pool(config.limits.threads, self._threads[:-1], share=config.limits.threads_share)
         self.stalls = StallProbe()
         self.trail: Trail | None = None
+        self.circuits: Circuits | None = None
         self._state_lock: int | None = None
         self.registry = Registry(logger)
         broken_plugins = list(broken_plugins)
@@ -255,6 +264,7 @@ class Server:
             count_waiting=self._count_waiting,
             conditions=self._describe_services,
             membership=self.membership,
+            circuits=lambda: self.circuits,
         )
         return System(parts)
 
@@ -279,6 +289,32 @@ class Server:
             self.connections.refusals,
         )
         return Door(entrance)
+
+    def _admit_circuit(self, line: Line, principal: Principal, opening: Opening) -> Acceptance:
+        """Make a connection of a circuit that leads here.
+
+        Raises:
+            Unavailable: the server is stopping.
+            Busy: there are too many connections of this principal.
+            InvalidRequest: the form of the wire is unknown.
+        """
+        if self.is_stopping:
+            raise Unavailable("the node is stopping, and takes no new clients", executed="no")
+        if opening.subprotocol not in SUBPROTOCOLS:
+            raise InvalidRequest(f"subprotocol: one of {', '.join(SUBPROTOCOLS)}", executed="no")
+        remote = f"{printable(opening.remote, 100)} via the node {principal.via}"
+        link = CircuitLink(line, principal, remote, opening.takes_bytes)
+        refusal = self.connections.refuse(link)
+        if refusal is not None:
+            raise Busy(f"{refusal}: close some", executed="no")
+        self.connections.adopt(link, opening.subprotocol)
+        limits = self.config.limits
+        return Acceptance(
+            epoch=opening.to_epoch,
+            message_bytes=link.message_bytes,
+            message_nodes=limits.message_nodes,
+            batch_items=limits.batch_items,
+        )
 
     def check(self) -> None:
         """Check what :meth:`start` would need of files, addresses and settings. Nothing is bound, made or changed.
@@ -319,6 +355,7 @@ class Server:
                 self._start_tracing()
             self.token_watch.start()
             await self.membership.prepare()
+            self._begin_circuits()
             await self.upkeep.start()
             if self.config.audit.enabled:
                 self._begin_audit()
@@ -336,6 +373,14 @@ class Server:
             points = find_installed().items()
             self._service_versions = {name: point.dist.version for name, point in points if point.dist is not None}
         self.membership.start()
+        assert self.circuits is not None
+        self.circuits.start(self.membership.node.watch())
+
+    def _begin_circuits(self) -> None:
+        """Let clients reach other nodes of the group through this one, and this one through others."""
+        node, group = self.membership.node, self.config.group
+        gateways = Gateways(group.gateways, group.trust_gateway_names)
+        self.circuits = Circuits(node.link, NodeDirectory(node), gateways, self._admit_circuit)
 
     def _describe_node(self) -> Description:
         """Say what other nodes and clients are told of this server."""
@@ -531,6 +576,8 @@ class Server:
             self.door.close()
             await self.connections.close("the server is stopping", grace_s, patience_s)
             await self._caller_news.close(patience_s)
+            if self.circuits is not None:
+                await self.circuits.close("the node is stopping")
             await self.membership.stop()
             await self.upkeep.stop(patience_s)
             await self.token_watch.stop()

@@ -10,6 +10,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rpcserver.group.circuits import Circuits
+from rpcserver.group.gateway import NodeConnection, lead_to
 from rpcserver.group.joining import Membership
 from rpcserver.group.nodes import NodeInfo, NodesEvent, describe_members, watch_members
 from rpcserver.reload.report import ReloadFailed, ReloadReport
@@ -17,6 +19,7 @@ from rpcserver.security.attempts import WrongAttempts
 from rpcserver.security.roles import Roles
 from rpcwire.context import Context, Principal
 from rpcwire.errors import Unavailable
+from rpcwire.group.nodes import NodeAmbiguous, NodeNotFound
 from rpcwire.limits import METHOD_MESSAGE_BYTES
 from rpcwire.reading import readable, summary_of
 from rpcwire.registry import Registry
@@ -42,6 +45,9 @@ METRICS_PAGE = "/metrics"
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 """The type of both."""
 
+
+CONNECT_NODE_S = 5.0
+"""How long it may take to connect to another node, in seconds."""
 
 RELOAD_S = 300.0
 """How long a reload may take if the caller says nothing, in seconds."""
@@ -179,6 +185,7 @@ class SystemParts:
         count_waiting: returns the number of connections that have not authenticated, by their state.
         conditions: returns how all services are.
         membership: makes the server a node of its group.
+        circuits: returns the connections of clients with other nodes; ``None`` before the start.
     """
 
     registry: Registry
@@ -196,6 +203,7 @@ class SystemParts:
     count_waiting: Callable[[], dict[str, int]]
     conditions: Callable[[], list[ServiceCondition]]
     membership: Membership
+    circuits: Callable[[], Circuits | None]
 
 
 class System(Service):
@@ -214,6 +222,7 @@ class System(Service):
         "rpc.status": "see how the server is",
         "rpc.activity": "see who is connected, and what runs",
         "rpc.metrics": f"read the figures of the server on the page {METRICS_PAGE}",
+        "rpc.connect_node": "reach other nodes of the group through this one",
         "rpc.reload": "have the server read its configuration anew",
         "rpc.nodes": "see which nodes belong to the group, and how they are",
         "rpc.audit": f"read the page {AUDIT_PAGE}, with the state of the audit log",
@@ -279,6 +288,28 @@ class System(Service):
     def _describe(self, principal: Principal) -> PrincipalInfo:
         role = self._parts.roles.of(principal)
         return PrincipalInfo(name=principal.name, method=principal.method, role=None if role is None else role.name)
+
+    @method(permission="rpc.connect_node", deadline_s=CONNECT_NODE_S, errors=(NodeNotFound, NodeAmbiguous))
+    async def connect_node(self, node: str, ctx: Context) -> NodeConnection:
+        """Turn this connection into one with another node of the group: whatever is sent after the answer goes there,
+        and comes from there. It must be the only call of its connection. `client.node(NAME)` uses it.
+
+        Parameters:
+            node: the name or the id of the node.
+
+        Raises:
+            NodeNotFound, NodeAmbiguous: there is no node of that name, or there are several.
+            Unavailable: the node is not there, or cannot be reached.
+            PermissionDenied: the node takes no clients from this one.
+            Busy: there is no room for a further circuit, here or there.
+            InvalidRequest: the connection is in use.
+        """
+        circuits = self._parts.circuits()
+        if circuits is None:
+            raise Unavailable("the server is starting: try again", executed="no")
+        connections = self._parts.connections
+        peer, takes_bytes = connections[ctx.connection], connections.takes_bytes_of(ctx.connection)
+        return await lead_to(circuits, peer, node, takes_bytes, min(ctx.remaining_s(), CONNECT_NODE_S))
 
     @method(kind="read")
     async def ping(self) -> str:

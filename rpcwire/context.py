@@ -24,6 +24,9 @@ from .messages import CallContext
 PROGRESS_CHARACTERS = 1000
 """The longest message of a report of progress."""
 
+VIA = " via "
+"""Stands between the name of a client of another node and the name of that node."""
+
 OWNER = "owner"
 """The name of the user who runs the server, whether they authenticate by the token or by the Unix socket."""
 
@@ -41,6 +44,8 @@ class Principal:
             decide.
         credential: which credentials they were, where one name has several: the id of a token, the fingerprint of a
             certificate. It is no secret.
+        via: the node of the group that vouches for them, by the name under which roles know it; empty if they have
+            shown their credentials here.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Principal:
     uid: int | None = None
     role: str = ""
     credential: str = ""
+    via: str = ""
 
 
 class Caller(Protocol):

@@ -176,6 +176,17 @@ class Session:
         self.limits = limits
         self.streams.set_limits(limits)
 
+    def narrow(self, limits: SessionLimits) -> None:
+        """Send smaller messages from now on, because the other side of the connection is another one from now on.
+
+        Parameters:
+            limits: the limits. What this side accepts stays as it was.
+        """
+        self.limits = limits
+        self.streams.narrow(limits)
+        self._coalesce_bytes = limits.coalesce_bytes
+        self._unchecked_bytes = limits.unchecked_bytes
+
     def shrink(self, most_running: int, most_streams: int) -> None:
         """Note that the quota has taken places back."""
         self._most_running = most_running

@@ -55,7 +55,16 @@ class StreamTable:
         self.most = 0
         self._quota: Quota | None = None
         self._busy: Busy | None = None
-        around = len(codec.encode(Notification("rpc.stream.item", ItemParams(f"{prefix}{2**64}", []))))
+        self.narrow(limits)
+
+    def narrow(self, limits: SessionLimits) -> None:
+        """Send items of another size at most from now on.
+
+        Parameters:
+            limits: as of the class.
+        """
+        self._limits = limits
+        around = len(self._codec.encode(Notification("rpc.stream.item", ItemParams(f"{self._prefix}{2**64}", []))))
         self._item_bytes = limits.message_bytes - around - JOINING_BYTES
         self._unchecked_bytes = min(self._item_bytes, limits.message_nodes - around)
         self._coalesce_bytes = min(ITEMS_BYTES, self._unchecked_bytes)

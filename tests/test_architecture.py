@@ -381,7 +381,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "hardening": frozenset(),
     "security": frozenset({"config"}),
     "audit": frozenset({"config"}),
-    "group": frozenset({"config"}),
+    "group": frozenset({"config", "memory"}),
     "plugins": frozenset({"config", "health"}),
     "memory": frozenset({"config"}),
     "quotas": frozenset({"config"}),

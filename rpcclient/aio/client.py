@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
@@ -20,7 +21,9 @@ from rpcclient.trust import PathText
 from rpcwire.aio.cancelling import gives_way
 from rpcwire.codec import Subprotocol
 from rpcwire.elsewhere import raise_unpicklable
+from rpcwire.errors import ConnectionClosed
 from rpcwire.events import ProgressHook
+from rpcwire.forking import ForkLock
 from rpcwire.service import Service
 
 from .batch import AsyncBatch
@@ -143,6 +146,8 @@ class AsyncClient:
         self._connector = Connector(options, memory)
         self._calls = AsyncCalls(self._connector, CallOptions(timeout_s=timeout_s))
         self._descriptions = AsyncDescriptions()
+        self._nodes: dict[str, Self] = {}  # All copies of this client share them.
+        self._nodes_lock = ForkLock()
         for service in services:
             self.offer(service)
 
@@ -166,12 +171,16 @@ class AsyncClient:
         return self
 
     async def close(self) -> None:
-        """Close the connection. Calls under way fail with ConnectionLost."""
+        """Close the connection, and those with other nodes. Calls under way fail with ConnectionLost."""
+        for node in tuple(self._nodes.values()):
+            await node.close()
         await self._connector.close()
 
     def abort(self) -> None:
         """End the connection at once, and wait for nothing. Calls under way fail with ConnectionLost. Any thread may
         call this. The client stays usable: its next call connects again."""
+        for node in tuple(self._nodes.values()):
+            node.abort()
         self._connector.abort()
 
     def __copy__(self) -> Self:
@@ -299,6 +308,39 @@ class AsyncClient:
         print(one.result(), two.result())
         """
         return AsyncBatch(self._calls)
+
+    # --- other nodes of its group ------------------------------------------------------------------------------
+
+    def node(self, name: str) -> Self:
+        """The same client for another node of the server's group. What is returned has everything that a client has;
+        its connection leads through the server, and is made by its first call. It is kept: asked for again, the same
+        connection serves. It is closed with this client, or alone::
+
+            await client.node("db-1").hardware.memory()
+
+        Each such client has a connection of its own to the server, with this client's credentials, and services of its
+        own to offer. For the node the caller is ``NAME via SERVER``, and its own roles decide.
+
+        Parameters:
+            name: the name or the id of the node. Its first call raises NodeNotFound if there is none, and NodeAmbiguous
+                if there are several of that name.
+
+        Raises:
+            ValueError: the name is empty, or no text.
+            ConnectionClosed: this client is closed.
+        """
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"name: the name or id of a node, and not {name!r}")
+        if self._connector.is_closed:
+            raise ConnectionClosed("the client is closed")
+        with self._nodes_lock:
+            node = self._nodes.get(name)
+            if node is None or node._connector.is_closed:  # noqa: SLF001 - of this class
+                connector = Connector(replace(self._connector.options, node=name), self._connector.memory)
+                node = self._with_calls(AsyncCalls(connector, self._calls.options))
+                vars(node).update(_connector=connector, _descriptions=AsyncDescriptions(), _nodes={})
+                self._nodes[name] = node
+        return node._with_calls(AsyncCalls(node._connector, self._calls.options))  # noqa: SLF001 - of this class
 
     # --- what there is ------------------------------------------------------------------------------------------
 

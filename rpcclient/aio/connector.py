@@ -18,8 +18,8 @@ from threading import get_ident
 from typing import Any
 
 from rpcclient.backoff import Pauses, no_connection_error
-from rpcclient.failures import AUTHENTICATE, to_authentication_error
-from rpcclient.handshake import memory_limits
+from rpcclient.failures import AUTHENTICATE, CONNECT_NODE, to_authentication_error, to_node_error
+from rpcclient.handshake import memory_limits, node_limits
 from rpcclient.listeners import check_open_way
 from rpcclient.memory import MemoryDial
 from rpcclient.offers import WeakOffers
@@ -138,6 +138,11 @@ class Connector:
         return None
 
     @property
+    def is_closed(self) -> bool:
+        """Whether the client was closed."""
+        return self._closed
+
+    @property
     def connected(self) -> bool:
         """Whether the connection is up."""
         return self.live is not None
@@ -250,6 +255,8 @@ class Connector:
             peer = await dial(self.options, self._make_peer)
             if self.options.target.token_by_call is not None:
                 await self._authenticate(peer, self.options.target.token_by_call)
+        if self.options.node is not None:
+            await self._connect_node(peer, self.options.node)
         if self._closed:
             peer.link.abort()
             raise ConnectionClosed("the client was closed")
@@ -278,6 +285,23 @@ class Connector:
             if error is None:
                 raise
             raise error from exc
+
+    async def _connect_node(self, peer: Peer, node: str) -> None:
+        """Have the server lead the connection to another node of its group.
+
+        Raises:
+            RpcError: it refuses, or does not answer. The connection is aborted then.
+        """
+        seconds = self.options.connect_timeout_s
+        try:
+            answer = await peer.connection.caller.call(CONNECT_NODE, {"node": node}, timeout_s=seconds)
+        except BaseException as exc:
+            peer.link.abort()
+            error = to_node_error(exc, self.options.target, node, seconds)
+            if error is None:
+                raise
+            raise error from exc
+        peer.session.narrow(node_limits(peer.session.limits, answer))
 
     def _make_peer(self, link: Any, codec: Codec, limits: SessionLimits) -> Peer:
         options = self.options

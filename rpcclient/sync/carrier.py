@@ -7,11 +7,12 @@ import logging
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from rpcclient.failures import AUTHENTICATE, to_authentication_error
-from rpcclient.handshake import memory_limits, session_limits
+from rpcclient.failures import AUTHENTICATE, CONNECT_NODE, to_authentication_error, to_node_error
+from rpcclient.handshake import memory_limits, node_limits, session_limits
 from rpcclient.methods import Method
 from rpcwire.codec import Codec, codec_for
 from rpcwire.context import Connection, Principal
@@ -87,6 +88,14 @@ class Owner(Protocol):
 
     def on_thread_end(self, carrier: Carrier) -> None:
         """Note that the thread ends."""
+        ...
+
+
+class FirstLink(Link, Protocol):
+    """A link over which this thread reads the answer of a first call itself."""
+
+    def run_while(self, is_wanted: Callable[[], bool], receiver: Peer, until: float) -> None:
+        """Receive while ``is_wanted`` returns true, until a time on the clock of :func:`time.monotonic`."""
         ...
 
 
@@ -213,7 +222,10 @@ class Carrier:
             subprotocol = options.subprotocol or "rpc.v1.msgpack"
             memory = dial_memory(self._memory, subprotocol)
             limits = memory_limits(options, memory.batch_items, memory.message_nodes)
-            return self._make_peer(memory, codec_for(subprotocol), limits)
+            peer = self._make_peer(memory, codec_for(subprotocol), limits)
+            if options.node is not None:
+                self._connect_node(peer, memory, options.node)
+            return peer
         wire = dial(options, self.waiter)
         try:
             codec = codec_for(wire.ws.subprotocol)
@@ -225,19 +237,50 @@ class Carrier:
             raise
         if options.target.token_by_call is not None:
             self._authenticate(peer, link, options.target.token_by_call)
+        if options.node is not None:
+            self._connect_node(peer, link, options.node)
         return peer
 
-    def _authenticate(self, peer: Peer, link: SocketLink, token: str) -> None:
-        """Send the token by a call, as the handshake did not hold it. This thread reads the answer itself.
+    def _authenticate(self, peer: Peer, link: FirstLink, token: str) -> None:
+        """Send the token by a call, as the handshake did not hold it.
 
         Raises:
             RpcError: the server refuses the token, or does not answer. The connection has ended then.
         """
+        try:
+            self._call_first(peer, link, AUTHENTICATE, {"token": token})
+        except BaseException as exc:
+            seconds = self._options.connect_timeout_s
+            raise (to_authentication_error(exc, self._options.target, seconds) or exc) from None
+
+    def _connect_node(self, peer: Peer, link: FirstLink, node: str) -> None:
+        """Have the server lead the connection to another node of its group.
+
+        Raises:
+            RpcError: it refuses, or does not answer. The connection has ended then.
+        """
+        try:
+            answer = self._call_first(peer, link, CONNECT_NODE, {"node": node})
+        except BaseException as exc:
+            seconds = self._options.connect_timeout_s
+            raise (to_node_error(exc, self._options.target, node, seconds) or exc) from None
+        peer.session.narrow(node_limits(peer.session.limits, answer))
+
+    def _call_first(self, peer: Peer, link: FirstLink, name: str, params: dict[str, str]) -> Any:
+        """Make a call before anybody else uses the connection. This thread reads the answer itself.
+
+        Returns:
+            The result as plain data.
+
+        Raises:
+            RpcError: the call failed. The connection has ended then.
+        """
         seconds, waiter = self._options.connect_timeout_s, self.waiter
         deadline, pending = time.monotonic() + seconds, Pending(Mailbox())
         try:
-            body = Method(AUTHENTICATE).dump({"token": token}, peer.session.codec)
-            peer.begin(AUTHENTICATE, body, CallContext(ttl_ms=round(seconds * 1000)), pending, deadline)
+            method = Method(name)
+            body = method.dump(params, peer.session.codec)
+            peer.begin(name, body, CallContext(ttl_ms=round(seconds * 1000)), pending, deadline)
             link.run_while(lambda: not pending.done and not waiter.is_stopped, peer, deadline)
             if waiter.is_stopped:
                 raise ConnectionClosed("the client was closed")
@@ -247,12 +290,13 @@ class Carrier:
                 raise pending.error
             if not pending.done:
                 raise ConnectionLost("connection lost")
+            return method.load(pending.value, peer.session.codec)
         except BaseException as exc:
             link.close(1000, "")
             link.run(peer)
             if isinstance(exc, WireError):
                 exc = from_wire(exc.code, exc.message, exc.data)
-            raise (to_authentication_error(exc, self._options.target, seconds) or exc) from None
+            raise exc from None
 
     def _make_peer(self, link: Link, codec: Codec, limits: SessionLimits) -> Peer:
         options = self._options

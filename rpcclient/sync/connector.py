@@ -68,6 +68,11 @@ class Connector:
         """Do nothing: any thread may use the client. The asynchronous client checks its event loop here."""
 
     @property
+    def is_closed(self) -> bool:
+        """Whether the client was closed."""
+        return self._closed
+
+    @property
     def connected(self) -> bool:
         """Whether the connection is up."""
         return self.live is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from rpcclient.memory import MemoryDial
@@ -55,6 +56,7 @@ class SyncMemoryLink:
         self.whole = True
         self._end = end
         self._end_flag = Flag()
+        self._news = Flag()  # Something has arrived, or the end.
         self._receiver: FrameReceiver | None = None
         self._is_in_child = False
         self._reason = ""
@@ -107,6 +109,23 @@ class SyncMemoryLink:
         self._end_flag.wait(math.inf)
         receiver.link_lost(self._reason)
 
+    def run_while(self, is_wanted: Callable[[], bool], receiver: FrameReceiver, until: float) -> None:
+        """Receive while ``is_wanted`` returns true. :meth:`run` goes on after that.
+
+        Parameters:
+            is_wanted: whether to go on.
+            receiver: gets the frames.
+            until: the end of the wait, on the clock of :func:`time.monotonic`.
+        """
+        self._receiver = receiver
+        self._on_loop(self._end.attach, self)
+        while True:
+            self._news.clear()
+            rest_s = until - time.monotonic()
+            if not is_wanted() or self._end_flag.is_set() or rest_s <= 0:
+                return
+            self._news.wait(rest_s)
+
     def _on_loop(self, act: Callable[..., object], *args: object) -> None:
         if self._is_in_child:
             return  # In a forked child the server's loop does not run.
@@ -121,6 +140,7 @@ class SyncMemoryLink:
         """Handle one whole frame."""
         if self._receiver is not None:
             self._receiver.frame_received(frame)
+            self._news.set()
 
     def writing_paused(self) -> None:
         """Memory takes everything."""
@@ -132,3 +152,4 @@ class SyncMemoryLink:
         """Note that the connection has ended."""
         self._reason = self._reason or reason
         self._end_flag.set()
+        self._news.set()

@@ -12,7 +12,7 @@ sent has not arrived asks (PROBE), and the answer (CREDIT) or the gap shows at o
 **Frames** are sent as a stream of bytes, each after its length. So small frames that are ready together travel in one
 datagram, and large ones in many.
 
-**Back-pressure.** No more bytes are on their way than the receiver has granted. It grants more when the frames are taken.
+**Back-pressure.** No more bytes are on their way than the receiver has granted. It grants more when frames are taken.
 
 **The end.** Either end closes in order (CLOSE comes after all frames), or drops the circuit (RESET). The death of the
 node at the other end is told by the roster, which knows it within three seconds; a circuit has no beats of its own.
@@ -30,7 +30,7 @@ import msgspec
 from .members import InvalidGroupMessage
 
 HEADER = struct.Struct("!BQQQ")
-"""The head of each datagram: its kind, the number of the circuit, an offset, and the offset up to which more may come."""
+"""The head of each datagram, as :class:`Datagram` has it."""
 HEADER_BYTES = HEADER.size
 CHUNK_BYTES = 256 * 1024
 """The largest part of the stream in one datagram. The broker takes 1 MiB, and copies each message some times."""
@@ -171,6 +171,7 @@ class Circuit:
         number: the parameter.
         end: how the circuit has ended; ``None`` as long as it has not. Frames that have arrived before can be taken.
         waiting_bytes: the bytes of frames that are not sent yet.
+        most_frame_bytes: the parameter.
         arriving_bytes: the bytes of the frame whose rest has not arrived.
         sent_bytes, received_bytes: the bytes of the stream in each direction.
         wake_at: when to call :meth:`tick`.
@@ -178,9 +179,9 @@ class Circuit:
 
     __slots__ = (
         "_arrivals", "_arrivals_bytes", "_chunk_bytes", "_confirmed_bytes", "_control", "_credit_told", "_farewell",
-        "_granted_bytes", "_has_said_last", "_head", "_missing_bytes", "_most_frame_bytes", "_other_farewell",
-        "_owes_credit", "_parts", "_probes", "_queue", "_window_bytes", "arriving_bytes", "end", "number",
-        "received_bytes", "sent_bytes", "taken_bytes", "waiting_bytes", "wake_at",
+        "_granted_bytes", "_has_said_last", "_head", "_missing_bytes", "_other_farewell",
+        "_owes_credit", "_parts", "_probes", "_queue", "_window_bytes", "arriving_bytes", "end", "most_frame_bytes",
+        "number", "received_bytes", "sent_bytes", "taken_bytes", "waiting_bytes", "wake_at",
     )  # fmt: skip
 
     def __init__(
@@ -201,7 +202,7 @@ class Circuit:
         # Credit comes in quarters of the window, so that the last quarter may stay untold.
         self._chunk_bytes = max(min(chunk_bytes, window_bytes // 2), 1)
         self._window_bytes = window_bytes
-        self._most_frame_bytes = most_frame_bytes
+        self.most_frame_bytes = most_frame_bytes
         self._queue: deque[bytes | memoryview] = deque()
         self._control: list[bytes] = []
         self._granted_bytes = 0  # Of ours, the other end has taken so many.
@@ -239,15 +240,21 @@ class Circuit:
         if self.end is None and self._farewell is None:
             self._farewell = _Farewell(code, _cut(reason))
 
-    def abort(self, reason: str) -> None:
-        """Drop the circuit at once."""
+    def abort(self, reason: str, code: int = LOST_CODE) -> None:
+        """Drop the circuit at once.
+
+        Parameters:
+            reason: the reason, for a person.
+            code: the close code for whoever is connected by it.
+        """
         if self.end is None:
-            self._reset(Cause.ABORTED, LOST_CODE, reason)
+            self._reset(Cause.ABORTED, code, reason)
 
     def note_gone(self, reason: str) -> None:
-        """Note that the node at the other end is gone, as the roster says."""
+        """Note that the node at the other end is gone, as the roster says. If it was only frozen, it is told when it
+        wakes up."""
         if self.end is None:
-            self._finish(Cause.GONE, LOST_CODE, reason)
+            self._reset(Cause.GONE, LOST_CODE, reason)
 
     @property
     def has_said_last(self) -> bool:
@@ -374,8 +381,8 @@ class Circuit:
                 break
             self._head = b""
             (size,) = _LENGTH.unpack(head)
-            if size > self._most_frame_bytes:
-                text = f"a message of {size} bytes is larger than {self._most_frame_bytes}"
+            if size > self.most_frame_bytes:
+                text = f"a message of {size} bytes is larger than {self.most_frame_bytes}"
                 self._reset(Cause.WRONG, TOO_LARGE_CODE, text)
                 return
             if at + size <= end:
@@ -400,6 +407,11 @@ class Circuit:
         return frame
 
     @property
+    def held_bytes(self) -> int:
+        """The bytes that this end holds: those that wait to be sent, and those that wait to be taken."""
+        return self.waiting_bytes + self.arriving_bytes + self._arrivals_bytes
+
+    @property
     def has_frames(self) -> bool:
         """Whether :meth:`take` would return a frame."""
         return bool(self._arrivals)
@@ -421,7 +433,7 @@ class Circuit:
     @property
     def _may_send(self) -> bool:
         room = self._granted_bytes + self._window_bytes - self.sent_bytes
-        return 0 < self.waiting_bytes and room > 0 and room >= min(self.waiting_bytes, self._chunk_bytes)
+        return self.waiting_bytes > 0 and room > 0 and room >= min(self.waiting_bytes, self._chunk_bytes)
 
     # --- time and the end --------------------------------------------------------------------------------------
 

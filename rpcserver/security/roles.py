@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from rpcserver.config import ConfigError, RoleConfig, RoleLimits, name_keys
-from rpcwire.context import OWNER, Principal
+from rpcwire.context import OWNER, VIA, Principal
 from rpcwire.errors import describe_fields, field_errors
 from rpcwire.service import Service, ServiceConfig, ServiceConfigError, ServiceRole
 
@@ -293,7 +293,9 @@ class Roles:
 
     def of(self, principal: Principal) -> Role | None:
         """Find the role of somebody; ``None`` if there is none. First counts the role of the credentials, then a role
-        that names the principal, then the owner's, then a role for everybody."""
+        that names the principal, then the owner's, then a role for everybody. Whoever comes through another node has a
+        role only if one names them with that node (``alice via gateway-1``), or all that come through it (``* via
+        gateway-1``): neither the owner's nor that for everybody is meant for them."""
         if principal not in self._role_of:
             if len(self._role_of) > _MOST_CALLERS:
                 self._role_of.clear()
@@ -303,7 +305,11 @@ class Roles:
     def _find(self, principal: Principal) -> Role | None:
         if principal.role:
             return self._roles.get(principal.role)
-        name = self._members.get(principal.name)
+        if principal.via:
+            name = self._members.get(principal.name) or self._members.get(f"{EVERYBODY}{VIA}{principal.via}")
+            return None if name is None else self._roles[name]
+        # Such a name is for clients of that node alone, whatever somebody is called here.
+        name = None if VIA in principal.name else self._members.get(principal.name)
         if name is None:
             name = OWNER_ROLE if is_owner(principal, self._owner_uid) else self._members.get(EVERYBODY)
         return None if name is None else self._roles[name]

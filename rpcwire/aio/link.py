@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 
@@ -40,6 +40,34 @@ class GoOn(Protocol):
     def __call__(self) -> GoOn | None:
         """Handle more. Returns what handles the rest; ``None`` if there is none."""
         ...
+
+
+class Hold:
+    """Lets a link read nothing more until somebody has room: a receiver returns it in place of :class:`GoOn`, and the
+    link takes no turns for it meanwhile. Whoever calls it as one goes on at once."""
+
+    __slots__ = ("_is_over", "_step")
+
+    def __init__(self) -> None:
+        self._is_over = False
+        self._step: Callable[[], object] | None = None
+
+    def __call__(self) -> None:
+        """Do nothing: all of the frame is handled."""
+
+    def then(self, step: Callable[[], object]) -> None:
+        """Take a step, one only, when the hold is over."""
+        if self._is_over:
+            step()
+        else:
+            self._step = step
+
+    def release(self) -> None:
+        """End the hold."""
+        self._is_over = True
+        step, self._step = self._step, None
+        if step is not None:
+            step()
 
 
 class FrameReceiver(Protocol):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from rpcwire.limits import BATCH_ITEMS
 
-from .link import FrameReceiver, GoOn
+from .link import FrameReceiver, GoOn, Hold
 
 
 class MemoryLink:
@@ -55,6 +55,10 @@ class MemoryLink:
         """Hand frames for this end to ``receiver``. Call it before the other end sends."""
         self._receiver = receiver
 
+    def hand_over(self, receiver: FrameReceiver) -> None:
+        """Hand frames to another receiver from now on."""
+        self._receiver = receiver
+
     def send(self, frames: Sequence[bytes]) -> None:
         """Send frames in order; they arrive in the loop's next turn."""
         if not self._closed and self._other is not None:
@@ -70,7 +74,9 @@ class MemoryLink:
     def _note_rest(self, go_on: GoOn | None) -> None:
         """Have the rest of a frame handled in the next turn of the loop, and after it the frames that follow."""
         self._go_on = go_on
-        if go_on is not None:
+        if isinstance(go_on, Hold):
+            go_on.then(lambda: self.loop.call_soon(self._deliver_rest))
+        elif go_on is not None:
             self.loop.call_soon(self._deliver_rest)
         elif self._waiting:
             self._deliver(self._waiting.popleft())

@@ -23,7 +23,7 @@ from rpcwire.limits import LinkLimits
 from rpcwire.liveness import PLAIN_HEARTBEAT_S, Farewell, Heartbeat, Keepalive, Look, Stall, heartbeat_s
 from rpcwire.logs import QUIET
 
-from .link import FrameReceiver, GoOn
+from .link import FrameReceiver, GoOn, Hold
 
 TURN_BYTES = 32 * 1024
 """How much input of whole messages to read in one turn of the event loop, in bytes. What has arrived besides waits for
@@ -146,7 +146,14 @@ class WebSocketLink(asyncio.Protocol):
         self._waiting = data
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
-        self.take_turn(self._read_on)
+        self._read_on_later()
+
+    def _read_on_later(self) -> None:
+        rest = self._frame_rest
+        if isinstance(rest, Hold):
+            rest.then(partial(self.take_turn, self._read_on))
+        else:
+            self.take_turn(self._read_on)
 
     def _read_on(self) -> None:
         """Handle more of a frame, or read some of the input that waits, because a new turn of the loop has begun."""
@@ -154,7 +161,7 @@ class WebSocketLink(asyncio.Protocol):
         if go_on is not None:
             self._frame_rest = go_on()
             if self._frame_rest is not None or self._waiting:
-                self.take_turn(self._read_on)
+                self._read_on_later()
             else:
                 self._resume_reading()
         else:
@@ -274,6 +281,12 @@ class WebSocketLink(asyncio.Protocol):
         self._heartbeat = Heartbeat(heartbeat_s(plain=codec.batches))
         if self.limits.ping_interval_s > 0:
             self._alive_timer = self.loop.call_at(self._keepalive.look_at, self._check_alive)
+
+    def hand_over(self, receiver: FrameReceiver) -> None:
+        """Hand frames to another receiver from now on. It is told first if the link takes no output at the moment."""
+        self.receiver = receiver
+        if self._check_stall in self._timers:
+            receiver.writing_paused()
 
     @property
     def is_open(self) -> bool:
