@@ -380,7 +380,8 @@ class Server:
         """Let clients reach other nodes of the group through this one, and this one through others."""
         node, group = self.membership.node, self.config.group
         gateways = Gateways(group.gateways, group.trust_gateway_names)
-        self.circuits = Circuits(node.link, NodeDirectory(node), gateways, self._admit_circuit)
+        circuits = self.circuits = Circuits(node.link, NodeDirectory(node), gateways, self._admit_circuit)
+        self.authentication.is_vouched_for = circuits.is_vouched_for
 
     def _describe_node(self) -> Description:
         """Say what other nodes and clients are told of this server."""
@@ -532,6 +533,8 @@ class Server:
         self.upkeep.change(config.plugins)
         if self.trail is not None:
             self.trail.change(config.audit)
+        if self.circuits is not None:
+            self.circuits.gateways = Gateways(config.group.gateways, config.group.trust_gateway_names)
 
     def set_reloader(self, reloader: Callable[[], Awaitable[ReloadReport]] | None) -> None:
         """Say what the method ``rpc.reload`` calls.

@@ -244,6 +244,10 @@ class Circuits:
     def __len__(self) -> int:
         return len(self._lines)
 
+    def is_vouched_for(self, principal: Principal) -> bool:
+        """Return whether the node that has vouched for a client may still do so."""
+        return self.gateways.still_vouch(principal)
+
     # --- to other nodes ----------------------------------------------------------------------------------------
 
     def find(self, name: str) -> Member:

@@ -43,6 +43,10 @@ class Gateways:
                 return name
         return told_name if self.trusts_names and told_name and told_name not in self.ids else None
 
+    def still_vouch(self, principal: Principal) -> bool:
+        """Return whether the node that has vouched for somebody may do so now, under the same name."""
+        return self.name_of(principal.credential, principal.via) == principal.via
+
 
 def identify(gateways: Gateways, node_id: str, told_name: str, client: str) -> Principal:
     """Return the principal of a client of another node.

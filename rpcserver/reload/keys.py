@@ -103,7 +103,10 @@ _RULES: Mapping[str, Mapping[Rule, str]] = {
         ): "enabled"
     },
     "plugins": {_PLUGINS: "enabled disabled files", _AT_ONCE: "essential restart"},
-    "group": {_GROUP: "url name labels addresses credentials_file tls broker"},
+    "group": {
+        _GROUP: "url name labels addresses credentials_file tls broker",
+        _AT_ONCE: "gateways trust_gateway_names",
+    },
 }
 
 RULES: Mapping[Path, Rule] = {

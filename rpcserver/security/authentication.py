@@ -94,6 +94,7 @@ class Authentication:
         unix_users: the users and groups of the system that need no token on the Unix socket.
         owner_uid: the user who runs the server.
         wrong_attempts: the count of wrong attempts, and their log.
+        is_vouched_for: returns whether the node of the group that has vouched for somebody may still do so.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class Authentication:
         self._ways = by_scheme([self._bearer, *ways])
         self.owner_uid = owner_uid
         self.wrong_attempts = WrongAttempts()
+        self.is_vouched_for: Callable[[Principal], bool] = lambda _: False
         self._attempts = config.attempts
         self._timeout_s = config.timeout_s
         self._penalties = Penalties(config.free_attempts, config.penalty_s)
@@ -209,6 +211,8 @@ class Authentication:
             principal: who they were.
             evidence: what their connection shows; ``None`` for one in memory.
         """
+        if principal.via:
+            return principal if self.is_vouched_for(principal) else None
         way = self._way_of_method.get(principal.method)
         if way is not None:
             return ask_again(way, principal)

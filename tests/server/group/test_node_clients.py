@@ -412,6 +412,26 @@ def test_the_target_decides_by_principal_and_gateway(tools: Tools, broker: Broke
     tools.run(main())
 
 
+def test_a_node_that_may_vouch_no_more_loses_its_clients(tools: Tools, broker: Broker, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with two_nodes(broker, tmp_path) as world, world.client() as client:
+            there = world.nodes["db-1"]
+            there.server.authentication.is_vouched_for = there.circuits.is_vouched_for
+            node = client.node("db-1")
+            assert await node.call("work.add", [1, 2]) == 3
+            there.server.reconsider()
+            assert node.connected
+            call = asyncio.ensure_future(node.call("work.wait"))
+            await wait_for(lambda: "started" in there.work.log)
+            there.circuits.gateways = Gateways({"gateway-2": format_id(GATEWAY)})
+            there.server.reconsider()
+            with pytest.raises(ConnectionLost, match="valid no more"):
+                await call
+            await wait_for(lambda: "cancelled" in there.work.log)
+
+    tools.run(main())
+
+
 def test_the_gateway_asks_for_a_permission(tools: Tools, broker: Broker, tmp_path: Path) -> None:
     async def main() -> None:
         world = World(broker, tmp_path)
