@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .members import Member, format_id
+from .members import Member, State, format_id
 from .node import Node
 from .watching import Change, Snapshot
 
 NodeState = Literal["up", "suspect", "leaving", "died", "left"]
+
+
+_STATES: Mapping[State, NodeState] = {
+    State.UP: "up",
+    State.SUSPECT: "suspect",
+    State.LEAVING: "leaving",
+    State.DIED: "died",
+    State.LEFT: "left",
+}
 
 
 class NodeInfo(BaseModel):
@@ -86,16 +95,12 @@ def _sort(node: Node, members: list[Member] | tuple[Member, ...]) -> list[NodeIn
 
 
 def _describe(node: Node, member: Member) -> NodeInfo:
-    state: NodeState
-    match member.state.name.lower():
-        case "up" | "suspect" | "leaving" | "died" | "left" as state:
-            pass
     return NodeInfo(
         name=member.name,
         id=member.id,
         epoch=f"{member.epoch:016x}",
         is_self=member.id == format_id(node.id),
-        state=state,
+        state=_STATES[member.state],
         since=round(member.since, 3),
         reason=member.reason.value,
         explanation=member.reason.words,

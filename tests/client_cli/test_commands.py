@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,6 +35,23 @@ def test_services(shell: Any, in_terminal: Callable[..., str]) -> None:
     )
     assert "    Lend a book to whoever asks, for some days, and note what they say of it.\r\n" in shown
     assert "Read page by page." in shown
+
+
+def test_nodes(shell: Any, in_terminal: Callable[..., str]) -> None:
+    (node,) = json.loads(shell.ok("nodes"))
+    assert (node["state"], node["reason"], node["is_self"]) == ("up", "announced", True)
+    assert set(node["services"]) == {"library"}
+    shown = in_terminal("nodes")
+    assert node["name"] in shown and "up" in shown and "library" in shown
+    with subprocess.Popen(
+        shell.command("nodes", "--watch"), env=shell.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        event = json.loads(process.stdout.readline())
+        assert (event["kind"], event["nodes"][0]["id"]) == ("snapshot", node["id"])
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        assert process.returncode == 130
 
 
 def test_hello_and_ping(shell: Any, in_terminal: Callable[..., str]) -> None:

@@ -20,7 +20,7 @@ from rpcclient import (
     method,
 )
 from rpcclient.batch import BatchResult
-from rpcclient.models import Hello, ServiceInfo
+from rpcclient.models import Hello, NodeInfo, NodesEvent, ServiceInfo
 from rpcclient.stubs.database import Isolation, Page, Result
 from rpcwire.rows.row import Row
 
@@ -32,6 +32,8 @@ def sync_client(client: Client) -> None:
     assert_type(client.stream("calc.count", [3]), Stream[Any])
     assert_type(client.hello(), Hello)
     assert_type(client.services(), list[ServiceInfo])
+    assert_type(client.nodes(), list[NodeInfo])
+    assert_type(client.watch_nodes(), Stream[NodesEvent])
     assert_type(client.options(timeout_s=1.5), Client)
     assert_type(client.programs.run(["true"]).stdout, bytes)
     with client.database.transaction("main", isolation="serializable", readonly=True) as tx:
@@ -61,6 +63,8 @@ async def async_client(client: AsyncClient) -> None:
     assert_type(client.stream("calc.count", [3], items=int), AsyncStream[int])
     assert_type(await client.hello(), Hello)
     assert_type(await client.services(), list[ServiceInfo])
+    assert_type(await client.nodes(), list[NodeInfo])
+    assert_type(client.watch_nodes(), AsyncStream[NodesEvent])
     assert_type(client.options(timeout_s=1.5), AsyncClient)
     assert_type((await client.programs.run(["true"])).stdout, bytes)
     async with client.database.transaction("main", isolation=Isolation.SERIALIZABLE) as tx:
