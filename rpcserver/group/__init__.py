@@ -45,8 +45,8 @@ most (:mod:`~rpcserver.group.receiving`).
 
 **The driver.** :mod:`~rpcserver.group.node` gives :mod:`~rpcserver.group.presence` real time and real messages,
 :mod:`~rpcserver.group.link` keeps the connection, :mod:`~rpcserver.group.subjects` says who may publish where,
-:mod:`~rpcserver.group.bucket` writes the slow truth, :mod:`~rpcserver.group.witness` hears from an embedded broker who is
-gone, and :mod:`~rpcserver.group.joining` makes all of them of the configuration.
+:mod:`~rpcserver.group.bucket` writes the slow truth, :mod:`~rpcserver.group.witness` hears from an embedded broker
+who is gone, and :mod:`~rpcserver.group.joining` makes all of them of the configuration.
 
 **The broker.** A server can bring its own, as a child that ends with it (:mod:`~rpcserver.group.broker`).
 

@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
@@ -53,10 +53,17 @@ def needs_broker(missing: Callable[[str], NoReturn]) -> None:
 @pytest.fixture
 def open_broker(tmp_path: Path, needs_broker: None) -> Iterator[str]:
     """The URL of a broker that knows no users."""
-    folder = tmp_path / "open-broker"
+    with run_broker(tmp_path / "open") as url:
+        yield url
+
+
+@contextmanager
+def run_broker(folder: Path, *, has_bucket: bool = True) -> Iterator[str]:
+    """Run a broker that knows no users. Yield its URL."""
     folder.mkdir()
     program = find_program(BrokerSettings(folder=folder))
-    command = [program, "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder, "-js", "-sd", folder / "store"]
+    command = [program, "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder]
+    command += ["-js", "-sd", folder / "store"] if has_bucket else []
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
@@ -330,6 +337,20 @@ def test_a_copy_of_a_machine_takes_a_new_id(tmp_path: Path, open_broker: str, ca
 
     run(use())
     assert "perhaps because a machine was copied" in caplog.text
+
+
+def test_nodes_find_each_other_without_a_bucket(tmp_path: Path, needs_broker: None) -> None:
+    """The broker has no JetStream, or gives it to others."""
+
+    async def use(url: str) -> None:
+        async with AsyncExitStack() as stack:
+            for name in ("a", "b", "c"):
+                _, client = await stack.enter_async_context(serve(configure(tmp_path / name, url=url, name=name)))
+                expected = ["a", "b", "c"][: "abc".index(name) + 1]
+                await see(client, lambda nodes, expected=expected: names(nodes) == expected)  # type: ignore[misc]
+
+    with run_broker(tmp_path / "plain", has_bucket=False) as url:
+        run(use(url))
 
 
 def test_a_reader_who_is_too_slow_gets_all_nodes_anew() -> None:

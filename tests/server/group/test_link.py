@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -200,6 +202,38 @@ def test_the_link_comes_back_after_an_outage_with_its_subscriptions(broker: Brok
             await own.send(it.other, "call", b"again")
             assert (await soon(it.deliveries)).data == b"again"
             assert own.starts == other.starts == 2
+
+    asyncio.run(use())
+
+
+def test_a_frozen_broker_is_noticed_and_so_is_its_return(broker: Broker) -> None:
+    async def use() -> None:
+        async with world(broker) as it:
+            own = await it.join(OWN)
+            os.kill(broker.pid, signal.SIGSTOP)
+            try:
+                assert await asyncio.wait_for(it.downs.get(), LIMIT_S) == OWN
+                assert not own.is_up
+            finally:
+                os.kill(broker.pid, signal.SIGCONT)
+            assert await asyncio.wait_for(it.ups.get(), LIMIT_S) == OWN
+            await own.send(OWN, "call", b"again")
+            assert (await soon(it.deliveries)).data == b"again"
+
+    asyncio.run(use())
+
+
+def test_a_connection_of_which_the_library_does_not_tell_that_it_is_lost_is_made_anew(broker: Broker) -> None:
+    """On uvloop, nats-py fails within its own close, and calls nobody back."""
+
+    async def use() -> None:
+        async with world(broker) as it:
+            own = await it.join(OWN)
+            own.connection._closed_cb = own.connection._disconnected_cb = None
+            await own.connection.close()
+            own.post_beat(b"the next thing that is sent")
+            assert await asyncio.wait_for(it.downs.get(), LIMIT_S) == OWN
+            assert await asyncio.wait_for(it.ups.get(), LIMIT_S) == OWN
 
     asyncio.run(use())
 
