@@ -4,6 +4,7 @@ a turn of the loop, and counts the bytes that it holds."""
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -16,6 +17,8 @@ from .circuit import WINDOW_BYTES, Circuit, Datagram, End, Kind
 
 COUNTED_BYTES = 64 * 1024
 """If an end holds more than this, it is counted."""
+TOGETHER_S = 0.0002
+"""Frames that come sooner than this after one another wait for the end of the loop's turn, and travel together."""
 BUSY_CODE = 1013
 """The close code for an end that holds too much (Try Again Later, in the registry of RFC 6455, section 11.7)."""
 
@@ -73,6 +76,7 @@ class Line:
         self._closing: asyncio.TimerHandle | None = None
         self._hold: Hold | None = None
         self._is_wanted = True
+        self._sent_at = 0.0
 
     # --- for the user ------------------------------------------------------------------------------------------
 
@@ -110,8 +114,14 @@ class Line:
         self.circuit.send(frame)
         if self.circuit.waiting_bytes > WINDOW_BYTES:
             self._is_full = True
-        self._count()
-        self.flush_soon()
+        if self._is_flush_due:
+            self._count()
+        elif (now := time.monotonic()) < self._sent_at + TOGETHER_S or self._is_full:
+            self._count()
+            self.flush_soon()
+        else:  # A frame that comes alone goes at once.
+            self._sent_at = now
+            self._send_ready()
 
     def hold(self) -> Hold | None:
         """Return what a link waits for before it reads more; ``None`` if it need not wait."""
@@ -187,9 +197,8 @@ class Line:
 
     def _flush(self) -> None:
         self._is_flush_due = False
-        for datagram in self.circuit.output(self._loop.time()):
-            self._post(self.other, datagram)
-        self._count()
+        if self.circuit.has_output:
+            self._send_ready()
         if self._is_full and (self.circuit.waiting_bytes <= WINDOW_BYTES // 2 or not self.is_open):
             self._is_full = False
             if self.user is not None:
@@ -198,6 +207,11 @@ class Line:
             hold, self._hold = self._hold, None
             hold.release()
         self._look_at_end()
+
+    def _send_ready(self) -> None:
+        for datagram in self.circuit.output(self._loop.time()):
+            self._post(self.other, datagram)
+        self._count()
 
     def _look_at_end(self) -> None:
         circuit = self.circuit

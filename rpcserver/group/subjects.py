@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .members import format_id
 
@@ -43,6 +44,7 @@ def all_of(number: int) -> str:
     return f"{PREFIX}.all.{format_id(number)}"
 
 
+@lru_cache(4096)
 def to_node(target: int, source: int, kind: str, *rest: str) -> str:
     """Return the subject of what one node sends to another.
 
