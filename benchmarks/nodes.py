@@ -54,7 +54,8 @@ def server(folder: Path, name: str, group: str) -> Iterator[str]:
     (place / "plugin.py").write_text(PLUGIN)
     (place / "rpcserver.toml").write_text(
         f'state_dir = "{place}/state"\n[listen]\nport = 0\nunix = "none"\n[plugins]\nfiles = ["{place}/plugin.py"]\n'
-        f'disabled = ["programs", "database", "hardware"]\n[group]\nname = "{name}"\ntrust_gateway_names = true\n{group}'
+        f'disabled = ["programs", "database", "hardware"]\n[group]\nname = "{name}"\n'
+        f"trust_gateway_names = true\n{group}"
         '[roles.all]\npermissions = ["*"]\nprincipals = ["* via gateway"]\n'
     )
     command = [sys.executable, "-m", "rpcserver", "serve", "--config", str(place / "rpcserver.toml")]

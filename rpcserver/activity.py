@@ -22,7 +22,9 @@ class ConnectionInfo(_Part):
 
     id: str
     address: Annotated[str, Field(description="Address of the client, for a person.")]
-    transport: Annotated[str, Field(description="tcp, tls, unix, memory or other.")]
+    transport: Annotated[
+        str, Field(description="tcp, tls, unix, memory, other; node for a client of another node of the group.")
+    ]
     subprotocol: Annotated[str, Field(description="The form of the wire.")]
     principal: Annotated[str | None, Field(description="Who is on it; null before authentication.")]
     authenticated_by: Annotated[str | None, Field(description="How that was established.")]

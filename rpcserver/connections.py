@@ -87,7 +87,8 @@ class AdmittedLink(Link, Protocol):
 
     @property
     def kind(self) -> str:
-        """The transport: ``tcp``, ``tls``, ``unix``, or ``other`` for that of a plugin."""
+        """The transport: ``tcp``, ``tls``, ``unix``, ``other`` for that of a plugin, ``node`` for another node of the
+        group."""
         ...
 
     @property
@@ -220,14 +221,14 @@ class Connections(Mapping[Connection, Peer]):
         return len(self._peers)
 
     def kinds(self) -> Iterator[tuple[str, str, str]]:
-        """Yield of each connection the transport (``tcp``, ``tls``, ``unix``, ``memory`` or ``other``), the form of the
-        wire, and how the client has authenticated (empty if it has not)."""
+        """Yield of each connection the transport (``tcp``, ``tls``, ``unix``, ``memory``, ``node`` or ``other``), the
+        form of the wire, and how the client has authenticated (empty if it has not)."""
         for connection, peer in self._peers.items():
             way = "" if connection.principal is None else connection.principal.method
             yield self.transport_of(connection), peer.session.codec.subprotocol, way
 
     def transport_of(self, connection: Connection) -> str:
-        """Return the transport of a connection: ``tcp``, ``tls``, ``unix``, ``memory`` or ``other``."""
+        """Return the transport of a connection: ``tcp``, ``tls``, ``unix``, ``memory``, ``node`` or ``other``."""
         link = self._links.get(connection)
         return "memory" if link is None else link.kind
 

@@ -223,6 +223,7 @@ class Carrier:
             memory = dial_memory(self._memory, subprotocol)
             limits = memory_limits(options, memory.batch_items, memory.message_nodes)
             peer = self._make_peer(memory, codec_for(subprotocol), limits)
+            memory.listen(peer)
             if options.node is not None:
                 self._connect_node(peer, memory, options.node)
             return peer

@@ -103,9 +103,13 @@ class SyncMemoryLink:
         if self._receiver is not None:
             self._on_loop(self._receiver.woken)
 
-    def run(self, receiver: FrameReceiver) -> None:
+    def listen(self, receiver: FrameReceiver) -> None:
+        """Hand frames to ``receiver`` from now on. Call it before anything is sent: an answer that came before would be
+        lost."""
         self._receiver = receiver
         self._on_loop(self._end.attach, self)
+
+    def run(self, receiver: FrameReceiver) -> None:
         self._end_flag.wait(math.inf)
         receiver.link_lost(self._reason)
 
@@ -117,8 +121,6 @@ class SyncMemoryLink:
             receiver: gets the frames.
             until: the end of the wait, on the clock of :func:`time.monotonic`.
         """
-        self._receiver = receiver
-        self._on_loop(self._end.attach, self)
         while True:
             self._news.clear()
             rest_s = until - time.monotonic()
