@@ -32,6 +32,8 @@ REFRESH_S = 5.0
 """How often a node writes its entry, in seconds."""
 SPREAD_S = 0.5
 """Over how long nodes spread their first entries after an outage, in seconds."""
+MAKE_S = 1.0
+"""How long a node at least gives others time to make the bucket, in seconds."""
 ENTRY_S = 15
 """How long an entry lives, in whole seconds."""
 MARKER_S = 10.0
@@ -91,31 +93,38 @@ class Bucket:
         await asyncio.sleep(0 if self._is_maker else random.random() * SPREAD_S)  # noqa: S311 - no secret
         while True:
             try:
-                await self._write(self._pack(), {"Nats-TTL": f"{ENTRY_S}"})
+                await self._write_or_make()
                 if not has_read:
                     self._enter(await self._read(await self._open()))
                     has_read = True
                 self._problem = ""
             except Exception as exc:  # The library raises what it likes.
-                await self._mend(exc)
+                self._report(exc)
             await asyncio.sleep(REFRESH_S)
 
-    async def _mend(self, exc: Exception) -> None:
-        """Make the bucket, if it is missing and this node may; say else what is wrong, once."""
+    async def _write_or_make(self) -> None:
+        """Write this node's entry. Make the bucket, if it is missing and stays so."""
+        if await self._write_own():
+            return
+        if not self._is_maker:
+            await asyncio.sleep(MAKE_S * (1 + random.random()))  # noqa: S311 - no secret
+            if await self._write_own():
+                return
+        await self._make()
+        await self._write_own()
+
+    async def _write_own(self) -> bool:
+        """Write this node's entry, and return whether there is a bucket for it."""
         from nats.js.errors import NoStreamResponseError, NotFoundError
 
-        problem: Exception = exc
-        if isinstance(exc, NotFoundError | NoStreamResponseError):
-            if not self._is_maker:
-                self._is_maker = True
-                return
-            try:
-                await self._make()
-                await self._write(self._pack(), {"Nats-TTL": f"{ENTRY_S}"})
-                return
-            except Exception as failure:
-                problem = failure
-        text = printable(f"{type(problem).__name__}: {problem}", 300)
+        try:
+            await self._write(msgspec.msgpack.encode(self._announcement().to_wire()), {"Nats-TTL": f"{ENTRY_S}"})
+        except (NoStreamResponseError, NotFoundError):
+            return False
+        return True
+
+    def _report(self, exc: Exception) -> None:
+        text = printable(f"{type(exc).__name__}: {exc}", 300)
         if text != self._problem and self._link.is_up:
             self._problem = text
             logger.warning(
@@ -123,9 +132,6 @@ class Bucket:
                 BUCKET,
                 text,
             )
-
-    def _pack(self) -> bytes:
-        return msgspec.msgpack.encode(self._announcement().to_wire())
 
     async def _write(self, data: bytes, headers: dict[str, str]) -> None:
         stream = self._link.connection.jetstream(timeout=ANSWER_S)

@@ -5,6 +5,7 @@ It knows how the broker delivers messages, and not what they say.
 - A connection that is lost is thrown away, with all that waits in it, and a new one is made: nothing old is sent late.
 - The link is up when a message of this node to itself has come back. ``flush()`` alone is no barrier: its ping
   overtakes the subscriptions, unless the loop has run once between them.
+- Until it is up, nothing that comes in is given to anybody.
 - What is larger than the broker allows, headers included, never reaches it: the broker would close the connection.
 - Everything that is refused is told where it belongs: to the caller where there is one, else in the log.
 """
@@ -322,7 +323,7 @@ class Link:
         # A node that makes a consumer of the bucket can have the broker deliver its entry here: then the subject is
         # that of the entry.
         words = message.subject.split(".")  # rpcgroup.to.OWN.SOURCE.KIND…
-        if len(words) < 5 or words[0] != PREFIX:
+        if len(words) < 5 or words[0] != PREFIX or not (self.is_up or words[4] == _PROBE):
             return
         handler = self._handlers.get(words[4])
         source = _read_id(words[3])
@@ -337,12 +338,13 @@ class Link:
 
     async def _take_public(self, message: Msg) -> None:
         source = _read_id(message.subject.rpartition(".")[2])
-        if source is not None and message.subject.startswith(_ALL):
+        # Who heard others before it could speak would think that it has spoken already.
+        if source is not None and self.is_up and message.subject.startswith(_ALL):
             self.on_all(source, message.data)
 
     async def _take_beat(self, message: Msg) -> None:
         source = _read_id(message.subject.rpartition(".")[2])
-        if source is not None and message.subject.startswith(_BEAT):
+        if source is not None and self.is_up and message.subject.startswith(_BEAT):
             self.on_beat(source, message.data)
 
     def listen_to(self, numbers: Iterable[int]) -> None:
