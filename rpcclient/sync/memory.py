@@ -113,7 +113,12 @@ class SyncMemoryLink:
         self._end_flag.wait(math.inf)
         receiver.link_lost(self._reason)
 
-    def run_while(self, is_wanted: Callable[[], bool], receiver: FrameReceiver, until: float) -> None:
+    def run_while(
+        self,
+        is_wanted: Callable[[], bool],
+        receiver: FrameReceiver,  # noqa: ARG002 - as of a socket's link; who listens has it already
+        until: float,
+    ) -> None:
         """Receive while ``is_wanted`` returns true. :meth:`run` goes on after that.
 
         Parameters:

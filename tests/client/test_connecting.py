@@ -21,6 +21,7 @@ from rpcclient.errors import (
     PermissionDenied,
     Unauthenticated,
 )
+from rpcclient.sync.memory import SyncMemoryLink
 
 Attempt = Callable[..., RpcError]
 
@@ -241,6 +242,24 @@ def test_memory_in_the_servers_own_thread(running: Any) -> None:
         client.close()
 
     asyncio.run(main())
+
+
+def test_an_answer_may_come_before_the_thread_of_the_connection_reads(
+    running: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread may get no processor time between the end of the attempt and its reading."""
+    is_answered, run = threading.Event(), SyncMemoryLink.run
+
+    def run_late(link: SyncMemoryLink, receiver: Any) -> None:
+        assert is_answered.wait(10)
+        run(link, receiver)
+
+    monkeypatch.setattr(SyncMemoryLink, "run", run_late)
+    with Client(memory=running.server.connect_memory, timeout_s=5.0) as client:
+        try:
+            assert client.call("rpc.ping") == "pong"
+        finally:
+            is_answered.set()
 
 
 def test_memory_without_a_loop() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -37,6 +39,7 @@ from rpcwire.errors import (
 )
 from rpcwire.group.nodes import NodeAmbiguous, NodeNotFound
 from tests.server.conftest import TOKEN, Calc, Tools
+from tests.server.group.test_nodes import Machine
 
 LIMIT_S = 60.0
 GATEWAY = 7
@@ -527,5 +530,83 @@ def test_over_memory_and_by_the_blocking_client(broker: Broker, tmp_path: Path) 
             async with AsyncClient(memory=server.connect_memory) as client:
                 assert await client.node("db-1").call("work.add", [1, 2]) == 3
             await wait_for(lambda: not any(len(node.circuits) for node in world.nodes.values()))
+
+    asyncio.run(main())
+
+
+SERVICE = """
+import asyncio
+from rpcserver import Context, Service, method
+
+class Work(Service):
+    "Works."
+
+    @method()
+    async def wait(self, ctx: Context) -> None:
+        "Wait for ever."
+        ctx.progress(1)
+        await asyncio.Event().wait()
+
+    @method(kind="read")
+    async def add(self, a: int, b: int) -> int:
+        "Add."
+        return a + b
+"""
+
+
+def prepare(machine: Machine) -> Machine:
+    """Let a machine take clients from the others."""
+    (machine.folder / "plugin.py").write_text(SERVICE)
+    settings = machine.folder / "rpcserver.toml"
+    text = settings.read_text().replace("[group.broker]", "trust_gateway_names = true\n[group.broker]")
+    settings.write_text(text + '[roles.all]\nprincipals = ["* via a"]\npermissions = ["*"]\n')
+    return machine
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_node_that_dies_in_the_midst_of_a_call(broker: Broker, tmp_path: Path, number: int) -> None:
+    """Real processes, the real roster."""
+    del broker  # It only says whether there can be one.
+
+    async def main() -> None:
+        a = prepare(Machine(tmp_path, "a", "embedded"))
+        machines = [a]
+        try:
+            await a.start()
+            folder = a.folder / "state" / "group" / "broker"
+            (ports,) = (folder / "ports").glob("*.ports")
+            url = json.loads(ports.read_text())["nats"][0]
+            b = prepare(Machine(tmp_path, "b", url, credentials_file=str(folder / "nodes" / "b.json")))
+            machines.append(b)
+            await b.start()
+            await a.see_all(a, b)
+            assert a.client is not None
+            node, has_begun = a.client.node("b"), asyncio.Event()
+            seen = node.options(progress=lambda *_: has_begun.set())
+            call = asyncio.ensure_future(seen.call("work.wait"))
+            await asyncio.wait_for(has_begun.wait(), LIMIT_S)
+            b.signal(number)
+            with pytest.raises(ConnectionLost, match="the node b has died") as loss:
+                await asyncio.wait_for(call, LIMIT_S)
+            assert loss.value.executed == "unknown"
+            await node.close()
+            if number == signal.SIGSTOP:
+                b.signal(signal.SIGCONT)
+                await a.see_all(a, b)
+                assert await a.client.node("b").call("work.add", [1, 2]) == 3
+                assert b.client is not None
+                # What the death has ended ends there, too, as soon as the node hears of it.
+                async with asyncio.timeout(LIMIT_S):
+                    while (await b.client.call("rpc.activity"))["running"] != []:
+                        await asyncio.sleep(0.05)
+            else:
+                with pytest.raises(ConnectFailed, match="is not there"):
+                    await a.client.node("b").call("work.add", [1, 2])
+        finally:
+            for machine in reversed(machines):
+                if machine.process is not None:
+                    machine.signal(signal.SIGCONT)
+                    machine.signal(signal.SIGKILL)
+                    await machine.end()
 
     asyncio.run(main())
