@@ -48,6 +48,13 @@ most (:mod:`~rpcserver.group.receiving`).
 :mod:`~rpcserver.group.bucket` writes the slow truth, :mod:`~rpcserver.group.witness` hears from an embedded broker
 who is gone, and :mod:`~rpcserver.group.joining` makes all of them of the configuration.
 
+**One node through another.** A client that is connected to one node reaches all of them. It connects once more, and has
+its node (the gateway) lead this connection to another one (:mod:`~rpcserver.group.gateway`). From then on the gateway
+passes whole frames on, by a circuit of datagrams (:mod:`~rpcserver.group.circuit`, :mod:`~rpcserver.group.circuits`),
+and for the other node it is a connection like any other (:mod:`~rpcserver.group.circuit_link`). So there is one
+protocol, from end to end. The other node's settings say which gateways may vouch for whom
+(:mod:`~rpcserver.group.vouching`).
+
 **The broker.** A server can bring its own, as a child that ends with it (:mod:`~rpcserver.group.broker`).
 
 **Cost.** A thousand members take 108 KiB, 16 µs of processor time each second while nothing happens, besides what the

@@ -27,7 +27,7 @@ from rpcwire.errors import (
     from_wire,
 )
 from rpcwire.group.nodes import ambiguous_error, not_found_error
-from rpcwire.logs import printable
+from rpcwire.logs import about, printable
 
 from .circuit import CHUNK_BYTES, HEADER_BYTES, Circuit, Datagram, Kind, pack, pack_reset, read_datagram
 from .line import Line
@@ -369,7 +369,9 @@ class Circuits:
         try:
             datagram = read_datagram(delivery.data)
         except InvalidGroupMessage as exc:
-            logger.warning("the node %016x has sent what is no datagram: %s", source, exc.message)
+            node = f"the node {source:016x}"
+            extra = about(node, is_known=False)
+            logger.warning("%s has sent what is no datagram: %s", node, exc.message, extra=extra)
             return
         key = source, datagram.number
         kind, line = datagram.kind, self._lines.get(key)

@@ -437,12 +437,11 @@ class Link:
         connection = self._connection
         if connection is None or connection._pending:  # noqa: SLF001 - nothing public writes at once
             return False
-        transport = connection._transport  # noqa: SLF001
-        writer = getattr(transport, "_io_writer", None)
+        writer = getattr(connection._transport, "_io_writer", None)  # noqa: SLF001
         if writer is None or writer.transport.get_write_buffer_size() > WRITE_BYTES or writer.transport.is_closing():
             return False
         head = f"PUB {subject} {reply} {len(data)}\r\n".encode()
-        transport.write(b"".join((head, data, b"\r\n")))
+        writer.write(b"".join((head, data, b"\r\n")))
         return True
 
     async def _publish(self, subject: str, data: bytes, reply: str) -> None:

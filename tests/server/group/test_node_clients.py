@@ -364,6 +364,28 @@ def test_a_slow_reader_stops_the_far_producer(tools: Tools, broker: Broker, tmp_
     tools.run(main())
 
 
+def test_a_slow_broker_stops_the_client(tools: Tools, broker: Broker, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with two_nodes(broker, tmp_path) as world, world.client() as client:
+            node, here = client.node("db-1"), world.nodes["gateway-1"]
+            assert await node.call("work.add", [1, 2]) == 3
+            line = next(iter(here.circuits._lines.values()))
+            post, posts = line._post, list[tuple[int, bytes]]()
+            line._post = lambda target, data: posts.append((target, data))
+            data = bytes(1024 * 1024)
+            calls = [asyncio.ensure_future(node.call("work.double", {"data": data}, returns=bytes)) for _ in range(40)]
+            await wait_for(lambda: line.is_full)
+            peer = next(iter(here.server.connections[each] for each in here.server.connections if each.id == "c2"))
+            await wait_for(lambda: not peer.link.transport.is_reading())  # type: ignore[attr-defined]
+            assert line.circuit.held_bytes + sum(len(each) for _, each in posts) < 12 * 1024 * 1024
+            line._post = post
+            for target, each in posts:
+                post(target, each)
+            assert all(each == data + data for each in await asyncio.gather(*calls))
+
+    tools.run(main())
+
+
 def test_an_unknown_name_is_told_with_those_like_it(tools: Tools, broker: Broker, tmp_path: Path) -> None:
     async def main() -> None:
         async with two_nodes(broker, tmp_path) as world, world.client() as client:
