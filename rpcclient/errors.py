@@ -25,6 +25,7 @@ from rpcwire.errors import (
     Unauthenticated,
     Unavailable,
 )
+from rpcwire.group.nodes import NodeAmbiguous, NodeNotFound
 
 __all__ = [
     "Busy",
@@ -38,6 +39,8 @@ __all__ = [
     "InvalidRequest",
     "LocalProtocolError",
     "MethodNotFound",
+    "NodeAmbiguous",
+    "NodeNotFound",
     "NotSent",
     "ParseError",
     "PermissionDenied",

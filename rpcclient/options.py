@@ -131,7 +131,7 @@ class ConnectOptions:
             for the server itself.
 
     Raises:
-        ValueError: a time is negative, or no number of seconds.
+        ValueError: a time is negative, or no number of seconds; or the name of the node is empty or no text.
     """
 
     target: Target
@@ -148,6 +148,8 @@ class ConnectOptions:
         trace_if_wanted()
         if not 0 <= self.ping_interval_s < math.inf:
             raise ValueError(f"ping_interval_s: seconds, or 0 for no pings: {self.ping_interval_s!r} is neither")
+        if self.node is not None and not (isinstance(self.node, str) and self.node):
+            raise ValueError(f"node: must be the name or id of a node, and not {self.node!r}")
         if not 0 < self.ping_timeout_s < math.inf:
             raise ValueError(f"ping_timeout_s: must be a number of seconds above 0, and not {self.ping_timeout_s!r}")
 

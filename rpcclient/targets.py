@@ -130,6 +130,7 @@ class Access(TypedDict, total=False):
     allow_token_in_clear: bool | None
     ping_interval_s: float
     ping_timeout_s: float
+    node: str | None
 
 
 ACCESS_TEXTS = ("token_file", "token_by", "ca_file", "cert_file", "key_file", "server_hostname", "proxy")

@@ -85,9 +85,11 @@ class AsyncClient:
             answer was lost raise ConnectionLost.
         services: what this side offers to the server, which may call it over the same connection.
         memory: ``Server.connect_memory`` of a server in the same process, instead of a URL.
+        node: the name or id of a node of the server's group: the connection leads there, through the server, as of
+            :meth:`node`.
 
     Raises:
-        ValueError: a time is negative, or no number of seconds.
+        ValueError: a time is negative, or no number of seconds; or the name of the node is empty.
         ConnectFailed: the URL or the token cannot be used. (Connecting itself happens later, at the first call, at
             :meth:`connect`, or on entering the context. It fails if the token must not be sent there.)
     """
@@ -116,6 +118,7 @@ class AsyncClient:
         reconnect: bool = True,
         services: Sequence[Service[Any]] = (),
         memory: MemoryDial | None = None,
+        node: str | None = None,
     ) -> None:
         if memory is None:
             target = find_target(
@@ -142,6 +145,7 @@ class AsyncClient:
             ping_interval_s=ping_interval_s,
             ping_timeout_s=ping_timeout_s,
             reconnect=reconnect,
+            node=node,
         )
         self._connector = Connector(options, memory)
         self._calls = AsyncCalls(self._connector, CallOptions(timeout_s=timeout_s))
@@ -329,8 +333,6 @@ class AsyncClient:
             ValueError: the name is empty, or no text.
             ConnectionClosed: this client is closed.
         """
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"name: the name or id of a node, and not {name!r}")
         if self._connector.is_closed:
             raise ConnectionClosed("the client is closed")
         with self._nodes_lock:

@@ -34,6 +34,7 @@ class Settings:
         timeout_s: the deadline of each call, in seconds; the method's own where ``None``.
         ping_interval_s, ping_timeout_s: as of :class:`rpcclient.Client`.
         as_json: print JSON, also on a terminal.
+        node: the name or id of the node of the server's group to which to connect, through the server.
     """
 
     url: str | None = None
@@ -50,6 +51,7 @@ class Settings:
     ping_interval_s: float = 20.0
     ping_timeout_s: float = 20.0
     as_json: bool = False
+    node: str | None = None
 
     def connect(self, *, connect_timeout_s: float = 10.0) -> Client:
         """A client that is not connected yet.
@@ -82,6 +84,7 @@ class Settings:
             "allow_token_in_clear": self.allow_token_in_clear,
             "ping_interval_s": self.ping_interval_s,
             "ping_timeout_s": self.ping_timeout_s,
+            "node": self.node,
         }
 
     def for_program(self) -> Settings:

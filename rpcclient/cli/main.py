@@ -147,6 +147,7 @@ class LazyGroup(click.Group):
     type=click.FloatRange(min=0, min_open=True, max=LONGEST_S),
     help="How long a ping may stay unanswered.",
 )
+@click.option("--node", metavar="NODE", help="Name or id of a node of the group: go there, through the server.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, also on a terminal.")
 @click.version_option(package_name="remote-services")
 @click.pass_context

@@ -86,9 +86,11 @@ class Client:
         services: what this side offers to the server, which may call it over the same connection.
         memory: ``Server.connect_memory`` of a server in the same process, instead of a URL; its loop runs in another
             thread.
+        node: the name or id of a node of the server's group: the connection leads there, through the server, as of
+            :meth:`node`.
 
     Raises:
-        ValueError: a time is negative, or no number of seconds.
+        ValueError: a time is negative, or no number of seconds; or the name of the node is empty.
         ConnectFailed: the URL or the token cannot be used. (Connecting itself happens later, at the first call, at
             :meth:`connect`, or on entering the context. It fails if the token must not be sent there.)
     """
@@ -117,6 +119,7 @@ class Client:
         reconnect: bool = True,
         services: Sequence[Service[Any]] = (),
         memory: MemoryDial | None = None,
+        node: str | None = None,
     ) -> None:
         if memory is None:
             target = find_target(
@@ -143,6 +146,7 @@ class Client:
             ping_interval_s=ping_interval_s,
             ping_timeout_s=ping_timeout_s,
             reconnect=reconnect,
+            node=node,
         )
         self._connector = Connector(options, memory)
         self._calls = Calls(self._connector, CallOptions(timeout_s=timeout_s))
@@ -327,8 +331,6 @@ class Client:
             ValueError: the name is empty, or no text.
             ConnectionClosed: this client is closed.
         """
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"name: the name or id of a node, and not {name!r}")
         if self._connector.is_closed:
             raise ConnectionClosed("the client is closed")
         with self._nodes_lock:

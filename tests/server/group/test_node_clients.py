@@ -389,6 +389,9 @@ def test_a_slow_broker_stops_the_client(tools: Tools, broker: Broker, tmp_path: 
 def test_an_unknown_name_is_told_with_those_like_it(tools: Tools, broker: Broker, tmp_path: Path) -> None:
     async def main() -> None:
         async with two_nodes(broker, tmp_path) as world, world.client() as client:
+            async with world.client(node="db-1") as direct:
+                assert (await direct.call("work.me"))[0] == "owner via gateway-1"
+                assert (await direct.node("gateway-1").call("work.me"))[0] == "owner"
             with pytest.raises(NodeNotFound, match="did you mean db-1") as error:
                 await client.node("db-2").call("work.add", [1, 2])
             assert (error.value.node, error.value.nearest, error.value.executed) == ("db-2", ["db-1"], "no")
@@ -400,7 +403,7 @@ def test_an_unknown_name_is_told_with_those_like_it(tools: Tools, broker: Broker
             # Nobody listens there, as the broker says at once.
             with pytest.raises(ConnectFailed, match="does not listen"):
                 await client.node(format_id(99)).call("work.add", [1, 2])
-            with pytest.raises(ValueError, match="name"):
+            with pytest.raises(ValueError, match="node"):
                 client.node("")
 
     tools.run(main())
