@@ -66,10 +66,15 @@ class Bucket:
         self._announcement = announcement
         self._enter = enter
         self._task: asyncio.Task[None] | None = None
+        self._has_read = False
         self._problem = ""
 
     def start(self) -> None:
-        """Read the entries of all nodes, and write this node's own from now on: call this when the link is up."""
+        """Write this node's own entry from now on: call this when the link is up.
+
+        The first time the entries of all nodes are read. After an outage they are not: a thousand nodes that read a
+        thousand entries at the same moment would have the broker send a million messages, and they know each other.
+        """
         self.stop()
         self._task = asyncio.ensure_future(self._keep())
 
@@ -88,15 +93,14 @@ class Bucket:
             logger.debug("the entry of this node stays in the bucket until it expires: %s", exc)
 
     async def _keep(self) -> None:
-        has_read = False
         # All nodes come back at the same moment, and should not write at the same one.
         await asyncio.sleep(0 if self._is_maker else random.random() * SPREAD_S)  # noqa: S311 - no secret
         while True:
             try:
                 await self._write_or_make()
-                if not has_read:
+                if not self._has_read:
                     self._enter(await self._read(await self._open()))
-                    has_read = True
+                    self._has_read = True
                 self._problem = ""
             except Exception as exc:  # The library raises what it likes.
                 self._report(exc)
