@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 RUNNER ?= pytest
 FUZZ_S ?= 120
 
-.PHONY: help demo test check bench serve soak fuzz stubs deb deb-test coverage format clean
+.PHONY: help demo cluster test check bench serve soak fuzz stubs deb deb-test coverage format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -29,6 +29,9 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY) ## start a server and use its three services from Python
 	@$(BIN)/python examples/demo.py
+
+cluster: $(READY) ## start a broker and three nodes, use them as one, kill one
+	@$(BIN)/python examples/cluster.py
 
 test: $(READY) ## run all tests that this machine can run
 	$(BIN)/python -m $(RUNNER)

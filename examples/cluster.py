@@ -1,0 +1,229 @@
+"""A group in one go: a broker and three nodes on this machine, used as one; one of them is killed in the middle.
+
+Run it with `make cluster`. Everything is real: three servers as processes of their own, a nats-server between them, and
+each node with its own credentials, as on three machines. `db-1` brings the broker; the client is connected to it alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from rpcclient import Client
+from rpcclient.models import NodeInfo, NodesEvent
+
+console = Console(highlight=False)
+
+LABELS = {
+    "db-1": {"role": "db", "zone": "eu"},
+    "web-1": {"role": "web", "zone": "eu"},
+    "web-2": {"role": "web", "zone": "us"},
+}
+LIMIT_S = 30.0
+
+
+class Cluster:
+    """Three servers, each with a folder, a configuration and credentials of its own.
+
+    Parameters:
+        folder: where their folders are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self._broker_port = probe.getsockname()[1]
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._urls: dict[str, str] = {}
+
+    def client(self, name: str) -> Client:
+        """Return a client of one node."""
+        return Client(self._urls[name], token_file=str(self._state(name) / "token"))
+
+    def environment(self, name: str) -> dict[str, str]:
+        """Return the variables with which the command ``rpcclient`` reaches one node."""
+        return {**os.environ, "RPC_URL": self._urls[name], "RPC_TOKEN_FILE": str(self._state(name) / "token")}
+
+    def start(self, name: str) -> None:
+        """Start one node, and wait until it listens. The first one, ``db-1``, brings the broker."""
+        state = self._state(name)
+        state.mkdir(mode=0o700, exist_ok=True)
+        labels = ", ".join(f'{key} = "{value}"' for key, value in LABELS[name].items())
+        is_first = name == "db-1"
+        url = "embedded" if is_first else f"nats://127.0.0.1:{self._broker_port}"
+        lines = [
+            f'state_dir = "{state}"',
+            'log = { level = "ERROR" }',
+            'listen = { port = 0, unix = "none" }',
+            "[group]",
+            f'url = "{url}"',
+            f'name = "{name}"',
+            f"labels = {{ {labels} }}",
+            "trust_gateway_names = true",
+        ]
+        if is_first:
+            others = ", ".join(f'"{each}"' for each in LABELS if each != name)
+            lines += [f"broker = {{ port = {self._broker_port}, nodes = [{others}] }}"]
+        else:
+            credentials = self._folder / f"{name}.json"
+            shutil.copy(self._state("db-1") / "group" / "broker" / "nodes" / credentials.name, credentials)
+            lines += [f'credentials_file = "{credentials}"']
+        # Who is the owner at db-1 may do everything here, too.
+        lines += ["[roles.from-db-1]", 'principals = ["owner via db-1"]', 'permissions = ["*"]']
+        lines += ["[roles.from-db-1.programs]", 'may_run = "anything"']
+        config = self._folder / f"{name}.toml"
+        config.write_text("\n".join(lines) + "\n")
+        command = [sys.executable, "-m", "rpcserver", "serve", "--config", str(config)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._processes[name] = process
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{name} did not start")
+        self._urls[name] = line.rpartition(" ")[2].strip()
+        console.print(f"{name:6} listens on {self._urls[name]}, process {process.pid}")
+
+    def kill(self, name: str) -> None:
+        """Kill one node, so that it cannot say goodbye."""
+        self._processes[name].send_signal(signal.SIGKILL)
+        self._processes.pop(name).communicate()
+
+    def stop(self) -> None:
+        """Stop all nodes, the broker's last."""
+        for name in reversed(list(self._processes)):
+            process = self._processes.pop(name)
+            process.terminate()
+            process.communicate()
+
+    def _state(self, name: str) -> Path:
+        return self._folder / name
+
+
+class Watch:
+    """What a client hears of the nodes, on a thread of its own.
+
+    Parameters:
+        client: the client.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._changed = threading.Condition()
+        self._nodes: dict[str, NodeInfo] = {}
+        self._is_silent = True
+        self._events = client.watch_nodes()
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._events.close()
+
+    def wait_for(self, text: str, condition: Callable[[dict[str, NodeInfo]], bool]) -> None:
+        """Wait until the nodes are in a condition.
+
+        Parameters:
+            text: the condition, for the message if it does not come.
+            condition: it is given the nodes by name.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: condition(self._nodes), LIMIT_S):
+                raise SystemExit(f"in {LIMIT_S:.0f} s, {text} has not happened")
+
+    def print_changes(self) -> None:
+        """Print each change from now on."""
+        self._is_silent = False
+
+    def _follow(self) -> None:
+        for event in self._events:
+            if event.kind not in ("snapshot", "resync") and not self._is_silent:
+                _print_change(event)
+            with self._changed:
+                self._nodes.update({node.name: node for node in event.nodes})
+                self._changed.notify_all()
+
+
+def _print_change(event: NodesEvent) -> None:
+    for node in event.nodes:
+        at = time.strftime("%H:%M:%S", time.localtime(node.since))
+        console.print(f"  [dim]{at}[/] {node.name} {event.kind}: {node.explanation}")
+
+
+def title(text: str) -> None:
+    console.print()
+    console.rule(f"[bold]{text}", align="left")
+
+
+def know(client: Client) -> None:
+    title("who is there")
+    table = Table("name", "state", "labels", "address", "services", box=None, pad_edge=False)
+    for node in client.nodes():
+        labels = ",".join(f"{key}={value}" for key, value in sorted(node.labels.items()))
+        table.add_row(node.name, node.state, labels, " ".join(node.addresses), " ".join(sorted(node.services)))
+    console.print(table)
+
+
+def call_one(client: Client) -> None:
+    title("one machine: client.node(NAME) has everything that a direct client has")
+    with client.node("web-1") as web:
+        memory = web.hardware.memory()
+        console.print(f"memory of web-1   {memory.used_bytes / 2**30:.1f} of {memory.total_bytes / 2**30:.1f} GiB")
+        done = web.programs.run(["uname", "-srm"])
+        console.print(f"uname on web-1    {done.stdout.decode().strip()}")
+        program = web.programs.start(["sh", "-c", "for n in 1 2 3; do echo line $n; sleep 0.2; done"])
+        with web.programs.output(program.id) as chunks:
+            for chunk in chunks:
+                for line in chunk.data.decode().splitlines():
+                    console.print(f"live from web-1   {line}")
+
+
+def lose_one(cluster: Cluster, watch: Watch) -> None:
+    title("kill -9 web-2: the others notice")
+    watch.print_changes()
+    begin = time.monotonic()
+    cluster.kill("web-2")
+    watch.wait_for("the death of web-2", lambda nodes: nodes["web-2"].state == "died")
+    console.print(f"told {time.monotonic() - begin:.1f} s after the kill")
+
+
+def regain_one(cluster: Cluster, watch: Watch) -> None:
+    title("web-2 comes back, with the same id and a new life")
+    cluster.start("web-2")
+    watch.wait_for("the return of web-2", lambda nodes: nodes["web-2"].state == "up")
+
+
+def main() -> None:
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="remote-services-cluster-") as folder:
+        cluster = Cluster(Path(folder))
+        try:
+            title("a broker and three nodes")
+            for name in LABELS:
+                cluster.start(name)
+            with cluster.client("db-1") as client, closing(Watch(client)) as watch:
+                watch.wait_for(
+                    "that all three nodes are up",
+                    lambda nodes: len(nodes) == len(LABELS) and all(node.state == "up" for node in nodes.values()),
+                )
+                know(client)
+                call_one(client)
+                lose_one(cluster, watch)
+                regain_one(cluster, watch)
+        finally:
+            cluster.stop()
+    console.print(f"\nall of it took {time.monotonic() - begin:.0f} s", style="dim")
+
+
+if __name__ == "__main__":
+    main()
