@@ -22,7 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Generic, Literal, TypeAlias, cast
+
+from typing_extensions import TypeVar
 
 from rpcwire.errors import ConnectionLost, Executed, NotSent, RpcError, ServiceError, TransportError, from_wire
 
@@ -44,8 +46,30 @@ EXECUTED: Mapping[State, frozenset[Executed]] = {
 """What may be known of the execution in each state."""
 
 
+_T_co = TypeVar("_T_co", covariant=True, default=Any)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupNode:
+    """A node of a group call. As text it is its name.
+
+    Attributes:
+        name: its name; for a name that no node has, that name.
+        id: its id; empty if no node has the name.
+    """
+
+    name: str
+    id: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __format__(self, spec: str) -> str:
+        return format(self.name, spec)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeOutcome:
+class NodeOutcome(Generic[_T_co]):
     """What came of a group call on one node.
 
     Parameters:
@@ -69,7 +93,7 @@ class NodeOutcome:
     epoch: int
     state: State
     executed: Executed
-    result: Any = None
+    result: _T_co | None = None
     error: RpcError | None = None
     items: int = 0
     items_lost: int = 0
@@ -80,6 +104,26 @@ class NodeOutcome:
             raise ValueError(f"executed cannot be {self.executed!r} if the state is {self.state!r}")
         if (self.error is None) != (self.state == "ok"):
             raise ValueError("an outcome has an error if and only if it is not ok")
+
+    @property
+    def node(self) -> GroupNode:
+        """The node."""
+        return GroupNode(self.name, self.id)
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the node has answered with a result."""
+        return self.error is None
+
+    def unwrap(self) -> _T_co:
+        """Return the result.
+
+        Raises:
+            RpcError: the outcome is not ``ok``: its error.
+        """
+        if self.error is not None:
+            raise self.error
+        return cast("_T_co", self.result)
 
     def to_wire(self) -> dict[str, Any]:
         """Return the outcome as plain values; the result stays as it is."""
