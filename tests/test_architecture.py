@@ -473,6 +473,7 @@ ROOMS_OF_CLIENT: dict[str, frozenset[str]] = {
     "cli": frozenset(
         {"", "backoff", "describe", "errors", "headers", "models", "programs/results", "proxies", "stubs", "targets"}
     ),
+    "cli/many": frozenset({"cli"}),
 }
 
 

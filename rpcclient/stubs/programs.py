@@ -233,6 +233,13 @@ class ProgramNotStarted(ServiceError):
     """The system's name of the error, such as ``ENOENT``."""
 
 
+class RunEvent(_Model):
+    """Something that a program does which is followed to its end: it writes, or it ends."""
+
+    output: OutputChunk | None = Field(default=None, description="a piece of its output")
+    exit: Exit | None = Field(default=None, description="its end; nothing comes after it")
+
+
 StdoutTo = Literal["pipe", "discard"]
 "Where standard output goes: into a stream, or nowhere."
 

@@ -28,6 +28,7 @@ from rpcclient.stubs.programs import (
     ProgramNotFound,
     ProgramNotStarted,
     ProgramRefused,
+    RunEvent,
     Seconds,
     StderrTo,
     StdinClosed,
@@ -311,6 +312,66 @@ class AsyncPrograms(AsyncStub):
         )
         return result
 
+    def stream(
+        self,
+        argv: builtins.list[str],
+        *,
+        input: Annotated[bytes, Secret()] = b"",
+        timeout_s: Seconds | None = None,
+        idle_timeout_s: Patience | None = None,
+        grace_s: Seconds | None = None,
+        cwd: str | None = None,
+        env: Annotated[dict[str, str] | None, Secret()] = None,
+        env_base: EnvBase = "clean",
+        stderr: StderrTo = "pipe",
+        user: str | None = None,
+        limits: Limits | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> AsyncStream[RunEvent]:
+        """Run a program to its end, and stream its output as it comes; the last item is its end. If the reader closes
+        the stream, or its connection ends, so does the program, with everything that it has started. If the reader is
+        slow, the program waits.
+
+        As nothing but this one call is needed, it is the way to run a program on many nodes of a group at once.
+
+        Parameters:
+            argv: the program and its arguments.
+            input: goes to its standard input, which then ends.
+            timeout_s: end it after this time, in seconds.
+            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
+            grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
+                given.
+            cwd: where to run it; the home directory of its user where not given.
+            env: variables to set besides the base.
+            env_base: what the environment begins with.
+            stderr: where standard error goes.
+            user: as whom to run it, if not as the role says: by default as the server's own user.
+            limits: what it may take of the machine.
+            labels: notes, for :meth:`list` and :meth:`watch`.
+
+        Raises:
+            ProgramNotStarted: there is no such program or directory, or the system does not let it run.
+            ProgramRefused: the server's policy does not let it run.
+            Busy: too many programs run.
+        """
+        return self._stream(
+            "stream",
+            {
+                "argv": argv,
+                "input": input,
+                "timeout_s": timeout_s,
+                "idle_timeout_s": idle_timeout_s,
+                "grace_s": grace_s,
+                "cwd": cwd,
+                "env": env,
+                "env_base": env_base,
+                "stderr": stderr,
+                "user": user,
+                "limits": limits,
+                "labels": labels,
+            },
+        )
+
     async def run(
         self,
         argv: builtins.list[str],
@@ -462,6 +523,14 @@ class AsyncPrograms(AsyncStub):
         "start": StubMethod(
             "programs.start",
             start,
+            errors=(
+                ProgramNotStarted,
+                ProgramRefused,
+            ),
+        ),
+        "stream": StubMethod(
+            "programs.stream",
+            stream,
             errors=(
                 ProgramNotStarted,
                 ProgramRefused,

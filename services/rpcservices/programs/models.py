@@ -189,6 +189,13 @@ class OutputChunk(_Model):
     )
 
 
+class RunEvent(_Model):
+    """Something that a program does which is followed to its end: it writes, or it ends."""
+
+    output: OutputChunk | None = Field(default=None, description="a piece of its output")
+    exit: Exit | None = Field(default=None, description="its end; nothing comes after it")
+
+
 class ProgramEvent(_Model):
     """Something that happened to a program."""
 

@@ -128,7 +128,7 @@ class RunMethods(ProgramsCore):
         """
         self.add(program)
         self.events.publish("started", program)
-        feeding = asyncio.ensure_future(_feed(program, data)) if data else None
+        feeding = asyncio.ensure_future(feed(program, data)) if data else None
         try:
             return await program.wait()
         finally:
@@ -160,7 +160,8 @@ class RunMethods(ProgramsCore):
         return max(0, min(self.config.output_bytes, (message_bytes - rest) * 3 // 8))
 
 
-async def _feed(program: Program, data: bytes) -> None:
+async def feed(program: Program, data: bytes) -> None:
+    """Give a program its whole input, and end it."""
     try:
         await program.write(data)
     except StdinClosed:

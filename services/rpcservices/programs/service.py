@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from .life_methods import LifeMethods
 from .run_methods import RunMethods
-from .start_methods import StartMethods
+from .stream_methods import StreamMethods
 from .talk_methods import TalkMethods
 
 
-class Programs(RunMethods, StartMethods, TalkMethods, LifeMethods):
+class Programs(RunMethods, StreamMethods, TalkMethods, LifeMethods):
     """Run programs on the server's machine: to their end, or started, watched, fed and ended from afar.
 
     Output and input are bytes; which encoding they are in, if any, is the caller's to know.

@@ -96,7 +96,7 @@ class StartMethods(Controlling):
             Busy: too many programs run.
         """
         hold = overflow == "wait"
-        kept_bytes = self._retain_bytes(retain_bytes, hold=hold)
+        kept_bytes = self.bytes_to_retain(retain_bytes, hold=hold)
         kept_s = self.config.retain_s if retain_s is None else retain_s
         if kept_s > self.config.max_retain_s:
             raise _invalid("retain_s", f"at most {self.config.max_retain_s:g} s are allowed")
@@ -126,14 +126,19 @@ class StartMethods(Controlling):
         )
         outlives_server = on_disconnect == "keep"
         with self.room_for(about):
-            program = await (self._keep if outlives_server else self._host)(about, launch, supervision)
+            program = await (self._keep if outlives_server else self.host_with_files)(about, launch, supervision)
             self.add(program)
         self.events.publish("started", program)
         program.on_end(lambda _: self.retain(program))
         self.give_control(program, ctx.connection)
         return program.info
 
-    def _retain_bytes(self, requested_bytes: int | None, *, hold: bool) -> int:
+    def bytes_to_retain(self, requested_bytes: int | None, *, hold: bool) -> int:
+        """How much output of a program to keep.
+
+        Raises:
+            InvalidParams: the caller asks for too much, or too little.
+        """
         most = self.config.max_retain_bytes
         least = LEAST_HELD_BYTES if hold else 1024
         size = max(least, self.config.retain_bytes) if requested_bytes is None else requested_bytes
@@ -171,7 +176,8 @@ class StartMethods(Controlling):
         program.discard()
         self.see_off(program)
 
-    async def _host(self, about: About, launch: Launch, supervision: Supervision) -> Program:
+    async def host_with_files(self, about: About, launch: Launch, supervision: Supervision) -> Program:
+        """Start a program that this process looks after, whose output goes into files where it is much."""
         folder = str(self.output_folder / about.id)
         try:
             os.makedirs(folder, 0o700)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from rpcclient import AsyncClient
-from rpcclient.stubs.programs import NotController, ProgramInfo, ProgramNotFound, ProgramRefused, TerminalSize
+from rpcclient import AsyncClient, AsyncStream
+from rpcclient.stubs.programs import NotController, ProgramInfo, ProgramNotFound, ProgramRefused, RunEvent, TerminalSize
 from rpcservices.programs import Programs
 from rpcwire.errors import PermissionDenied, RpcError
 
@@ -157,10 +157,18 @@ def test_the_owner_has_one_name_whichever_way_they_come(run: Run) -> None:
     run(scenario, owner={}, mine=role)
 
 
+async def end_of(events: AsyncStream[RunEvent]) -> RunEvent:
+    """The last item of a stream."""
+    async with events:
+        *_, last = [event async for event in events]
+    return last
+
+
 STARTING: dict[str, Callable[[AsyncClient, str], Awaitable[Any]]] = {
     "run": lambda ada, _: ada.programs.run(["true"]),
     "run_output_bytes": lambda ada, _: ada.programs.run_output_bytes(["true"]),
     "start": lambda ada, _: ada.programs.start(["true"]),
+    "stream": lambda ada, _: end_of(ada.programs.stream(["true"])),
 }
 LISTING: dict[str, Callable[[AsyncClient, str], Awaitable[Any]]] = {
     "list": lambda ada, _: ada.programs.list(),
@@ -223,5 +231,6 @@ def test_what_a_program_reads_is_secret() -> None:
     assert {name: parameters for name, parameters in secret.items() if parameters} == {
         "programs.run": {"input", "env"},
         "programs.start": {"env"},
+        "programs.stream": {"input", "env"},
         "programs.write": {"data"},
     }

@@ -1,0 +1,154 @@
+"""The pure parts of commands on many nodes: ranges of names, identical answers, whole lines, colours."""
+
+from __future__ import annotations
+
+import io
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rpcclient.cli.many import colours
+from rpcclient.cli.many.answers import fold_answers
+from rpcclient.cli.many.lines import Lines, for_terminal
+from rpcclient.cli.many.ranges import fold, natural_key, unfold
+from rpcwire.group.selectors import Names
+
+NAMES = st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,6}[a-z0-9])?", fullmatch=True)
+NUMBERED = st.builds(
+    "{}{}{}".format, st.sampled_from(["web-", "n", ""]), st.integers(0, 12), st.sampled_from(["", ".eu"])
+)
+PADDED = st.builds("web-{:0{}}".format, st.integers(0, 120), st.integers(1, 4))
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ([], ""),
+        (["db-1"], "db-1"),
+        (["web-10", "web-2", "web-3", "web-1"], "web-[1-3,10]"),
+        (["web-2.example", "web-1.example", "db"], "db,web-[1-2].example"),
+        (["n008", "n009", "n010", "n100"], "n[008-010,100]"),
+        (["n8", "n9", "n10"], "n[8-10]"),
+        (["n1", "n01", "n2"], "n[01,1-2]"),
+        (["rack1-node2", "rack1-node1", "rack2-node1"], "rack1-node[1-2],rack2-node1"),
+        (["web-1", "web-1"], "web-1"),
+        (["a@1f", "a@2f"], "a@1f,a@2f"),
+    ],
+)  # fmt: skip
+def test_names_are_folded_into_ranges(names: list[str], text: str) -> None:
+    assert fold(names) == text
+
+
+@given(st.lists(st.one_of(NAMES, NUMBERED, PADDED)))
+def test_unfolding_gives_the_same_names(names: list[str]) -> None:
+    if names:
+        assert sorted(unfold(fold(names))) == sorted(set(names))
+
+
+@given(st.lists(st.one_of(NUMBERED, PADDED), min_size=1), st.randoms())
+def test_the_order_of_names_does_not_matter(names: list[str], random: object) -> None:
+    mixed = list(names)
+    random.shuffle(mixed)  # type: ignore[attr-defined]
+    assert fold(mixed) == fold(names)
+    assert len(fold(names)) <= sum(map(len, names)) + len(names) + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("a, b", ["a", "b"]),
+        ("web-[1-3,07-08]", ["web-1", "web-2", "web-3", "web-07", "web-08"]),
+        ("r[1-2]-n[1-2]", ["r1-n1", "r1-n2", "r2-n1", "r2-n2"]),
+        ("a,a", ["a"]),
+    ],
+)
+def test_names_are_unfolded(text: str, names: list[str]) -> None:
+    assert unfold(text) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "a name is missing"),
+        ("a,,b", "a name is missing"),
+        ("web-[1", "write ranges as in"),
+        ("web-1]", "write ranges as in"),
+        ("web-[]", "is no number and no range"),
+        ("web-[a-c]", "is no number and no range"),
+        ("web-[3-1]", "ends before it begins"),
+        ("web-[1-99999]", "means more than 10000 names"),
+        ("a[1-200]-[1-200]", "means more than 10000 names"),
+        ("a[1-9999],b[1-9999]", "means more than 10000 names"),
+    ],
+)
+def test_what_is_no_list_of_names_is_told(text: str, what: str) -> None:
+    with pytest.raises(ValueError, match=what):
+        unfold(text)
+
+
+@given(st.text(alphabet="ab-[],0123456789 "))
+def test_unfolding_takes_any_text(text: str) -> None:
+    try:
+        names = unfold(text)
+    except ValueError:
+        return
+    assert names
+    assert len(names) == len(set(names))
+
+
+def test_numbers_count_in_the_order_of_names() -> None:
+    assert sorted(["web-10", "web-9", "web-b", "2", "10"], key=natural_key) == ["2", "10", "web-9", "web-10", "web-b"]
+    assert Names(tuple(unfold("web-[1-3]"))).names == ("web-1", "web-2", "web-3")
+
+
+@given(st.lists(st.tuples(NUMBERED, st.sampled_from(["", "up", "down"])), unique_by=lambda pair: pair[0]))
+def test_identical_answers_are_folded_and_none_is_left_out(pairs: list[tuple[str, str]]) -> None:
+    answers = fold_answers(pairs)
+    assert sorted((node, answer.content) for answer in answers for node in answer.nodes) == sorted(pairs)
+    assert len({answer.content for answer in answers}) == len(answers)
+    firsts = [natural_key(answer.nodes[0]) for answer in answers]
+    assert firsts == sorted(firsts)
+
+
+def test_the_title_of_an_answer_names_its_nodes() -> None:
+    answers = fold_answers([*((f"web-{number}", "6.1") for number in range(40, 0, -1)), ("db-1", "5.10")])
+    assert [(answer.title, answer.content) for answer in answers] == [("db-1", "5.10"), ("web-[1-40] (40)", "6.1")]
+
+
+@given(st.binary(max_size=200), st.lists(st.integers(0, 200)), st.integers(1, 40))
+def test_lines_do_not_depend_on_how_they_come(data: bytes, cuts: list[int], longest: int) -> None:
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    lines = Lines(longest)
+    whole = [line for a, b in pairwise(places) for line in lines.feed(data[a:b])]
+    whole += lines.end()
+    assert b"".join(whole) == data.replace(b"\n", b"")
+    assert all(len(line) <= longest and b"\n" not in line for line in whole)
+    if all(len(line) <= longest for line in data.split(b"\n")):
+        assert whole == data.split(b"\n")[: None if data.rpartition(b"\n")[2] else -1]
+    assert lines.end() == []
+
+
+def test_a_line_for_a_terminal_keeps_its_colours_and_moves_nothing() -> None:
+    assert for_terminal(b"all is well\r") == "all is well"
+    assert for_terminal(b"\x1b[31mred\x1b[1m") == "\x1b[31mred\x1b[1m\x1b[0m"
+    assert for_terminal(b"1 %\r2 %\x1b[2J\xff") == r"1 %\x0d2 %\x1b[2J\xff"
+
+
+def test_a_colour_belongs_to_a_name() -> None:
+    assert colours.colour("web-1") == colours.colour("web-1")
+    assert len({colours.colour(f"web-{number}") for number in range(100)}) > 6
+    assert colours.paint("web-1", "web-1").endswith("web-1\x1b[0m")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_colours_are_for_terminals_that_want_them() -> None:
+    assert colours.has_colours(Terminal(), {"TERM": "xterm"})
+    assert not colours.has_colours(Terminal(), {"TERM": "xterm", "NO_COLOR": "1"})
+    assert not colours.has_colours(Terminal(), {"TERM": "dumb"})
+    assert not colours.has_colours(io.StringIO(), {"TERM": "xterm"})
