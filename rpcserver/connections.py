@@ -238,14 +238,15 @@ class Connections(Mapping[Connection, Peer]):
         """Note the running event loop, to which the connections belong."""
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
 
-    def adopt(self, link: AdmittedLink, subprotocol: str | None) -> None:
+    def adopt(self, link: AdmittedLink, subprotocol: str | None, dispatch: Dispatch | None = None) -> None:
         """Make a connection of a WebSocket.
 
         Parameters:
             link: the WebSocket.
             subprotocol: the subprotocol of the handshake; ``None`` for none.
+            dispatch: decides on its calls; ``None`` for that of all connections.
         """
-        connection, peer = self._connect(link, subprotocol, link.remote, link.takes_bytes)
+        connection, peer = self._connect(link, subprotocol, link.remote, link.takes_bytes, dispatch)
         self._links[connection] = link
         link.attach(peer, peer.session.codec)
         extra = about(link.remote, is_known=link.principal is not None)
@@ -286,7 +287,12 @@ class Connections(Mapping[Connection, Peer]):
         return replace(limits, calls_in_flight=self._limits.calls_in_flight, streams=self._limits.streams)
 
     def _connect(
-        self, link: Link, subprotocol: str | None, remote: str, takes_bytes: int | None
+        self,
+        link: Link,
+        subprotocol: str | None,
+        remote: str,
+        takes_bytes: int | None,
+        dispatch: Dispatch | None = None,
     ) -> tuple[Connection, Peer]:
         codec = codec_for(subprotocol, batch_items=self._limits.batch_items)
         codec.most_nodes = UNAUTHENTICATED_NODES
@@ -298,7 +304,8 @@ class Connections(Mapping[Connection, Peer]):
         self.opened_count = next(self._numbers)
         connection = Connection(f"c{self.opened_count}", remote, caller, logger=self._service_logger)
         connection.allowed = OPEN_TO_ALL
-        peer = Peer(session, link, self._dispatch, connection, executor=self._executor, logger=logger)
+        dispatch = dispatch or self._dispatch
+        peer = Peer(session, link, dispatch, connection, executor=self._executor, logger=logger)
         caller.bind(peer)
         self._peers[connection] = peer
         # A function with its closure would take twice as much memory for each connection as this.
@@ -414,6 +421,10 @@ class Connections(Mapping[Connection, Peer]):
         tell."""
         link = self._links.get(connection)
         return None if link is None else link.takes_bytes
+
+    def link_of(self, connection: Connection) -> AdmittedLink | None:
+        """Return the link of a connection; ``None`` for one in memory."""
+        return self._links.get(connection)
 
     def ping_interval_s_of(self, connection: Connection) -> float | None:
         """Return after which silence a connection gets a ping, in seconds; ``None`` in memory, where there is none."""

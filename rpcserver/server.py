@@ -10,7 +10,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from importlib.metadata import version
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 from rpcserver.audit.metrics import show_metrics
 from rpcserver.audit.trail import Trail
@@ -18,9 +18,12 @@ from rpcserver.door.activation import ActivatedSocket
 from rpcserver.door.door import Door
 from rpcserver.door.entrance import Entrance
 from rpcserver.door.pages import Pages, pages_of
+from rpcserver.group.call_link import CallDispatch, CallLink
+from rpcserver.group.calls import GroupCalls
 from rpcserver.group.circuit_link import CircuitLink
 from rpcserver.group.circuits import Acceptance, Circuits, Opening
 from rpcserver.group.directory import NodeDirectory
+from rpcserver.group.executing import Executing
 from rpcserver.group.identity import name_of_machine
 from rpcserver.group.joining import Membership
 from rpcserver.group.line import Line
@@ -134,6 +137,7 @@ class Server:
         membership: what makes the server a node of its group.
         trail: the audit log; ``None`` if the configuration wants none, and before the start.
         circuits: the connections of clients with other nodes of the group; ``None`` before the start.
+        group_calls: the calls to many nodes of the group; ``None`` before the start.
         is_stopping: whether the server will stop soon.
         version: the version of the server.
     """
@@ -159,6 +163,7 @@ class Server:
         self.stalls = StallProbe()
         self.trail: Trail | None = None
         self.circuits: Circuits | None = None
+        self.group_calls: GroupCalls | None = None
         self._state_lock: int | None = None
         self.registry = Registry(logger)
         broken_plugins = list(broken_plugins)
@@ -265,6 +270,7 @@ class Server:
             conditions=self._describe_services,
             membership=self.membership,
             circuits=lambda: self.circuits,
+            group_calls=lambda: self.group_calls,
         )
         return System(parts)
 
@@ -374,14 +380,26 @@ class Server:
             self._service_versions = {name: point.dist.version for name, point in points if point.dist is not None}
         self.membership.start()
         assert self.circuits is not None
+        assert self.group_calls is not None
         self.circuits.start(self.membership.node.watch())
+        self.group_calls.start(self.membership.node.watch())
 
     def _begin_circuits(self) -> None:
         """Let clients reach other nodes of the group through this one, and this one through others."""
         node, group = self.membership.node, self.config.group
         gateways = Gateways(group.gateways, group.trust_gateway_names)
-        circuits = self.circuits = Circuits(node.link, NodeDirectory(node), gateways, self._admit_circuit)
+        directory = NodeDirectory(node)
+        circuits = self.circuits = Circuits(node.link, directory, gateways, self._admit_circuit)
         self.authentication.is_vouched_for = circuits.is_vouched_for
+        limits = self.config.limits
+        executing = Executing(directory, lambda: circuits.gateways, self._adopt_call, lambda: limits.message_bytes)
+        self.group_calls = GroupCalls(node.link, directory, executing, lambda: node.is_settled)
+
+    def _adopt_call(self, link: CallLink, subprotocol: Subprotocol) -> None:
+        """Make a connection of a group call."""
+        if self.is_stopping:
+            raise Unavailable("the node is stopping, and takes no new calls", executed="no")
+        self.connections.adopt(link, subprotocol, cast("Dispatch", CallDispatch(self.dispatch, link)))
 
     def _describe_node(self) -> Description:
         """Say what other nodes and clients are told of this server."""
@@ -570,6 +588,8 @@ class Server:
             patience_s: the time for cancelled calls, for connections and for each service to end, in seconds.
         """
         self.is_stopping = True
+        if self.group_calls is not None:
+            self.group_calls.executing.is_leaving = True
         self.membership.leave()
         grace_s = self.config.grace_s if grace_s is None else grace_s
         try:
@@ -581,6 +601,8 @@ class Server:
             await self._caller_news.close(patience_s)
             if self.circuits is not None:
                 await self.circuits.close("the node is stopping")
+            if self.group_calls is not None:
+                await self.group_calls.close()
             await self.membership.stop()
             await self.upkeep.stop(patience_s)
             await self.token_watch.stop()

@@ -10,6 +10,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rpcserver.group.asking_clients import CallPolicy, CallTarget, call_group
+from rpcserver.group.calls import GroupCalls
 from rpcserver.group.circuits import Circuits
 from rpcserver.group.gateway import NodeConnection, lead_to
 from rpcserver.group.joining import Membership
@@ -19,12 +21,13 @@ from rpcserver.security.attempts import WrongAttempts
 from rpcserver.security.roles import Roles
 from rpcwire.context import Context, Principal
 from rpcwire.errors import Unavailable
-from rpcwire.group.nodes import NodeAmbiguous, NodeNotFound
+from rpcwire.group.nodes import NodeAmbiguous, NodeNotFound, NoNodes
 from rpcwire.limits import METHOD_MESSAGE_BYTES
 from rpcwire.reading import readable, summary_of
 from rpcwire.registry import Registry
 from rpcwire.secret import Secret
 from rpcwire.service import Health, Page, Service, method
+from rpcwire.values.encoded import EncodedObject
 
 from .activity import ConnectionInfo, Refusals, RunningCall, ServiceFigure, list_connections, list_running
 from .config import ServerConfig
@@ -186,6 +189,7 @@ class SystemParts:
         conditions: returns how all services are.
         membership: makes the server a node of its group.
         circuits: returns the connections of clients with other nodes; ``None`` before the start.
+        group_calls: returns the calls to many nodes; ``None`` before the start.
     """
 
     registry: Registry
@@ -204,6 +208,7 @@ class SystemParts:
     conditions: Callable[[], list[ServiceCondition]]
     membership: Membership
     circuits: Callable[[], Circuits | None]
+    group_calls: Callable[[], GroupCalls | None]
 
 
 class System(Service):
@@ -224,7 +229,7 @@ class System(Service):
         "rpc.metrics": f"read the figures of the server on the page {METRICS_PAGE}",
         "rpc.connect_node": "reach other nodes of the group through this one",
         "rpc.reload": "have the server read its configuration anew",
-        "rpc.nodes": "see which nodes belong to the group, and how they are",
+        "rpc.nodes": "see which nodes belong to the group, and how they are; and call methods on many of them",
         "rpc.audit": f"read the page {AUDIT_PAGE}, with the state of the audit log",
     }
 
@@ -443,6 +448,41 @@ class System(Service):
         changes, it gets all nodes anew, as a `resync`."""
         async for event in watch_members(self._parts.membership.node):
             yield event
+
+    @method(permission="rpc.nodes", message_bytes=None, errors=(NoNodes,))
+    async def call_nodes(
+        self,
+        target: CallTarget,
+        method: str,
+        ctx: Context,
+        params: list[Any] | dict[str, Any] | None = None,
+        policy: CallPolicy | None = None,
+    ) -> AsyncIterator[EncodedObject]:
+        """Call a method on many nodes of the group, and tell what comes of it on each. `client.group(SELECTOR)` uses
+        it. The roles of each node decide, by the caller and by this node.
+
+        The stream begins with an object of the kind `start`, with the nodes and the names that no node has. Then come
+        `item` and `progress` of the nodes, and exactly one `outcome` of each. To close the stream cancels the call.
+
+        Parameters:
+            target: the nodes.
+            method: the full name of the method.
+            params: its parameters, by position or by name.
+            policy: how the nodes are asked; without it all at once.
+
+        Raises:
+            InvalidParams: the selector or the policy cannot be used.
+            NoNodes: the selector has selected no node.
+            Unavailable: there is no connection to the group's broker.
+            Busy: too many group calls are under way.
+        """
+        calls = self._parts.group_calls()
+        if calls is None:
+            raise Unavailable("the server is starting: try again", executed="no")
+        return call_group(
+            calls, self._parts.connections[ctx.connection], self._parts.connections.link_of(ctx.connection),
+            target, method, params, policy, ctx,
+        )  # fmt: skip
 
     @method(kind="read")
     async def discover(self) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from pydantic.dataclasses import dataclass as pydantic_dataclass
 from pydantic.experimental.arguments_schema import generate_arguments_schema
 from pydantic_core import CoreSchema, core_schema
 
+from rpcwire.values.encoded import EncodedType, is_marked
 from rpcwire.values.unsendable import Unsendable, unsendable
 from rpcwire.values.wiretypes import WireType, check_parts
 
@@ -358,6 +359,6 @@ def _as_typed_dict(schema: Any) -> CoreSchema:
 
 def _wire_type(annotation: Any, where: str, name: str) -> WireType:
     try:
-        return WireType(annotation)
+        return EncodedType(annotation) if is_marked(annotation) else WireType(annotation)
     except TypeError as exc:
         raise TypeError(f"{where}: {name}: {exc}") from exc

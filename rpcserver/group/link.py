@@ -28,7 +28,7 @@ from rpcwire.errors import TooLarge, Unavailable
 from rpcwire.logs import printable
 
 from .members import InvalidGroupMessage, format_id, parse_id
-from .subjects import PREFIX, all_of, beat_of, inbox_of, to_node
+from .subjects import PREFIX, all_of, beat_of, inbox_of, join_words, to_node
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -47,6 +47,8 @@ PROBE_S = 2.0
 """How long a message of this node to itself may take, in seconds."""
 MOST_POSTS = 20_000
 """How many messages may wait to be sent. Further ones are dropped, and counted."""
+FEW_POSTS = 16
+"""If more messages wait to be sent, whoever has many to send waits."""
 REPORT_S = 60.0
 """How often the log tells again why there is no connection, in seconds."""
 WRITE_BYTES = 512 * 1024
@@ -145,6 +147,7 @@ class Link:
         self._wanted_beats: frozenset[int] = frozenset()
         self._posts: deque[tuple[str, bytes, str]] = deque()
         self._has_work = asyncio.Event()
+        self._drains: list[asyncio.Event] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._urls = ""
         self._problem = ""
@@ -178,6 +181,19 @@ class Link:
     def problem(self) -> str:
         """Why there is no connection, for a person; empty if there is one, or none was tried yet."""
         return "" if self.is_up else self._problem
+
+    @property
+    def has_room(self) -> bool:
+        """Whether what is posted is sent soon. If there is no connection, it is dropped at once."""
+        return len(self._posts) < FEW_POSTS
+
+    async def drain(self) -> None:
+        """Wait until what was posted is sent, or the connection is lost."""
+        while self._posts and self.is_up:
+            drain = asyncio.Event()
+            self._drains.append(drain)
+            self._has_work.set()
+            await drain.wait()
 
     # --- its life ------------------------------------------------------------------------------------------------
 
@@ -230,6 +246,7 @@ class Link:
             await self._lost.wait()
             self.is_up = False
             self._posts.clear()
+            self._tell_drained()
             logger.warning("the connection to the broker was lost; direct calls go on")
             _call(self.on_down)
             await self._discard()
@@ -410,8 +427,9 @@ class Link:
     def _address(
         self, target: int, kind: str, data: bytes, rest: tuple[str, ...], *, notes_absence: bool
     ) -> tuple[str, bytes, str]:
-        reply = to_node(self.own, target, kind, *rest) if notes_absence else ""
-        return to_node(target, self.own, kind, *rest), data, reply
+        words = join_words(rest)
+        reply = to_node(self.own, target, kind) + words if notes_absence else ""
+        return to_node(target, self.own, kind) + words, data, reply
 
     def _check_size(self, data: bytes) -> None:
         if len(data) > self.most_bytes:
@@ -458,6 +476,7 @@ class Link:
             await self._has_work.wait()
             self._has_work.clear()
             if not self.is_up or self._connection is None:
+                self._tell_drained()
                 continue
             try:
                 await self._send_posts()
@@ -466,6 +485,12 @@ class Link:
                 logger.debug("the connection to the broker ends while something is sent", exc_info=True)
                 self._posts.clear()
                 self._lost.set()
+            self._tell_drained()
+
+    def _tell_drained(self) -> None:
+        waiting, self._drains = self._drains, []
+        for each in waiting:
+            each.set()
 
     async def _send_posts(self) -> None:
         while self._posts:

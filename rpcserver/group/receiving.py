@@ -30,10 +30,13 @@ class Receiving:
 
     Parameters:
         epoch: the number of a life of this process of the node. A later one of the same process needs no other memory.
+
+    Attributes:
+        epoch: the parameter.
     """
 
     def __init__(self, epoch: int) -> None:
-        self._epoch = epoch
+        self.epoch = epoch
         self._fates: dict[str, _Fate] = {}
         self._ends: list[tuple[float, str]] = []
 
@@ -57,7 +60,7 @@ class Receiving:
             The decision.
         """
         self._forget(now_s)
-        if not is_same_process(epoch, self._epoch):
+        if not is_same_process(epoch, self.epoch):
             return "other process"
         fate = self._fates.get(call)
         if fate is not None:
@@ -76,7 +79,7 @@ class Receiving:
             Whether the call was begun, so that it must be stopped if it still runs.
         """
         self._forget(now_s)
-        if not is_same_process(epoch, self._epoch):
+        if not is_same_process(epoch, self.epoch):
             return False
         if call not in self._fates and len(self._fates) < MOST_CALLS:
             self._remember(call, deadline_s, "cancelled")

@@ -45,22 +45,39 @@ def all_of(number: int) -> str:
 
 
 @lru_cache(4096)
-def to_node(target: int, source: int, kind: str, *rest: str) -> str:
-    """Return the subject of what one node sends to another.
+def to_node(target: int, source: int, kind: str) -> str:
+    """Return the subject of what one node sends to another, or its beginning, if further words follow
+    (:func:`join_words`).
 
     Parameters:
         target: the id of the receiver.
         source: the id of the sender.
         kind: what kind of message it is.
-        rest: further words, which the kind knows.
 
     Raises:
-        ValueError: a word has other characters than letters, digits, ``-`` and ``_``, or more than 63.
+        ValueError: the kind has other characters than letters, digits, ``-`` and ``_``, or more than 63.
     """
-    for word in (kind, *rest):
-        if _WORD.fullmatch(word) is None:
-            raise ValueError(f"{word[:100]!r} is no word of a subject: use letters, digits, - and _")
-    return ".".join((PREFIX, "to", format_id(target), format_id(source), kind, *rest))
+    _check_word(kind)
+    return ".".join((PREFIX, "to", format_id(target), format_id(source), kind))
+
+
+def join_words(words: tuple[str, ...]) -> str:
+    """Return the end of a subject: words that its kind knows.
+
+    Parameters:
+        words: the words.
+
+    Raises:
+        ValueError: as of :func:`to_node`.
+    """
+    for word in words:
+        _check_word(word)
+    return f".{'.'.join(words)}" if words else ""
+
+
+def _check_word(word: str) -> None:
+    if _WORD.fullmatch(word) is None:
+        raise ValueError(f"{word[:100]!r} is no word of a subject: use letters, digits, - and _")
 
 
 def inbox_of(number: int) -> str:

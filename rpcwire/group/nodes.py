@@ -38,6 +38,17 @@ class NodeAmbiguous(ServiceError):
     ids: list[str]
 
 
+class NoNodes(ServiceError):
+    """A group call was for no node.
+
+    Attributes:
+        unknown: the names and ids that were asked for by themselves, and that no node has.
+    """
+
+    executed: Executed = "no"
+    unknown: list[str]
+
+
 def not_found_error(name: str, names: Iterable[str]) -> NodeNotFound:
     """Make the error for a name that no node has.
 

@@ -130,7 +130,7 @@ class NodeOutcome(Generic[_T_co]):
         wire: dict[str, Any] = {
             "name": self.name,
             "id": self.id,
-            "epoch": self.epoch,
+            "epoch": f"{self.epoch:016x}",
             "state": self.state,
             "executed": self.executed,
             "duration_s": self.duration_s,
@@ -159,7 +159,7 @@ def outcome_from_wire(wire: Mapping[str, Any], known: Mapping[str, type[ServiceE
         return NodeOutcome(
             name=_text(wire["name"]),
             id=_text(wire["id"]),
-            epoch=_count(wire["epoch"]),
+            epoch=_epoch(wire["epoch"]),
             state=wire["state"],
             executed=wire["executed"],
             result=wire.get("result"),
@@ -171,6 +171,9 @@ def outcome_from_wire(wire: Mapping[str, Any], known: Mapping[str, type[ServiceE
     except (KeyError, TypeError, AttributeError, OverflowError) as exc:
         raise ValueError(f"the outcome of a node is malformed: {type(exc).__name__}: {exc}") from None
 
+
+_EPOCH_DIGITS = 16
+_HEXADECIMAL = frozenset("0123456789abcdef")
 
 _TRANSPORT: Mapping[object, type[TransportError]] = {cls.__name__: cls for cls in (ConnectionLost, NotSent)}
 """Errors of the way to a node. Otherwise only clients raise them, so they have no codes on the wire."""
@@ -192,6 +195,13 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("a text is expected")
     return value
+
+
+def _epoch(value: object) -> int:
+    text = _text(value)
+    if len(text) != _EPOCH_DIGITS or not _HEXADECIMAL.issuperset(text):
+        raise TypeError(f"a number of {_EPOCH_DIGITS} hexadecimal digits is expected")
+    return int(text, 16)
 
 
 def _count(value: object) -> int:

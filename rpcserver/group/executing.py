@@ -1,0 +1,275 @@
+"""The group calls that other nodes, or clients of this one, have this node execute: each as a connection of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from rpcwire.codec import Subprotocol
+from rpcwire.context import Principal
+from rpcwire.errors import Busy, Cancelled, InternalError, InvalidRequest, RpcError, TooLarge, Unavailable
+from rpcwire.logs import printable
+from rpcwire.messages import Failure
+
+from .call_link import CallLink, Evidence
+from .call_wire import CALL_ID, Assembly, Order, codec_of, read_request, read_ttl_s, subprotocol_of
+from .circuits import Directory
+from .members import InvalidGroupMessage, Member, State, is_same_process, parse_id
+from .receiving import Decision, Receiving
+from .vouching import Gateways, identify
+
+logger = logging.getLogger("rpcserver.group")
+
+GRACE_S = 1.0
+"""How long after its deadline a call may take to answer that it is over, in seconds, before it is dropped."""
+MOST_WAITING = 1000
+"""The most requests whose chunks may be missing."""
+_GONE = frozenset({State.DIED, State.LEFT})
+
+
+class Adopt(Protocol):
+    """Makes a connection of a link, at the asked node."""
+
+    def __call__(self, link: CallLink, subprotocol: Subprotocol) -> None:
+        """Make the connection.
+
+        Raises:
+            RpcError: it cannot be made.
+        """
+        ...
+
+
+Answer = Callable[[bytes], None]
+"""Sends an answer to the node of the caller."""
+
+
+class Executing:
+    """The group calls that this node executes. All methods belong to the thread of the event loop.
+
+    Parameters:
+        directory: the roster.
+        gateways: returns which nodes may vouch for clients.
+        adopt: makes connections of calls.
+        most_bytes: returns the largest request, in bytes.
+
+    Attributes:
+        is_leaving: whether this node takes no calls any more.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        gateways: Callable[[], Gateways],
+        adopt: Adopt,
+        most_bytes: Callable[[], int],
+    ) -> None:
+        self.is_leaving = False
+        self._directory = directory
+        self._gateways = gateways
+        self._adopt = adopt
+        self._most_bytes = most_bytes
+        self._receiving: Receiving | None = None
+        self._links: dict[tuple[int, str], CallLink] = {}
+        self._waiting: dict[tuple[int, str], Assembly] = {}
+
+    def __len__(self) -> int:
+        return len(self._links)
+
+    # --- for callers of other nodes ----------------------------------------------------------------------------------
+
+    def take(self, source: int, call: str, epoch: int, data: bytes, answer: Answer) -> None:
+        """Take a request of another node.
+
+        Parameters:
+            source: the id of the node.
+            call: the id of the call.
+            epoch: the life of this node for which it is.
+            data: the request.
+            answer: sends an answer to that node.
+        """
+        try:
+            order, frame = read_request(data)
+        except InvalidGroupMessage as exc:
+            logger.warning("group: the node %016x has sent a request that cannot be read: %s", source, exc.message)
+            return
+        now_s = asyncio.get_running_loop().time()
+        deadline_s = now_s + order.ttl_ms / 1000
+        decision = self._decide(source, call, epoch, deadline_s, now_s)
+        if decision == "repeated":
+            return
+        try:
+            if decision != "begin":
+                raise _refusal(decision)
+            member = self._directory.member(source)
+            principal = identify(
+                self._gateways(), f"{source:016x}", "" if member is None else member.name, order.principal
+            )
+            if len(frame) > self._most_bytes():
+                raise TooLarge(f"the request has {len(frame)} bytes, and the node takes {self._most_bytes()}")
+            remote = f"{printable(order.remote, 100)} via the node {principal.via}"
+            self._begin((source, call), principal, remote, order, deadline_s, frame, answer, None)
+        except RpcError as exc:
+            answer(pack_error(exc, is_packed=order.is_packed))
+        except Exception:
+            logger.exception("a group call of %016x could not begin", source)
+            answer(pack_error(InternalError("the call could not begin"), is_packed=order.is_packed))
+
+    def take_chunk(self, source: int, call: str, epoch: int, word: str, data: bytes, answer: Answer) -> None:
+        """Take a part of a request; the parameters are those of :meth:`take`, and the word that numbers the chunk."""
+        key = source, call
+        assembly = self._waiting.get(key)
+        if assembly is None:
+            if not word.startswith("0-") or len(self._waiting) >= MOST_WAITING:
+                return
+            assembly = self._waiting[key] = Assembly(self._most_bytes() + 64 * 1024)
+        try:
+            request = assembly.add(word, data)
+        except InvalidGroupMessage as exc:
+            del self._waiting[key]
+            logger.warning("group: a request of the node %016x is incomplete: %s", source, exc.message)
+            return
+        if request is not None:
+            del self._waiting[key]
+            self.take(source, call, epoch, request, answer)
+
+    def cancel(self, source: int, call: str, epoch: int, data: bytes) -> None:
+        """Cancel a call, whether or not its request has come.
+
+        Parameters:
+            source, call, epoch: as of :meth:`take`.
+            data: the time that is left of the call.
+        """
+        try:
+            ttl_s = read_ttl_s(data)
+        except InvalidGroupMessage as exc:
+            logger.warning("group: the node %016x has sent a wrong cancel: %s", source, exc.message)
+            return
+        self._waiting.pop((source, call), None)
+        now_s = asyncio.get_running_loop().time()
+        self._memory().on_cancel(f"{source:016x}{call}", epoch, now_s + ttl_s, now_s)
+        link = self._links.get((source, call))
+        if link is not None:
+            link.cancel()
+
+    def take_frame(self, source: int, call: str, frame: bytes) -> None:
+        """Take a frame for a call that runs."""
+        link = self._links.get((source, call))
+        if link is not None:
+            link.receive(frame)
+
+    # --- for clients of this node ------------------------------------------------------------------------------------
+
+    def execute_here(
+        self,
+        call: str,
+        principal: Principal,
+        evidence: Evidence | None,
+        order: Order,
+        deadline_s: float,
+        frame: bytes,
+        answer: Answer,
+    ) -> None:
+        """Execute a call for a client of this node, of whom this node's own roles decide.
+
+        Parameters:
+            call: the id of the call.
+            principal: the client.
+            evidence: what its connection shows; ``None`` for one in memory.
+            order: what is said of the call.
+            deadline_s: when it ends at the latest, on the loop's clock.
+            frame: the frame with the call.
+            answer: takes each answer.
+        """
+        try:
+            if self.is_leaving:
+                raise _refusal("declined")
+            key = self._directory.own, call
+            self._begin(key, principal, order.remote, order, deadline_s, frame, answer, evidence)
+        except RpcError as exc:
+            answer(pack_error(exc, is_packed=order.is_packed))
+
+    # --- what happens to others --------------------------------------------------------------------------------------
+
+    def note_change(self, member: Member) -> None:
+        """Take note of what the roster says of a node: if it is gone, nobody waits for its calls any more."""
+        if not self._links:
+            return
+        number = parse_id(member.id)
+        for (source, _), link in list(self._links.items()):
+            if source == number and source != self._directory.own and _is_over(member, link.epoch):
+                link.cancel()  # It is answered: the node may have been taken for dead without being so.
+
+    def close(self) -> None:
+        """End all calls at once, because the node is about to leave."""
+        for link in list(self._links.values()):
+            link.drop("the node is stopping")
+
+    # --- the inside --------------------------------------------------------------------------------------------------
+
+    def _memory(self) -> Receiving:
+        epoch = self._directory.epoch
+        if self._receiving is None or not is_same_process(epoch, self._receiving.epoch):
+            self._receiving = Receiving(epoch)
+        return self._receiving
+
+    def _decide(self, source: int, call: str, epoch: int, deadline_s: float, now_s: float) -> Decision:
+        return self._memory().on_request(
+            f"{source:016x}{call}", epoch, deadline_s, now_s, is_welcome=not self.is_leaving
+        )
+
+    def _begin(
+        self,
+        key: tuple[int, str],
+        principal: Principal,
+        remote: str,
+        order: Order,
+        deadline_s: float,
+        frame: bytes,
+        answer: Answer,
+        evidence: Evidence | None,
+    ) -> None:
+        def forget() -> None:
+            self._links.pop(key, None)
+
+        link = CallLink(principal, remote, order, deadline_s + GRACE_S, answer, forget, evidence)
+        self._links[key] = link
+        try:
+            self._adopt(link, subprotocol_of(is_packed=order.is_packed))
+        except BaseException:
+            link.drop("it could not begin")
+            raise
+        link.receive(frame)
+
+
+def _is_over(member: Member, epoch: int) -> bool:
+    """Return whether a life of a node is over."""
+    if member.state in _GONE:
+        return member.epoch >= epoch
+    return member.epoch > epoch and not is_same_process(member.epoch, epoch)
+
+
+def pack_error(error: RpcError, *, is_packed: bool) -> bytes:
+    """Return the frame with which a call is refused.
+
+    Parameters:
+        error: the reason.
+        is_packed: whether values are MessagePack; otherwise they are JSON.
+    """
+    error.executed = "no"
+    return codec_of(is_packed=is_packed).encode(Failure(CALL_ID, error.to_wire()))
+
+
+def _refusal(decision: Decision) -> RpcError:
+    match decision:
+        case "declined":
+            return Unavailable("the node is leaving, and takes no new calls", executed="no")
+        case "cancelled":
+            return Cancelled("the call was cancelled before it came", executed="no")
+        case "full":
+            return Busy("the node remembers too many group calls: call less often", executed="no")
+        case "other process":
+            return Unavailable("the node has been started anew: look for it again", executed="no")
+        case _:
+            return InvalidRequest("the call cannot begin", executed="no")

