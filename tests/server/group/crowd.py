@@ -1,0 +1,308 @@
+"""A crowd of real nodes in few processes: each has its own :class:`Node`, :class:`Link` and connection to the broker.
+
+Each also has a dispatcher with one method, so that calls to all of them can be measured. :class:`Crowd` starts the
+processes and speaks to them; ``python -m tests.server.group.crowd`` is one of them, which gets commands and gives
+answers as lines of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import json
+import logging
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from rpcserver.group.identity import Identity
+from rpcserver.group.link import Link, LinkSettings
+from rpcserver.group.members import Profile, State, first_epoch, format_id
+from rpcserver.group.node import Description, Node
+from rpcserver.group.watching import Change, ChangeKind, Watcher
+from rpcwire.dispatch import Dispatch
+from rpcwire.registry import Registry
+from rpcwire.service import Service, method
+
+ROOT = Path(__file__).parents[3]
+POLL_S = 0.02
+logger = logging.getLogger("crowd")
+
+
+class Work(Service):
+    """What each node of the crowd offers."""
+
+    @method(kind="read")
+    async def memory(self) -> dict[str, int]:
+        """Tell numbers like those of the memory of a machine."""
+        return {"total_bytes": 64 << 30, "used_bytes": 17 << 30, "free_bytes": 47 << 30}
+
+
+class Log(Watcher):
+    """Notes what a node sees, with the time, instead of keeping it for a reader."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.changes: list[tuple[float, ChangeKind, str]] = []
+
+    def put(self, change: Change) -> None:
+        """Take a change."""
+        if change.member is not None:
+            self.changes.append((time.monotonic(), change.kind, change.member.id))
+
+
+class CrowdNode:
+    """One node: a member of the group, and who decides on calls there."""
+
+    def __init__(self, urls: tuple[str, ...], name: str) -> None:
+        self.name = name
+        number = secrets.randbits(64)
+        self.link = Link(number, name, lambda: LinkSettings(urls=urls))
+        labels = (("role", "web"), ("zone", f"zone-{number % 20}"))
+        services = (("database", "1.4.0"), ("hardware", "1.4.0"), ("programs", "1.4.0"), ("work", "1.4.0"))
+        description = Description(name, (f"wss://{name}.example:8765",), Profile(labels, services, "1.4.0"))
+        identity = Identity(number, first_epoch(0, time.time(), secrets.randbits(32)))
+        self.node = Node(identity, lambda: description, self.link)
+        self.registry = Registry(logger)
+        self.registry.add(Work())
+        self.dispatch = Dispatch(self.registry, logger=logger)
+        self.log = Log()
+
+    def start(self) -> None:
+        """Become a member."""
+        self.node.start()
+        self.node.presence.roster._watchers.append(self.log)
+
+    def count(self) -> dict[State, int]:
+        """Count the members by their states."""
+        states = self.node.presence.roster.table.states
+        return {state: states.count(state) for state in State}
+
+
+class Worker:
+    """The nodes of one process."""
+
+    def __init__(self, urls: tuple[str, ...], names: list[str]) -> None:
+        self.urls = urls
+        self.names = names
+        self.nodes: list[CrowdNode] = []
+
+    async def start(self, at_once: int) -> dict[str, Any]:
+        """Start all nodes, so many at a time. Tell what the memory of the process has grown by."""
+        gc.collect()
+        before = measure_memory()
+        for index in range(0, len(self.names), at_once):
+            nodes = [CrowdNode(self.urls, name) for name in self.names[index : index + at_once]]
+            self.nodes += nodes
+            for each in nodes:
+                each.start()
+            while not all(each.link.is_up for each in nodes):
+                await asyncio.sleep(POLL_S)
+        return {"before_bytes": before, "ids": [format_id(each.node.id) for each in self.nodes]}
+
+    async def agree(self, up: int, since: float) -> dict[str, Any]:
+        """Wait until each node sees so many up, and tell when it was so, and their digests."""
+        at: list[float] = [0.0] * len(self.nodes)
+        while True:
+            counts = [each.count() for each in self.nodes]
+            for index, count in enumerate(counts):
+                if not (count[State.UP] == up and not count[State.SUSPECT]):
+                    at[index] = 0.0
+                elif not at[index]:
+                    at[index] = time.monotonic() - since
+            if all(at):
+                break
+            await asyncio.sleep(POLL_S)
+        digests = Counter(each.node.presence.roster.table.digest for each in self.nodes)
+        return {"seconds": at, "digests": [f"{digest:x}" for digest in digests]}
+
+    async def look(self) -> dict[str, Any]:
+        """Tell how the nodes see the group now, and what they have cost."""
+        states: Counter[str] = Counter()
+        for each in self.nodes:
+            count = each.count()
+            states[", ".join(f"{number} {state.name.lower()}" for state, number in count.items() if number)] += 1
+        return {
+            "states": dict(states),
+            "cpu_s": time.process_time(),
+            "memory_bytes": measure_memory(),
+            "drops": sum(each.link.drops for each in self.nodes),
+            "starts": sum(each.link.starts for each in self.nodes),
+            "is_settled": sum(each.node.is_settled for each in self.nodes),
+            "received": sum(each.link.connection.stats["in_msgs"] for each in self.nodes if each.link.is_up),
+        }
+
+    async def forget(self) -> dict[str, Any]:
+        """Forget what the nodes have seen until now."""
+        for each in self.nodes:
+            each.log.changes.clear()
+        return {}
+
+    async def see(self, victims: list[str], kind: str, since: float) -> dict[str, Any]:
+        """Wait until each node has seen the same change of these members. Tell how long that took each, and what they
+        have seen of others."""
+        wanted, what = set(victims), ChangeKind(kind)
+        took: list[float] = []
+        for each in self.nodes:
+            while not wanted <= {number for _, happened, number in each.log.changes if happened is what}:
+                await asyncio.sleep(POLL_S)
+        others: Counter[str] = Counter()
+        for each in self.nodes:
+            took.append(max(at for at, happened, number in each.log.changes if happened is what and number in wanted))
+            others.update(happened.value for _, happened, number in each.log.changes if number not in wanted)
+        return {"seconds": [at - since for at in took], "others": dict(others)}
+
+    async def stop(self) -> dict[str, Any]:
+        """Stop all nodes."""
+        await asyncio.gather(*(each.node.stop() for each in self.nodes))
+        return {}
+
+    def find(self, command: str) -> Callable[..., Awaitable[dict[str, Any]]]:
+        """Return what does a command."""
+        commands: tuple[Callable[..., Awaitable[dict[str, Any]]], ...] = (
+            *(self.start, self.agree, self.look, self.forget, self.see, self.stop),
+        )
+        return {each.__name__: each for each in commands}[command]
+
+
+def measure_memory() -> int:
+    """Return what this process has in memory for itself, in bytes."""
+    gc.collect()
+    rollup = Path("/proc/self/smaps_rollup").read_text()
+    private = [line.split()[1] for line in rollup.splitlines() if line.startswith(("Private_Clean", "Private_Dirty"))]
+    return sum(map(int, private)) * 1024
+
+
+async def work(urls: tuple[str, ...], names: list[str]) -> None:
+    """Do what the lines of the standard input say, one after another."""
+    worker = Worker(urls, names)
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := await reader.readline():
+        command, arguments = json.loads(line)
+        print(json.dumps(await worker.find(command)(**arguments)), flush=True)
+
+
+class Process:
+    """A process of the crowd, as its parent sees it.
+
+    Attributes:
+        names: the names of its nodes.
+        ids: their ids, once they are started.
+    """
+
+    def __init__(self, names: list[str], process: asyncio.subprocess.Process) -> None:
+        self.names = names
+        self.ids: list[str] = []
+        self.process = process
+
+    async def do(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """Have it do something, and return what it answers."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(json.dumps([command, arguments]).encode() + b"\n")
+        line = await self.process.stdout.readline()
+        assert line, f"the process has ended with {await self.process.wait()}"
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+class Crowd:
+    """Some processes with nodes.
+
+    Attributes:
+        processes: those that live.
+    """
+
+    def __init__(self) -> None:
+        self.processes: list[Process] = []
+
+    def __len__(self) -> int:
+        return sum(len(each.names) for each in self.processes)
+
+    async def add(self, urls: str, sizes: list[int], loop: str = "uvloop") -> None:
+        """Start processes that will have so many nodes."""
+        for size in sizes:
+            first = len(self)
+            names = [f"node-{number}" for number in range(first, first + size)]
+            command = [sys.executable, "-m", __spec__.name if __name__ == "__main__" else __name__]
+            process = await asyncio.create_subprocess_exec(
+                *(*command, "--urls", urls, "--names", *names, "--loop", loop),
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                limit=1 << 24,
+            )
+            self.processes.append(Process(names, process))
+
+    async def do(self, command: str, **arguments: Any) -> list[dict[str, Any]]:
+        """Have all processes do the same, at the same time."""
+        return await asyncio.gather(*(each.do(command, **arguments) for each in self.processes))
+
+    async def start(self, at_once: int) -> list[dict[str, Any]]:
+        """Start the nodes of all processes, in each so many at a time."""
+        answers = await self.do("start", at_once=at_once)
+        for process, answer in zip(self.processes, answers, strict=True):
+            process.ids = answer["ids"]
+        return answers
+
+    async def agree(self, since: float) -> float:
+        """Wait until all nodes see all as up, and return how long that took, in seconds. ``time.monotonic`` is the
+        same in all processes of a machine."""
+        answers = await self.do("agree", up=len(self), since=since)
+        digests = {digest for answer in answers for digest in answer["digests"]}
+        assert len(digests) == 1, digests
+        seconds: float = max(each for answer in answers for each in answer["seconds"])
+        return seconds
+
+    async def end(self, process: Process, number: int) -> list[str]:
+        """End a process by a signal, and return the ids of its nodes."""
+        self.processes.remove(process)
+        process.process.send_signal(number)
+        await process.process.wait()
+        return process.ids
+
+
+@asynccontextmanager
+async def crowd(urls: str, sizes: list[int], loop: str = "uvloop") -> AsyncIterator[Crowd]:
+    """Some processes that will have so many nodes each."""
+    it = Crowd()
+    try:
+        await it.add(urls, sizes, loop)
+        yield it
+    finally:
+        for each in it.processes:
+            with contextlib.suppress(ProcessLookupError):
+                each.process.kill()
+            await each.process.wait()
+
+
+def main() -> None:
+    """Be a process of the crowd."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--urls", required=True)
+    parser.add_argument("--names", nargs="+", required=True)
+    parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="uvloop")
+    options = parser.parse_args()
+    logging.basicConfig(level=os.environ.get("CROWD_LOG", "ERROR"), stream=sys.stderr)
+    factory = None
+    if options.loop == "uvloop":
+        with contextlib.suppress(ImportError):
+            import uvloop
+
+            factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(work(tuple(options.urls.split(",")), options.names))
+
+
+if __name__ == "__main__":
+    main()
