@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from rpcwire.errors import TooLarge, Unavailable
 from rpcwire.logs import printable
 
+from .intake import Intake
 from .members import InvalidGroupMessage, format_id, parse_id
 from .subjects import PREFIX, all_of, beat_of, inbox_of, join_words, to_node
 
@@ -55,6 +56,7 @@ WRITE_BYTES = 512 * 1024
 """If more bytes wait for the socket, posts wait before it."""
 _PROBE = "probe"
 _ALL, _BEAT = f"{PREFIX}.all.", f"{PREFIX}.beat."
+_TO = [PREFIX, "to"]
 _ABSENT = "503"
 """The status in a message of the broker: nobody has subscribed to the subject of a request (NATS ADR-4)."""
 _HEADER_BYTES = 256
@@ -287,6 +289,7 @@ class Link:
             )
         _reveal(client, settings, "")
         self.most_bytes = client.max_payload - _HEADER_BYTES
+        self._take_inbound(client)
         await client.subscribe(f"{PREFIX}.to.{format_id(self.own)}.>", cb=self._take)
         await client.subscribe(f"{PREFIX}.all.*", cb=self._take_public)
         self._beats = {}
@@ -336,18 +339,30 @@ class Link:
 
     # --- what comes in -------------------------------------------------------------------------------------------
 
+    def _take_inbound(self, client: Client) -> None:
+        """Take messages to this node in the turn of the loop in which they arrive: calls through other nodes would notice
+        the two turns more that the client library takes."""
+        writer = getattr(client._transport, "_io_writer", None)  # noqa: SLF001 - nothing public tells the socket
+
+        def take(subject: bytes, data: bytes) -> None:
+            if self._connection is client:
+                self._deliver(subject, data, is_absent=False)
+
+        if writer is not None:
+            Intake.wrap(writer.transport, f"{PREFIX}.to.{format_id(self.own)}.", take)
+
     async def _take(self, message: Msg) -> None:
-        # A node that makes a consumer of the bucket can have the broker deliver its entry here: then the subject is
-        # that of the entry.
-        words = message.subject.split(".")  # rpcgroup.to.OWN.SOURCE.KIND…
-        if len(words) < 5 or words[0] != PREFIX or not (self.is_up or words[4] == _PROBE):
-            return
-        handler = self._handlers.get(words[4])
-        source = _read_id(words[3])
-        if handler is None or source is None:
-            return
         headers: Mapping[str, str] = message.headers or {}
-        handler(Delivery(source, tuple(words[5:]), message.data, headers.get("Status") == _ABSENT))
+        self._deliver(message.subject.encode(), message.data, is_absent=headers.get("Status") == _ABSENT)
+
+    def _deliver(self, subject: bytes, data: bytes, *, is_absent: bool) -> None:
+        parts = _read_subject(subject)
+        if parts is None:
+            return
+        source, kind, rest = parts
+        handler = self._handlers.get(kind)
+        if handler is not None and (self.is_up or kind == _PROBE):
+            handler(Delivery(source, rest, data, is_absent))
 
     def _take_probe(self, delivery: Delivery) -> None:
         if delivery.source == self.own and delivery.data.decode(errors="replace") == self._probe:
@@ -518,6 +533,20 @@ def _read_id(text: str) -> int | None:
         return parse_id(text)
     except InvalidGroupMessage:
         return None
+
+
+@lru_cache(4096)
+def _read_subject(subject: bytes) -> tuple[int, str, tuple[str, ...]] | None:
+    """Return the sender of a message to one node, its kind, and further words; ``None`` if the subject is another one.
+
+    A node that makes a consumer of the bucket can have the broker deliver its entry here: then the subject is that of
+    the entry.
+    """
+    words = subject.decode(errors="replace").split(".")  # rpcgroup.to.OWN.SOURCE.KIND…
+    if len(words) < 5 or words[:2] != _TO:
+        return None
+    source = _read_id(words[3])
+    return None if source is None else (source, words[4], tuple(words[5:]))
 
 
 def _call(callback: Callable[[], None]) -> None:

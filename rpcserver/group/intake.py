@@ -1,0 +1,113 @@
+"""Takes the messages to this node off the broker's socket in the turn of the loop in which they arrive.
+
+The client library reads the socket in one task, and hands each message to another one: that is three turns of the loop,
+of which a call through another node would need twelve. So its protocol is wrapped by this one, which takes the messages
+of one subject, and gives everything else to the library: greetings, pings, errors, and messages with headers.
+
+The protocol of the broker (docs.nats.io, reference/protocols, client): lines that end with CRLF. After a line ``MSG subject
+sid [reply] size`` or ``HMSG subject sid [reply] header_size size`` follow that many bytes, and CRLF.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TypeAlias
+
+logger = logging.getLogger("rpcserver.group")
+
+Take: TypeAlias = Callable[[bytes, bytes], None]
+"""Takes the subject of a message and its data, at once."""
+_END = b"\r\n"
+_MOST_DIGITS = 12
+_MESSAGES = (b"MSG ", b"HMSG ")
+
+
+class Intake(asyncio.Protocol):
+    """The protocol of the broker's socket. Put it in place of the library's when no line is half read.
+
+    Parameters:
+        library: the protocol of the client library.
+        prefix: how the subjects begin whose messages are taken.
+        take: takes them. If it raises, that is logged.
+    """
+
+    def __init__(self, library: asyncio.Protocol, prefix: str, take: Take) -> None:
+        self._library = library
+        self._head = b"MSG " + prefix.encode()
+        self._take = take
+        self._parts: list[bytes] = []
+        self._missing_bytes = 0
+
+    @classmethod
+    def wrap(cls, transport: asyncio.Transport, prefix: str, take: Take) -> None:
+        """Take messages of a connection from now on.
+
+        Parameters:
+            transport: the socket of the client library, by which no message has come yet.
+            prefix, take: as of the class.
+        """
+        library = transport.get_protocol()
+        assert isinstance(library, asyncio.Protocol)
+        transport.set_protocol(cls(library, prefix, take))
+
+    def data_received(self, data: bytes) -> None:
+        """Take the messages that are whole by now, and keep the beginning of one that is not."""
+        if self._parts:
+            self._parts.append(data)
+            self._missing_bytes -= len(data)
+            if self._missing_bytes > 0:
+                return
+            data = b"".join(self._parts)
+            self._parts = []
+        # Everything before `begin` is handled, and everything from there to `at` is for the library.
+        begin = at = 0
+        while (line_end := data.find(_END, at)) >= 0:
+            end = line_end + 2
+            if data.startswith(_MESSAGES, at):
+                size = data[data.rfind(b" ", at, line_end) + 1 : line_end]
+                if not size.isdigit() or len(size) > _MOST_DIGITS:
+                    break  # The library says what is wrong.
+                end += int(size) + 2
+                if end > len(data):
+                    self._keep(data, begin, at, end - len(data))
+                    return
+                if data.startswith(self._head, at):
+                    if begin < at:
+                        self._library.data_received(data[begin:at])
+                    self._hand_over(data[at + 4 : data.index(b" ", at + 4)], data[line_end + 2 : end - 2])
+                    begin = end
+            at = end
+        else:
+            self._keep(data, begin, at, 1)
+            return
+        self._library.data_received(data[begin:])
+
+    def _keep(self, data: bytes, begin: int, at: int, missing_bytes: int) -> None:
+        if begin < at:
+            self._library.data_received(data[begin:at])
+        if at < len(data):
+            self._parts, self._missing_bytes = [data[at:] if at else data], missing_bytes
+
+    def _hand_over(self, subject: bytes, data: bytes) -> None:
+        try:
+            self._take(subject, data)
+        except Exception:
+            logger.exception("a message of the group could not be handled")
+
+    def eof_received(self) -> bool | None:
+        """Tell the library."""
+        return self._library.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the library."""
+        self._library.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Tell the library."""
+        self._library.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Tell the library."""
+        self._library.resume_writing()
