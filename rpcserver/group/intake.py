@@ -4,8 +4,8 @@ The client library reads the socket in one task, and hands each message to anoth
 of which a call through another node would need twelve. So its protocol is wrapped by this one, which takes the messages
 of one subject, and gives everything else to the library: greetings, pings, errors, and messages with headers.
 
-The protocol of the broker (docs.nats.io, reference/protocols, client): lines that end with CRLF. After a line ``MSG subject
-sid [reply] size`` or ``HMSG subject sid [reply] header_size size`` follow that many bytes, and CRLF.
+The protocol of the broker (docs.nats.io, reference/protocols, client): lines that end with CRLF. After a line ``MSG
+subject sid [reply] size`` or ``HMSG subject sid [reply] header_size size`` follow that many bytes, and CRLF.
 """
 
 from __future__ import annotations

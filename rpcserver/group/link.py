@@ -50,6 +50,8 @@ MOST_POSTS = 20_000
 """How many messages may wait to be sent. Further ones are dropped, and counted."""
 FEW_POSTS = 16
 """If more messages wait to be sent, whoever has many to send waits."""
+CANCEL_AGAIN_S = 0.1
+"""After this time what goes on when the link is closed is cancelled once more, in seconds."""
 REPORT_S = 60.0
 """How often the log tells again why there is no connection, in seconds."""
 WRITE_BYTES = 512 * 1024
@@ -152,6 +154,7 @@ class Link:
         self._drains: list[asyncio.Event] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._urls = ""
+        self._is_closed = False
         self._problem = ""
         self._told_problem = ""
         self._told_at = 0.0
@@ -215,9 +218,13 @@ class Link:
                     while self._posts:
                         await self._send_posts()
                     await self._connection.flush()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._is_closed = True
+        self._lost.set()
+        tasks = {task for task in self._tasks if not task.done()}
+        while tasks:  # While it connects, the client library may swallow that it is cancelled.
+            for task in tasks:
+                task.cancel()
+            _, tasks = await asyncio.wait(tasks, timeout=CANCEL_AGAIN_S)
         await self._discard()
 
     def become(self, own: int) -> None:
@@ -231,11 +238,12 @@ class Link:
         self._lost.set()
 
     async def _keep_up(self) -> None:
-        while True:
+        while not self._is_closed:
             try:
                 await self._connect()
             except Exception as exc:  # The client library raises what it likes, also of sockets and TLS.
-                self._explain(exc)
+                if not self._is_closed:
+                    self._explain(exc)
                 await self._discard()
                 await asyncio.sleep(RETRY_S * (1 + random.random()))  # noqa: S311 - no secret
                 continue
@@ -340,8 +348,8 @@ class Link:
     # --- what comes in -------------------------------------------------------------------------------------------
 
     def _take_inbound(self, client: Client) -> None:
-        """Take messages to this node in the turn of the loop in which they arrive: calls through other nodes would notice
-        the two turns more that the client library takes."""
+        """Take messages to this node in the turn of the loop in which they arrive: calls through other nodes would
+        notice the two turns more that the client library takes."""
         writer = getattr(client._transport, "_io_writer", None)  # noqa: SLF001 - nothing public tells the socket
 
         def take(subject: bytes, data: bytes) -> None:

@@ -19,6 +19,7 @@ import pytest
 from rpcserver.group import link as link_module
 from rpcserver.group.broker import Broker
 from rpcserver.group.broker_settings import BrokerSettings
+from rpcserver.group.intake import Intake
 from rpcserver.group.link import Delivery, Link, LinkSettings, NoBroker
 from rpcserver.group.subjects import all_of, beat_of, entry_of, inbox_of, to_node
 from rpcwire.errors import TooLarge
@@ -126,6 +127,8 @@ def test_messages_beats_and_absences_tell_their_node(broker: Broker) -> None:
             with pytest.raises(ValueError, match="no word of a subject"):
                 await own.send(it.other, "call", b"", "a.b")
             assert own.starts == 1
+            # Of messages to it, none goes the long way through the tasks of the client library.
+            assert isinstance(own.connection._transport._io_writer.transport.get_protocol(), Intake)  # type: ignore[union-attr]
 
     asyncio.run(use())
 
@@ -282,6 +285,21 @@ def test_a_user_without_the_permissions_is_told(broker: Broker, caplog: pytest.L
 
     asyncio.run(asyncio.wait_for(use(), LIMIT_S))
     assert "docs/group.md" in caplog.text and "Permissions Violation" in caplog.text.title()
+
+
+def test_it_can_be_closed_in_each_moment_of_connecting(broker: Broker) -> None:
+    async def use() -> None:
+        for turns in range(40):
+            async with world(broker) as it:
+                link = it.make(OWN)
+                link.start()
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await asyncio.wait_for(link.close(0.1), LIMIT_S)
+                assert all(task.done() for task in link._tasks)
+                assert link._connection is None
+
+    asyncio.run(use())
 
 
 def test_a_password_is_never_sent_in_clear_where_tls_is_expected() -> None:

@@ -1,0 +1,104 @@
+"""What comes off the broker's socket: messages to this node at once, all else to the client library, nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from rpcserver.group.intake import Intake
+
+PREFIX = "rpcgroup.to.0000000000000007."
+SUBJECT = PREFIX + "0000000000000009.circuit"
+OWN = [(SUBJECT, b"one"), (SUBJECT, b""), (SUBJECT, b"MSG in\r\nMSG " + SUBJECT.encode() + b" 1 2\r\n" * 3)]
+INFO = b'INFO {"server_id":"a"}\r\n'
+BEAT = b"MSG rpcgroup.beat.0000000000000009 4 6\r\n\r\nMSG \r\n"
+HEADERS = b"HMSG " + SUBJECT.encode() + b" 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"
+REST = [INFO, BEAT, b"PING\r\n", b"PONG\r\n", b"+OK\r\n", HEADERS, b"-ERR 'Slow Consumer'\r\n"]
+
+
+class Library(asyncio.Protocol):
+    """What the client library gets."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.events: list[str] = []
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+
+    def eof_received(self) -> bool | None:
+        self.events.append("eof")
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.events.append(f"lost {exc}")
+
+    def pause_writing(self) -> None:
+        self.events.append("pause")
+
+    def resume_writing(self) -> None:
+        self.events.append("resume")
+
+
+def pack(subject: str, data: bytes, reply: str = "") -> bytes:
+    """As the broker sends a message."""
+    return f"MSG {subject} 1 {reply}{' ' if reply else ''}{len(data)}\r\n".encode() + data + b"\r\n"
+
+
+def receive(pieces: list[bytes]) -> tuple[list[tuple[str, bytes]], bytes]:
+    """Return what is taken of pieces, and what the library gets."""
+    library, messages = Library(), list[tuple[str, bytes]]()
+    intake = Intake(library, PREFIX, lambda subject, data: messages.append((subject.decode(), data)))
+    for piece in pieces:
+        intake.data_received(piece)
+    return messages, library.data
+
+
+def test_messages_are_taken_wherever_the_pieces_are_cut() -> None:
+    parts = [
+        INFO, pack(*OWN[0]), BEAT, pack(*OWN[1], reply="rpcgroup.to.0000000000000009.0000000000000007.circuit"),
+        *REST[2:], pack(*OWN[2]),
+    ]  # fmt: skip
+    stream = b"".join(parts)
+    wanted = OWN, b"".join(REST)
+    assert receive([stream]) == wanted
+    assert receive([stream[at : at + 1] for at in range(len(stream))]) == wanted
+    for at in range(len(stream)):
+        assert receive([stream[:at], stream[at:]]) == wanted
+    for seed in range(300):
+        chance = random.Random(seed)
+        cuts = sorted(chance.choices(range(len(stream)), k=chance.randint(1, 12)))
+        pieces = [stream[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+        assert receive(pieces) == wanted, seed
+
+
+def test_a_large_message_is_joined_once() -> None:
+    data = bytes(range(256)) * 4096
+    stream = pack(SUBJECT, data) + b"PING\r\n"
+    pieces = [stream[at : at + 65536] for at in range(0, len(stream), 65536)]
+    assert receive(pieces) == ([(SUBJECT, data)], b"PING\r\n")
+
+
+@pytest.mark.parametrize("size", [b"x", b"-1", b"1" * 5000, b""])
+def test_what_breaks_the_protocol_is_for_the_library(size: bytes) -> None:
+    bad = b"MSG " + SUBJECT.encode() + b" 1 " + size + b"\r\n"
+    assert receive([pack(SUBJECT, b"one") + bad]) == ([(SUBJECT, b"one")], bad)
+
+
+def test_the_library_hears_of_the_connection_and_nothing_raises(caplog: pytest.LogCaptureFixture) -> None:
+    library = Library()
+
+    def fail(_subject: bytes, data: bytes) -> None:
+        raise ValueError(data.decode())
+
+    intake = Intake(library, PREFIX, fail)
+    intake.data_received(pack(SUBJECT, b"no") + b"PING\r\n")
+    assert library.data == b"PING\r\n"
+    assert "could not be handled" in caplog.text
+    intake.pause_writing()
+    intake.resume_writing()
+    assert intake.eof_received() is True
+    intake.connection_lost(None)
+    assert library.events == ["pause", "resume", "eof", "lost None"]
