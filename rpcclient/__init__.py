@@ -4,16 +4,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rpcclient.group.events import GroupItem
+    from rpcclient.group.failures import GroupFailed
     from rpcclient.programs.results import CompletedProgram, OutputCut, OutputLost, ProgramFailed
     from rpcwire.context import Context
     from rpcwire.errors import RpcError
+    from rpcwire.group.outcomes import GroupNode, NodeOutcome
     from rpcwire.service import Service, method
 
     from .aio.client import AsyncClient
+    from .aio.group import AsyncGroup
+    from .aio.outcomes import AsyncGroupStream, AsyncOutcomes
     from .aio.program import AsyncProgram
     from .aio.stream import AsyncStream
     from .aio.transaction import AsyncDatabaseTransaction
     from .sync.client import Client
+    from .sync.group import Group
+    from .sync.outcomes import GroupStream, Outcomes
     from .sync.program import Program
     from .sync.stream import Stream
     from .sync.transaction import DatabaseTransaction
@@ -21,12 +28,22 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncClient",
     "AsyncDatabaseTransaction",
+    "AsyncGroup",
+    "AsyncGroupStream",
+    "AsyncOutcomes",
     "AsyncProgram",
     "AsyncStream",
     "Client",
     "CompletedProgram",
     "Context",
     "DatabaseTransaction",
+    "Group",
+    "GroupFailed",
+    "GroupItem",
+    "GroupNode",
+    "GroupStream",
+    "NodeOutcome",
+    "Outcomes",
     "OutputCut",
     "OutputLost",
     "Program",
@@ -40,12 +57,22 @@ __all__ = [
 _HOMES = {
     "AsyncClient": "rpcclient.aio.client",
     "AsyncDatabaseTransaction": "rpcclient.aio.transaction",
+    "AsyncGroup": "rpcclient.aio.group",
+    "AsyncGroupStream": "rpcclient.aio.outcomes",
+    "AsyncOutcomes": "rpcclient.aio.outcomes",
     "AsyncProgram": "rpcclient.aio.program",
     "AsyncStream": "rpcclient.aio.stream",
     "Client": "rpcclient.sync.client",
     "CompletedProgram": "rpcclient.programs.results",
     "Context": "rpcwire.context",
     "DatabaseTransaction": "rpcclient.sync.transaction",
+    "Group": "rpcclient.sync.group",
+    "GroupFailed": "rpcclient.group.failures",
+    "GroupItem": "rpcclient.group.events",
+    "GroupNode": "rpcwire.group.outcomes",
+    "GroupStream": "rpcclient.sync.outcomes",
+    "NodeOutcome": "rpcwire.group.outcomes",
+    "Outcomes": "rpcclient.sync.outcomes",
     "OutputCut": "rpcclient.programs.results",
     "OutputLost": "rpcclient.programs.results",
     "Program": "rpcclient.sync.program",

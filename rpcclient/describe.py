@@ -34,6 +34,7 @@ class MethodDescription:
         latest: whether a slow reader of its stream gets the newest item only.
         answer: the JSON Schema of its result, or of the items of its stream.
         schemas: the JSON Schemas that others refer to, by name.
+        is_for_groups: whether it may be called on many nodes at once.
     """
 
     name: str
@@ -47,6 +48,7 @@ class MethodDescription:
     latest: bool = False
     answer: Mapping[str, Any] = field(default_factory=dict)
     schemas: Mapping[str, Any] = field(default_factory=dict)
+    is_for_groups: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ def _method(method: Mapping[str, Any], schemas: Mapping[str, Any]) -> MethodDesc
         latest=method.get("x-slow_policy") == "latest",
         answer=result.get("x-stream", result.get("schema", {})),
         schemas=schemas,
+        is_for_groups=method.get("x-group") is not False,
     )
 
 

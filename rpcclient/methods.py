@@ -37,6 +37,10 @@ class Method:
     """The names of the parameters that are streams."""
     window: int | None = None
     """How many items of its stream the server may be ahead of the reader; the client's own window where ``None``."""
+    is_for_groups: bool = True
+    """Whether it may be called on many nodes at once."""
+    declared_errors: Mapping[str, type[ServiceError]] = {}
+    """The errors that it declares, by class name."""
 
     def __init__(
         self, name: str, returns: Any = None, deadline_s: float = DEFAULT_DEADLINE_S, *, latest: bool = False
@@ -123,6 +127,7 @@ class StubMethod(Method):
         errors: the classes of errors that the method declares.
         latest: whether a slow reader of its stream gets the newest item only.
         window: how many items of its stream the server may be ahead of the reader.
+        group: whether it may be called on many nodes at once.
     """
 
     def __init__(
@@ -134,11 +139,13 @@ class StubMethod(Method):
         window: int | None = None,
         *,
         latest: bool = False,
+        group: bool = True,
     ) -> None:
         super().__init__(name, None, deadline_s, latest=latest)
         self.window = window
+        self.is_for_groups = group
         self._function = function
-        self._errors: Mapping[str, type[ServiceError]] = {error.__name__: error for error in errors}
+        self.declared_errors = {error.__name__: error for error in errors}
 
     @cached_property
     def contract(self) -> Contract:
@@ -173,4 +180,4 @@ class StubMethod(Method):
 
     def error(self, code: int, message: str, data: object) -> RpcError:
         """Make the exception for an error that the server has sent, of the class that the stub declares."""
-        return from_wire(code, message, data, self._errors)
+        return from_wire(code, message, data, self.declared_errors)

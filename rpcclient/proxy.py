@@ -19,6 +19,7 @@ class DynamicMethod(Method):
 
     def __init__(self, description: MethodDescription) -> None:
         super().__init__(description.name, None, description.deadline_s, latest=description.latest)
+        self.is_for_groups = description.is_for_groups
         self._uploads = description.uploads
 
     @property

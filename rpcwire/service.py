@@ -86,6 +86,8 @@ class MethodOptions:
             of a generated client, if the caller says nothing; ``None`` for the client's own window.
         message_bytes: the largest call of the method, in bytes, at least 4096; ``None`` for as much as the connection
             accepts. A larger call is refused before its parameters are read. Items of streams do not count.
+        group: whether it may be called on many nodes at once. It may not if what it does belongs to the connection over
+            which it is called, such as a transaction.
     """
 
     name: str | None = None
@@ -98,6 +100,7 @@ class MethodOptions:
     shared_items: bool = False
     window: int | None = None
     message_bytes: int | None = METHOD_MESSAGE_BYTES
+    group: bool = True
 
 
 _FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
@@ -116,6 +119,7 @@ def method(
     shared_items: bool = False,
     window: int | None = None,
     message_bytes: int | None = METHOD_MESSAGE_BYTES,
+    group: bool = True,
 ) -> Callable[[_FunctionT], _FunctionT]:
     """Offer a method of a :class:`Service` to callers. The parameters are those of :class:`MethodOptions`."""
     options = MethodOptions(
@@ -129,6 +133,7 @@ def method(
         shared_items=shared_items,
         window=window,
         message_bytes=message_bytes,
+        group=group,
     )
 
     def mark(function: _FunctionT) -> _FunctionT:

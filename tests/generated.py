@@ -13,7 +13,7 @@ from rpcserver.config import PluginsConfig
 from rpcserver.daemon.events import make_catalog
 from rpcserver.plugins.finding import find_services
 from rpcserver.plugins.settings_file import render
-from rpcserver.plugins.stubgen import ASYNCHRONOUS, SYNCHRONOUS, generate_class, generate_models
+from rpcserver.plugins.stubgen import ASYNCHRONOUS, SYNCHRONOUS, generate_class, generate_group_class, generate_models
 from tests.manuals import pages, scripts
 from tests.reload_table import write_table
 from tests.twins import VIEWS, synchronous
@@ -57,6 +57,9 @@ def files() -> Iterator[tuple[Path, str]]:
             path = ROOT / "rpcclient" / folder / "stubs" / f"{service.name}.py"
             models = f"rpcclient.stubs.{service.name}"
             yield path, formatted(path, generate_class(service, colour, models), *IMPORTS)
+            stubs = f"rpcclient.{folder}.stubs.{service.name}"
+            path = path.with_name(f"group_{service.name}.py")
+            yield path, formatted(path, generate_group_class(service, colour, models, stubs), *IMPORTS)
     for view in VIEWS:
         source = ROOT / "rpcclient" / "aio" / f"{view}.py"
         path = ROOT / "rpcclient" / "sync" / f"{view}.py"

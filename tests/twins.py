@@ -16,7 +16,12 @@ VIEWS = (
     "client",
     "database",
     "dynamic",
+    "group",
+    "group_programs",
+    "group_stub",
     "hardware",
+    "outcomes",
+    "picking",
     "program",
     "programs",
     "program_calls",
@@ -62,7 +67,7 @@ PHRASES = {
 
 WORDS = (
     (r"(\*\*|``|)async (with|for|def)\b", r"\1\2"),
-    (r"\ban async iterator", "an iterator"),
+    (r"\ban async itera(tor|ble)", r"an itera\1"),
     (r"\ban async context manager", "a context manager"),
     (r"\(await ((?:[\w.]+)\([^()]*\))\)", r"\1"),
     (r"\bawait ", ""),

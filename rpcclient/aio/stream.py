@@ -66,6 +66,20 @@ class AsyncStream(AsyncIterator[_T_co], Generic[_T_co]):
         item: _T_co = await self._reader.__anext__()
         return item
 
+    async def read_by(self, until: float) -> _T_co:
+        """Return the next item, as ``anext`` does, if it comes in time.
+
+        Parameters:
+            until: how long to wait, on the clock of deadlines.
+
+        Raises:
+            StopAsyncIteration: the stream has ended.
+            TimeoutError: it has not come.
+            RpcError: the call failed, or the stream has ended with an error.
+        """
+        async with asyncio.timeout_at(until):
+            return await anext(self)
+
     async def aclose(self) -> None:
         """End the stream. The server stops its work for it."""
         if self._life is not None:

@@ -4,8 +4,8 @@ limit it, run something in the background, and describe a service where nothing 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, ParamSpec, Self, TypeVar
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -44,6 +44,21 @@ def value_now(fetch: Callable[[], Awaitable[_T]], known: _T | None) -> _T | None
         known: the value, if it is known.
     """
     return known
+
+
+Turn = asyncio.Lock
+"""Lets one at a time do something that waits."""
+
+
+class Waitable:
+    """What ``await`` waits for, as its method ``wait`` does."""
+
+    async def wait(self) -> Self:
+        """Wait, and return it."""
+        raise NotImplementedError
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self.wait().__await__()
 
 
 class BackgroundReader:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
@@ -34,7 +34,10 @@ from .dynamic import Descriptions, ServiceProxy
 from .stream import Stream
 
 if TYPE_CHECKING:
+    from rpcclient.group.request import GroupProgressHook
+
     from .database import Database
+    from .group import Group
     from .hardware import Hardware
     from .programs import Programs
 
@@ -341,6 +344,67 @@ class Client:
                 vars(node).update(_connector=connector, _descriptions=Descriptions(), _nodes={})
                 self._nodes[name] = node
         return node._with_calls(Calls(node._connector, self._calls.options))  # noqa: SLF001 - of this class
+
+    def group(
+        self,
+        nodes: str | Iterable[str],
+        *,
+        timeout_s: float | None = None,
+        parallel: int | None = None,
+        stop_after_failures: int | None = None,
+        canary: int | None = None,
+        progress: GroupProgressHook | None = None,
+    ) -> Group:
+        """Nodes of the server's group, to be called together. Each of them has one outcome, whatever happens::
+
+            for outcome in client.group("role=web,zone!=eu").programs.run(["uptime"]):
+                print(outcome.node, outcome.state, outcome.result or outcome.error)
+
+        Which nodes there are is decided once for each call, when it is made. They are called at once, unless one of the
+        numbers, or :meth:`rpcclient.sync.group.Group.rolling`, says otherwise.
+
+        Parameters:
+            nodes: a selector, such as ``role=web,zone!=eu``, ``zone in (eu,us)`` or ``name=web-*``; or a list of names
+                and ids.
+            timeout_s: the deadline of each call as a whole, in seconds; that of the client, else that of the method
+                where not given. Streams have none where not given.
+            parallel: the most nodes that are asked at a time.
+            stop_after_failures: after so many outcomes that are not ``ok`` no further node is asked.
+            canary: so many nodes are asked before all others, which are asked only if each of these is ``ok``.
+            progress: called with the node, done, total and message, when a node reports its progress.
+
+        Raises:
+            InvalidParams: the selector or the list is empty, or neither.
+            ValueError: a number is less than 1.
+        """
+        from .group import Group
+
+        calls = self._calls.with_options(timeout_s=timeout_s)
+        policy = {"parallel": parallel, "stop_after_failures": stop_after_failures, "canary": canary}
+        return Group.of(calls, self._descriptions, nodes, policy, progress)
+
+    def everyone(
+        self,
+        *,
+        timeout_s: float | None = None,
+        parallel: int | None = None,
+        stop_after_failures: int | None = None,
+        canary: int | None = None,
+        progress: GroupProgressHook | None = None,
+    ) -> Group:
+        """All nodes of the server's group, to be called together, as of :meth:`group`.
+
+        Parameters:
+            timeout_s, parallel, stop_after_failures, canary, progress: as of :meth:`group`.
+
+        Raises:
+            ValueError: a number is less than 1.
+        """
+        from .group import Group
+
+        calls = self._calls.with_options(timeout_s=timeout_s)
+        policy = {"parallel": parallel, "stop_after_failures": stop_after_failures, "canary": canary}
+        return Group.of(calls, self._descriptions, None, policy, progress)
 
     # --- what there is ------------------------------------------------------------------------------------------
 

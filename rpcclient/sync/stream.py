@@ -50,11 +50,29 @@ class Stream(Iterator[_T_co], Generic[_T_co]):
     def __next__(self) -> _T_co:
         reader = self._reader
         if reader is None:
-            self.open()
-            reader = self._reader
-        if reader is None:
-            raise StopIteration
+            reader = self._open_reader()
         item: _T_co = reader.__next__()
+        return item
+
+    def _open_reader(self) -> StreamReader[Any]:
+        self.open()
+        if self._reader is None:
+            raise StopIteration
+        return self._reader
+
+    def read_by(self, until: float) -> _T_co:
+        """Return the next item, as ``next`` does, if it comes in time.
+
+        Parameters:
+            until: how long to wait, on the clock of deadlines.
+
+        Raises:
+            StopIteration: the stream has ended.
+            TimeoutError: it has not come.
+            RpcError: the call failed, or the stream has ended with an error.
+        """
+        reader = self._reader or self._open_reader()
+        item: _T_co = reader.__next__(until)
         return item
 
     def close(self) -> None:

@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, Self, TypeVar
+
+from rpcwire.forking import ForkLock
 
 _P = ParamSpec("_P")
 now = time.monotonic
@@ -73,6 +75,18 @@ def value_now(fetch: Callable[[], _T], known: _T | None) -> _T | None:  # noqa: 
         known: the value, if it is known. Only the twin needs it, as it cannot wait.
     """
     return fetch()
+
+
+Turn = ForkLock
+"""Lets one at a time do something that waits."""
+
+
+class Waitable:
+    """What ``await`` waits for in the twin."""
+
+    def wait(self) -> Self:
+        """Wait, and return it."""
+        raise NotImplementedError
 
 
 class BackgroundReader:

@@ -40,7 +40,8 @@ def document(registry: Registry, *, title: str, version: str) -> dict[str, Any]:
         The OpenRPC document as plain data. Extensions begin with ``x-``: ``x-permission``, ``x-kind``,
         ``x-deadline_s``, ``x-message_bytes`` (the largest call, where the method has a limit of its own),
         ``x-message_nodes`` (the most values in a call, where its types bound them),
-        ``x-slow_policy`` of a method that answers with a stream, ``x-stream`` (the schema of a
+        ``x-slow_policy`` of a method that answers with a stream, ``x-group`` (false for a method that cannot be called
+        on many nodes at once), ``x-stream`` (the schema of a
         streamed result's items, or of a parameter's), ``x-keyword-only`` of a parameter that is given by name only, and
         ``x-secret`` of one whose value is secret.
     """
@@ -106,6 +107,8 @@ def _method(
         method["x-message_nodes"] = contract.most_nodes
     if contract.item:
         method["x-slow_policy"] = spec.options.slow_policy.value
+    if not spec.options.group:
+        method["x-group"] = False
     if description:
         method["description"] = description
     if spec.options.errors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -108,11 +109,15 @@ class Inbox:
         self._items.clear()
         self.end(parent_error("the stream"))
 
-    def get(self) -> Raw:
+    def get(self, until: float = math.inf) -> Raw:
         """Wait for the next item. Several threads may share a stream: each item goes to one of them.
+
+        Parameters:
+            until: how long to wait, on the clock of :func:`time.monotonic`.
 
         Raises:
             StopIteration: the stream has ended.
+            TimeoutError: the item has not come.
             RpcError: the stream has ended with this error.
         """
         while True:
@@ -122,7 +127,8 @@ class Inbox:
                     break
                 check_interpreter()
                 waiter = self._waiters.add()
-            acquire(waiter, math.inf)
+            if not acquire(waiter, until - time.monotonic()):
+                raise TimeoutError
         if count and not self.is_over:
             self.host.note_consumed(self.stream, count)
         return item
@@ -164,9 +170,19 @@ class StreamReader(Iterator[_T_co], Generic[_T_co]):
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> _T_co:
+    def __next__(self, until: float = math.inf) -> _T_co:
+        """Return the next item.
+
+        Parameters:
+            until: how long to wait, on the clock of :func:`time.monotonic`.
+
+        Raises:
+            StopIteration: the stream has ended.
+            TimeoutError: the item has not come.
+            RpcError: the stream has ended with this error, or the item cannot be read.
+        """
         try:
-            raw = self._inbox.get()
+            raw = self._inbox.get(until)
         except RpcError as exc:
             if self._to_declared is None:
                 raise

@@ -615,6 +615,7 @@ class AsyncDatabase(AsyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "commit": StubMethod(
             "database.commit",
@@ -631,6 +632,7 @@ class AsyncDatabase(AsyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "rollback": StubMethod(
             "database.rollback",
@@ -647,6 +649,7 @@ class AsyncDatabase(AsyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "connect": StubMethod(
             "database.connect",
@@ -663,6 +666,7 @@ class AsyncDatabase(AsyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "disconnect": StubMethod(
             "database.disconnect",
@@ -679,6 +683,7 @@ class AsyncDatabase(AsyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "renew": StubMethod(
             "database.renew",
@@ -695,6 +700,7 @@ class AsyncDatabase(AsyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "savepoint": StubMethod(
             "database.savepoint",
@@ -711,6 +717,7 @@ class AsyncDatabase(AsyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "rollback_to": StubMethod(
             "database.rollback_to",
@@ -727,6 +734,7 @@ class AsyncDatabase(AsyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "release": StubMethod(
             "database.release",
@@ -743,6 +751,7 @@ class AsyncDatabase(AsyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "databases": StubMethod(
             "database.databases",

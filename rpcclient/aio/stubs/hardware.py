@@ -607,6 +607,7 @@ class AsyncHardware(AsyncStub):
                 SerialPortDenied,
                 HardwareRefused,
             ),
+            group=False,
         ),
         "read_serial": StubMethod(
             "hardware.read_serial",
@@ -616,6 +617,7 @@ class AsyncHardware(AsyncStub):
                 SerialPortGone,
                 SerialPortBusy,
             ),
+            group=False,
         ),
         "write_serial": StubMethod(
             "hardware.write_serial",
@@ -626,6 +628,7 @@ class AsyncHardware(AsyncStub):
                 SerialPortGone,
                 SerialTimeout,
             ),
+            group=False,
         ),
         "drain_serial": StubMethod(
             "hardware.drain_serial",
@@ -635,6 +638,7 @@ class AsyncHardware(AsyncStub):
                 SerialNotOpen,
                 SerialPortGone,
             ),
+            group=False,
         ),
         "reset_serial": StubMethod(
             "hardware.reset_serial",
@@ -643,6 +647,7 @@ class AsyncHardware(AsyncStub):
                 SerialNotOpen,
                 SerialPortGone,
             ),
+            group=False,
         ),
         "configure_serial": StubMethod(
             "hardware.configure_serial",
@@ -651,6 +656,7 @@ class AsyncHardware(AsyncStub):
                 SerialNotOpen,
                 SerialPortGone,
             ),
+            group=False,
         ),
         "serial_lines": StubMethod(
             "hardware.serial_lines",
@@ -659,6 +665,7 @@ class AsyncHardware(AsyncStub):
                 SerialNotOpen,
                 SerialPortGone,
             ),
+            group=False,
         ),
         "set_serial_lines": StubMethod(
             "hardware.set_serial_lines",
@@ -667,6 +674,7 @@ class AsyncHardware(AsyncStub):
                 SerialNotOpen,
                 SerialPortGone,
             ),
+            group=False,
         ),
         "send_break": StubMethod(
             "hardware.send_break",
@@ -675,8 +683,9 @@ class AsyncHardware(AsyncStub):
                 SerialNotOpen,
                 SerialPortGone,
             ),
+            group=False,
         ),
-        "close_serial": StubMethod("hardware.close_serial", close_serial, errors=(SerialNotOpen,)),
+        "close_serial": StubMethod("hardware.close_serial", close_serial, errors=(SerialNotOpen,), group=False),
         "devices": StubMethod("hardware.devices", devices),
         "watch_devices": StubMethod("hardware.watch_devices", watch_devices, errors=(SectionUnavailable,)),
         "smart": StubMethod(

@@ -489,6 +489,7 @@ class AsyncPrograms(AsyncStub):
                 ProgramRefused,
                 NotController,
             ),
+            group=False,
         ),
         "write": StubMethod(
             "programs.write",
@@ -500,6 +501,7 @@ class AsyncPrograms(AsyncStub):
                 NotController,
                 StdinClosed,
             ),
+            group=False,
         ),
         "close_stdin": StubMethod(
             "programs.close_stdin",
@@ -509,6 +511,7 @@ class AsyncPrograms(AsyncStub):
                 ProgramRefused,
                 NotController,
             ),
+            group=False,
         ),
         "resize": StubMethod(
             "programs.resize",
@@ -519,6 +522,7 @@ class AsyncPrograms(AsyncStub):
                 NotController,
                 NoTerminal,
             ),
+            group=False,
         ),
         "start": StubMethod(
             "programs.start",
@@ -527,6 +531,7 @@ class AsyncPrograms(AsyncStub):
                 ProgramNotStarted,
                 ProgramRefused,
             ),
+            group=False,
         ),
         "stream": StubMethod(
             "programs.stream",

@@ -611,6 +611,7 @@ class Database(SyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "commit": StubMethod(
             "database.commit",
@@ -627,6 +628,7 @@ class Database(SyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "rollback": StubMethod(
             "database.rollback",
@@ -643,6 +645,7 @@ class Database(SyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "connect": StubMethod(
             "database.connect",
@@ -659,6 +662,7 @@ class Database(SyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "disconnect": StubMethod(
             "database.disconnect",
@@ -675,6 +679,7 @@ class Database(SyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "renew": StubMethod(
             "database.renew",
@@ -691,6 +696,7 @@ class Database(SyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "savepoint": StubMethod(
             "database.savepoint",
@@ -707,6 +713,7 @@ class Database(SyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "rollback_to": StubMethod(
             "database.rollback_to",
@@ -723,6 +730,7 @@ class Database(SyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "release": StubMethod(
             "database.release",
@@ -739,6 +747,7 @@ class Database(SyncStub):
                 UnknownDatabase,
                 TransactionLost,
             ),
+            group=False,
         ),
         "databases": StubMethod(
             "database.databases",

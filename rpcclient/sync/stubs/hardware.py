@@ -605,6 +605,7 @@ class Hardware(SyncStub):
                 SerialPortDenied,
                 HardwareRefused,
             ),
+            group=False,
         ),
         "read_serial": StubMethod(
             "hardware.read_serial",
@@ -614,6 +615,7 @@ class Hardware(SyncStub):
                 SerialPortGone,
                 SerialPortBusy,
             ),
+            group=False,
         ),
         "write_serial": StubMethod(
             "hardware.write_serial",
@@ -624,6 +626,7 @@ class Hardware(SyncStub):
                 SerialPortGone,
                 SerialTimeout,
             ),
+            group=False,
         ),
         "drain_serial": StubMethod(
             "hardware.drain_serial",
@@ -633,6 +636,7 @@ class Hardware(SyncStub):
                 SerialNotOpen,
                 SerialPortGone,
             ),
+            group=False,
         ),
         "reset_serial": StubMethod(
             "hardware.reset_serial",
@@ -641,6 +645,7 @@ class Hardware(SyncStub):
                 SerialNotOpen,
                 SerialPortGone,
             ),
+            group=False,
         ),
         "configure_serial": StubMethod(
             "hardware.configure_serial",
@@ -649,6 +654,7 @@ class Hardware(SyncStub):
                 SerialNotOpen,
                 SerialPortGone,
             ),
+            group=False,
         ),
         "serial_lines": StubMethod(
             "hardware.serial_lines",
@@ -657,6 +663,7 @@ class Hardware(SyncStub):
                 SerialNotOpen,
                 SerialPortGone,
             ),
+            group=False,
         ),
         "set_serial_lines": StubMethod(
             "hardware.set_serial_lines",
@@ -665,6 +672,7 @@ class Hardware(SyncStub):
                 SerialNotOpen,
                 SerialPortGone,
             ),
+            group=False,
         ),
         "send_break": StubMethod(
             "hardware.send_break",
@@ -673,8 +681,9 @@ class Hardware(SyncStub):
                 SerialNotOpen,
                 SerialPortGone,
             ),
+            group=False,
         ),
-        "close_serial": StubMethod("hardware.close_serial", close_serial, errors=(SerialNotOpen,)),
+        "close_serial": StubMethod("hardware.close_serial", close_serial, errors=(SerialNotOpen,), group=False),
         "devices": StubMethod("hardware.devices", devices),
         "watch_devices": StubMethod("hardware.watch_devices", watch_devices, errors=(SectionUnavailable,)),
         "smart": StubMethod(

@@ -487,6 +487,7 @@ class Programs(SyncStub):
                 ProgramRefused,
                 NotController,
             ),
+            group=False,
         ),
         "write": StubMethod(
             "programs.write",
@@ -498,6 +499,7 @@ class Programs(SyncStub):
                 NotController,
                 StdinClosed,
             ),
+            group=False,
         ),
         "close_stdin": StubMethod(
             "programs.close_stdin",
@@ -507,6 +509,7 @@ class Programs(SyncStub):
                 ProgramRefused,
                 NotController,
             ),
+            group=False,
         ),
         "resize": StubMethod(
             "programs.resize",
@@ -517,6 +520,7 @@ class Programs(SyncStub):
                 NotController,
                 NoTerminal,
             ),
+            group=False,
         ),
         "start": StubMethod(
             "programs.start",
@@ -525,6 +529,7 @@ class Programs(SyncStub):
                 ProgramNotStarted,
                 ProgramRefused,
             ),
+            group=False,
         ),
         "stream": StubMethod(
             "programs.stream",

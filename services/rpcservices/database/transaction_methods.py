@@ -23,7 +23,7 @@ def _check_name(name: str) -> str:
 class TransactionMethods(DatabaseCore):
     """Transactions and savepoints."""
 
-    @method(permission="database.transaction", kind="once", errors=ERRORS)
+    @method(permission="database.transaction", kind="once", errors=ERRORS, group=False)
     async def begin(
         self,
         database: str,
@@ -57,7 +57,7 @@ class TransactionMethods(DatabaseCore):
         except Exception as exc:
             raise translate_error(exc) from None
 
-    @method(permission="database.transaction", kind="once", errors=ERRORS)
+    @method(permission="database.transaction", kind="once", errors=ERRORS, group=False)
     async def commit(self, transaction: str, *, ctx: Context) -> None:
         """Commit a transaction. Where that fails, it has been rolled back.
 
@@ -73,7 +73,7 @@ class TransactionMethods(DatabaseCore):
         except Exception as exc:
             raise translate_error(exc, tx_state="ended") from None
 
-    @method(permission="database.transaction", kind="once", errors=ERRORS)
+    @method(permission="database.transaction", kind="once", errors=ERRORS, group=False)
     async def rollback(self, transaction: str, *, ctx: Context) -> None:
         """Roll a transaction back.
 
@@ -89,7 +89,7 @@ class TransactionMethods(DatabaseCore):
         except Exception as exc:
             raise translate_error(exc, tx_state="ended") from None
 
-    @method(permission="database.transaction", kind="once", errors=ERRORS)
+    @method(permission="database.transaction", kind="once", errors=ERRORS, group=False)
     async def connect(self, database: str, *, readonly: bool = False, ctx: Context) -> Session:
         """Keep one connection to the database for this client: what it sets stays from statement to statement. For
         drivers that look like a connection of their own; a mere transaction costs less.
@@ -110,7 +110,7 @@ class TransactionMethods(DatabaseCore):
         except Exception as exc:
             raise translate_error(exc) from None
 
-    @method(permission="database.transaction", kind="once", errors=ERRORS)
+    @method(permission="database.transaction", kind="once", errors=ERRORS, group=False)
     async def disconnect(self, session: str, *, ctx: Context) -> None:
         """End a session; what is open in it is rolled back.
 
@@ -122,7 +122,7 @@ class TransactionMethods(DatabaseCore):
         """
         await self._transactions.close_session(session, ctx.connection)
 
-    @method(permission="database.transaction", kind="idempotent", errors=ERRORS)
+    @method(permission="database.transaction", kind="idempotent", errors=ERRORS, group=False)
     async def renew(self, transaction: str, *, ctx: Context) -> TxState:
         """Keep a transaction from being rolled back as unused: its idle time starts anew, its total time goes on.
 
@@ -138,7 +138,7 @@ class TransactionMethods(DatabaseCore):
         async with self._transactions.use(transaction, None, ctx.connection) as tx:
             return tx.link.tx_state()
 
-    @method(permission="database.transaction", kind="once", errors=ERRORS)
+    @method(permission="database.transaction", kind="once", errors=ERRORS, group=False)
     async def savepoint(self, transaction: str, name: str, *, ctx: Context) -> None:
         """Set a savepoint in a transaction.
 
@@ -152,7 +152,7 @@ class TransactionMethods(DatabaseCore):
         """
         await self._point(ctx, transaction, "savepoint", name)
 
-    @method(permission="database.transaction", kind="once", errors=ERRORS)
+    @method(permission="database.transaction", kind="once", errors=ERRORS, group=False)
     async def rollback_to(self, transaction: str, name: str, *, ctx: Context) -> None:
         """Undo everything since a savepoint, which stays. A failed transaction is active again afterwards.
 
@@ -160,7 +160,7 @@ class TransactionMethods(DatabaseCore):
         """
         await self._point(ctx, transaction, "rollback_to", name)
 
-    @method(permission="database.transaction", kind="once", errors=ERRORS)
+    @method(permission="database.transaction", kind="once", errors=ERRORS, group=False)
     async def release(self, transaction: str, name: str, *, ctx: Context) -> None:
         """Forget a savepoint; what was done since stays.
 

@@ -40,6 +40,7 @@ class SerialMethods(HardwareCore):
     @method(
         permission="hardware.serial",
         errors=(SectionUnavailable, SerialPortNotFound, SerialPortBusy, SerialPortDenied, HardwareRefused),
+        group=False,
     )
     async def open_serial(
         self,
@@ -95,7 +96,7 @@ class SerialMethods(HardwareCore):
         )
         return SerialSession(id=session.id, port=session.node, settings=settings)
 
-    @method(permission="hardware.serial", errors=(*PORT_ERRORS, SerialPortBusy), buffer_items=1)
+    @method(permission="hardware.serial", errors=(*PORT_ERRORS, SerialPortBusy), buffer_items=1, group=False)
     async def read_serial(self, id: str, *, ctx: Context) -> AsyncIterator[SerialData]:
         """Read what comes in, until the port is closed. A reader that grants no credit holds the port back: by its own
         flow control, once the server's buffer is full.
@@ -110,7 +111,13 @@ class SerialMethods(HardwareCore):
         """
         return self._serial.get(ctx, id).read()
 
-    @method(permission="hardware.serial", deadline_s=_FLOW_S, errors=(*PORT_ERRORS, SerialTimeout), message_bytes=None)
+    @method(
+        permission="hardware.serial",
+        deadline_s=_FLOW_S,
+        errors=(*PORT_ERRORS, SerialTimeout),
+        message_bytes=None,
+        group=False,
+    )
     async def write_serial(
         self, id: str, data: bytes, *, timeout_s: Annotated[float, Field(ge=0, le=86_400)] | None = None, ctx: Context
     ) -> int:
@@ -129,7 +136,7 @@ class SerialMethods(HardwareCore):
         """
         return await self._serial.get(ctx, id).write(data, timeout_s)
 
-    @method(permission="hardware.serial", deadline_s=_FLOW_S, errors=PORT_ERRORS)
+    @method(permission="hardware.serial", deadline_s=_FLOW_S, errors=PORT_ERRORS, group=False)
     async def drain_serial(self, id: str, *, ctx: Context) -> None:
         """Wait until everything that was written has been sent.
 
@@ -142,7 +149,7 @@ class SerialMethods(HardwareCore):
         """
         await self._serial.get(ctx, id).drain()
 
-    @method(permission="hardware.serial", errors=PORT_ERRORS)
+    @method(permission="hardware.serial", errors=PORT_ERRORS, group=False)
     async def reset_serial(self, id: str, *, input: bool = True, output: bool = False, ctx: Context) -> int:
         """Throw away what has come in, or what was not sent yet.
 
@@ -160,7 +167,7 @@ class SerialMethods(HardwareCore):
         """
         return await self._serial.get(ctx, id).reset(input=input, output=output)
 
-    @method(permission="hardware.serial", kind="idempotent", errors=PORT_ERRORS)
+    @method(permission="hardware.serial", kind="idempotent", errors=PORT_ERRORS, group=False)
     async def configure_serial(self, id: str, settings: SerialSettings, *, ctx: Context) -> SerialSettings:
         """Set a port up anew.
 
@@ -182,7 +189,7 @@ class SerialMethods(HardwareCore):
             ) from None
         return port.settings
 
-    @method(permission="hardware.serial", kind="read", errors=PORT_ERRORS)
+    @method(permission="hardware.serial", kind="read", errors=PORT_ERRORS, group=False)
     async def serial_lines(self, id: str, *, ctx: Context) -> SerialLines:
         """The control lines, and how many bytes wait.
 
@@ -195,7 +202,7 @@ class SerialMethods(HardwareCore):
         """
         return await self._serial.get(ctx, id).lines()
 
-    @method(permission="hardware.serial", kind="idempotent", errors=PORT_ERRORS)
+    @method(permission="hardware.serial", kind="idempotent", errors=PORT_ERRORS, group=False)
     async def set_serial_lines(
         self,
         id: str,
@@ -219,7 +226,7 @@ class SerialMethods(HardwareCore):
         """
         await self._serial.get(ctx, id).set_lines(dtr=dtr, rts=rts, break_condition=break_condition)
 
-    @method(permission="hardware.serial", errors=PORT_ERRORS)
+    @method(permission="hardware.serial", errors=PORT_ERRORS, group=False)
     async def send_break(
         self, id: str, duration_s: Annotated[float, Field(gt=0, le=30)] = 0.25, *, ctx: Context
     ) -> None:
@@ -235,7 +242,7 @@ class SerialMethods(HardwareCore):
         """
         await self._serial.get(ctx, id).send_break(duration_s)
 
-    @method(permission="hardware.serial", kind="idempotent", errors=(SerialNotOpen,))
+    @method(permission="hardware.serial", kind="idempotent", errors=(SerialNotOpen,), group=False)
     async def close_serial(self, id: str, *, ctx: Context) -> None:
         """Close a port. Readers see the end of their stream.
 

@@ -34,7 +34,9 @@ LEAST_HELD_BYTES = 1024 * PIECES_UNDER_WAY
 class StartMethods(Controlling):
     """Starting a program and leaving it running."""
 
-    @method(name="start", permission=RUN, errors=(ProgramNotStarted, ProgramRefused), message_bytes=START_BYTES)
+    @method(
+        name="start", permission=RUN, errors=(ProgramNotStarted, ProgramRefused), message_bytes=START_BYTES, group=False
+    )
     async def start_program(
         self,
         argv: list[str],

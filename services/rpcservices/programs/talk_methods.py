@@ -62,7 +62,7 @@ class TalkMethods(Controlling):
         controlling = program.controller is ctx.connection
         return follow(program, outputs, places, wait=wait, controlling=controlling)
 
-    @method(permission=CONTROL, kind="idempotent", errors=(ProgramNotFound, ProgramRefused, NotController))
+    @method(permission=CONTROL, kind="idempotent", errors=(ProgramNotFound, ProgramRefused, NotController), group=False)
     async def control(self, id: str, *, take: bool = False, ctx: Context) -> ProgramInfo:
         """Let this connection control a program: it may write to it and resize its terminal, the program may wait for
         it to read (``overflow="wait"``), and ``on_disconnect`` is about it. There is one controller at a time. A
@@ -84,6 +84,7 @@ class TalkMethods(Controlling):
         deadline_s=DAY_S,
         errors=(ProgramNotFound, ProgramRefused, NotController, StdinClosed),
         message_bytes=None,
+        group=False,
     )
     async def write(self, id: str, data: Annotated[bytes, Secret()], *, ctx: Context) -> None:
         """Write to a program's standard input or terminal. Answered when the program, or its pipe, has taken all of
@@ -101,7 +102,7 @@ class TalkMethods(Controlling):
         """
         await self.take_control(ctx, id).write(data)
 
-    @method(permission=CONTROL, kind="idempotent", errors=(ProgramNotFound, ProgramRefused, NotController))
+    @method(permission=CONTROL, kind="idempotent", errors=(ProgramNotFound, ProgramRefused, NotController), group=False)
     async def close_stdin(self, id: str, *, ctx: Context) -> None:
         """Tell a program that there is no more input. A terminal gets its end-of-file character (Ctrl-D), which
         counts at the beginning of a line, and can be written to afterwards.
@@ -117,6 +118,7 @@ class TalkMethods(Controlling):
         permission=CONTROL,
         kind="idempotent",
         errors=(ProgramNotFound, ProgramRefused, NotController, NoTerminal),
+        group=False,
     )
     async def resize(self, id: str, rows: int, columns: int, *, ctx: Context) -> None:
         """Give a program's terminal another size; the program is told by SIGWINCH.

@@ -1,0 +1,374 @@
+"""Nodes of a group that are called together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+from rpcclient.describe import ServiceDescription
+from rpcclient.group.request import EVERYONE, GroupMethod, GroupProgressHook, GroupRequest, target_of
+from rpcclient.methods import Method, method_of
+from rpcclient.proxy import DynamicMethod, bind, dress, names_of, overview
+from rpcwire.aio.cancelling import gives_way
+from rpcwire.errors import RpcError
+from rpcwire.group.outcomes import Policy
+
+from .calling import AsyncCalls
+from .dynamic import AsyncDescriptions
+from .outcomes import AsyncGroupStream, AsyncOutcomes
+from .picking import AsyncPickCalls, AsyncPickProxy
+from .stream import AsyncStream
+from .waits import value_now
+
+if TYPE_CHECKING:
+    from .database import AsyncDatabase
+    from .group_programs import AsyncGroupPrograms
+    from .hardware import AsyncHardware
+    from .programs import AsyncPrograms
+    from .stubs.group_database import AsyncGroupDatabase
+    from .stubs.group_hardware import AsyncGroupHardware
+
+_T = TypeVar("_T")
+
+
+class AsyncGroup:
+    """Nodes of the server's group that are called together; :meth:`rpcclient.AsyncClient.group` makes it. Its services
+    have the methods of those of one server, and each answers with :class:`AsyncOutcomes`, or with
+    :class:`AsyncGroupStream` where one server answers with a stream::
+
+        outcomes = await client.group("role=web").programs.run(["uptime"]).wait()
+        print(outcomes.table())
+
+    Parameters:
+        calls: makes the calls.
+        descriptions: the descriptions of the server's services.
+        request: the nodes, and how they are asked.
+    """
+
+    def __init__(self, calls: AsyncCalls, descriptions: AsyncDescriptions, request: GroupRequest) -> None:
+        self._calls = calls
+        self._descriptions = descriptions
+        self._request = request
+
+    @classmethod
+    def of(
+        cls,
+        calls: AsyncCalls,
+        descriptions: AsyncDescriptions,
+        nodes: str | Iterable[str] | None,
+        policy: Mapping[str, int | None],
+        progress: GroupProgressHook | None,
+    ) -> Self:
+        """Make a group of nodes.
+
+        Parameters:
+            calls, descriptions: as of the class.
+            nodes: a selector, or names and ids; ``None`` for all nodes.
+            policy: how they are asked, as of :class:`~rpcwire.group.outcomes.Policy`.
+            progress: called with the progress of each node.
+
+        Raises:
+            InvalidParams: the selector or the list is empty, or neither.
+            ValueError: a number is less than 1.
+        """
+        target = EVERYONE if nodes is None else target_of(nodes)
+        return cls(calls, descriptions, GroupRequest(target, Policy(**policy), progress))
+
+    @property
+    def calls(self) -> AsyncCalls:
+        """What makes its calls."""
+        return self._calls
+
+    @property
+    def request(self) -> GroupRequest:
+        """The nodes, and how they are asked."""
+        return self._request
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {dict(self._request.target)!r} of {self._calls.url}>"
+
+    # --- how they are asked -------------------------------------------------------------------------------------
+
+    def rolling(self, batch: int = 1, *, stop_after_failures: int = 1, canary: int | None = None) -> Self:
+        """The same nodes, asked in batches: the next batch begins when the one before has ended as a whole.
+
+        Parameters:
+            batch: how many nodes are asked at a time.
+            stop_after_failures: after so many outcomes that are not ``ok`` no further node is asked.
+            canary: so many nodes are asked before all others, which are asked only if each of these is ``ok``; that of
+                the group where not given.
+
+        Raises:
+            ValueError: a number is less than 1, or the group has ``parallel``.
+        """
+        canary = self._request.policy.canary if canary is None else canary
+        return self._with_policy(batch=batch, stop_after_failures=stop_after_failures, canary=canary)
+
+    def any(self, n: int) -> Self:
+        """The same nodes, of which so many results are enough: then the others are cancelled.
+
+        Parameters:
+            n: how many outcomes that are ``ok`` end the call.
+
+        Raises:
+            ValueError: the number is less than 1.
+        """
+        return self._with_policy(enough=n)
+
+    def first(self) -> AsyncPick:
+        """The node that answers first: its result is returned as that of one server is, and the others are cancelled::
+
+            await client.group("role=web").first().hardware.memory()
+
+        A call raises GroupFailed if no node has a result.
+        """
+        return AsyncPick(self._calls, self._descriptions, self._with_policy(enough=1).request)
+
+    def one(self) -> AsyncPick:
+        """One node, the least busy first: its result is returned as that of one server is. Another one is asked only if
+        the method has certainly not run on the node before. An error of the method is raised as one server's::
+
+            await client.group("role=web").one().hardware.memory()
+
+        Raises:
+            ValueError: the group has ``parallel``, ``stop_after_failures`` or ``canary``.
+        """
+        return AsyncPick(self._calls, self._descriptions, self._with_policy(one=True).request)
+
+    def _with_policy(self, **policy: Any) -> Self:
+        request = replace(self._request, policy=replace(self._request.policy, **policy))
+        return type(self)(self._calls, self._descriptions, request)
+
+    # --- calls --------------------------------------------------------------------------------------------------
+
+    @overload
+    def call(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> AsyncOutcomes[Any]: ...
+    @overload
+    def call(
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, returns: type[_T]
+    ) -> AsyncOutcomes[_T]: ...
+    def call(
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, returns: Any = None
+    ) -> AsyncOutcomes[Any]:
+        """Call any method by its name on all nodes.
+
+        Parameters:
+            method: the full name, such as ``programs.run``.
+            params: by name (a mapping) or by position (a sequence).
+            returns: the type to read results as; plain data where not given.
+
+        Returns:
+            One outcome for each node.
+        """
+        group_method = GroupMethod(method_of(method, returns), self._request, streams=False)
+        return AsyncOutcomes(self._calls, group_method, params)
+
+    @overload
+    def stream(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> AsyncGroupStream[Any]: ...
+    @overload
+    def stream(
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, items: type[_T]
+    ) -> AsyncGroupStream[_T]: ...
+    def stream(
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, items: Any = None
+    ) -> AsyncGroupStream[Any]:
+        """Call a method that answers with a stream on all nodes.
+
+        Parameters:
+            method, params: as of :meth:`call`.
+            items: the type to read the items as; plain data where not given.
+
+        Returns:
+            The items of all nodes.
+        """
+        group_method = GroupMethod(method_of(method, items), self._request, streams=True)
+        return AsyncGroupStream(self._calls, group_method, params)
+
+    def service(self, name: str) -> AsyncGroupServiceProxy:
+        """Return any service by its name: ``await client.group("role=web").service("greeter").hello(name="Ada")``.
+
+        Parameters:
+            name: the service's name. The server must offer it, too, since it describes it.
+        """
+        return AsyncGroupServiceProxy(self._calls, self._descriptions, self._request, name)
+
+    @cached_property
+    def programs(self) -> AsyncGroupPrograms:
+        """Run programs."""
+        from .group_programs import AsyncGroupPrograms
+
+        return AsyncGroupPrograms(self)
+
+    @cached_property
+    def database(self) -> AsyncGroupDatabase:
+        """Query databases."""
+        from .stubs.group_database import AsyncGroupDatabase
+
+        return AsyncGroupDatabase(self)
+
+    @cached_property
+    def hardware(self) -> AsyncGroupHardware:
+        """Read the machines."""
+        from .stubs.group_hardware import AsyncGroupHardware
+
+        return AsyncGroupHardware(self)
+
+
+class AsyncPick:
+    """One node of a group, which is chosen anew for each call. It has the services of a client. What belongs to a
+    connection is refused, such as transactions and programs that one talks to: :meth:`rpcclient.AsyncClient.node` has
+    them.
+
+    Parameters:
+        calls: makes the calls.
+        descriptions: the descriptions of the server's services.
+        request: the nodes, and how one is chosen.
+    """
+
+    def __init__(self, calls: AsyncCalls, descriptions: AsyncDescriptions, request: GroupRequest) -> None:
+        self._own = calls
+        self._calls = AsyncPickCalls(calls, request)
+        self._descriptions = descriptions
+
+    @property
+    def calls(self) -> AsyncPickCalls:
+        """What makes its calls. Stubs get this."""
+        return self._calls
+
+    @overload
+    async def call(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Any: ...
+    @overload
+    async def call(
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, returns: type[_T]
+    ) -> _T: ...
+    async def call(
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, returns: Any = None
+    ) -> Any:
+        """Call any method by its name.
+
+        Parameters:
+            method: the full name, such as ``programs.run``.
+            params: by name (a mapping) or by position (a sequence).
+            returns: the type to read the result as; plain data where not given.
+
+        Returns:
+            The result.
+
+        Raises:
+            GroupFailed: several nodes were asked, and none has a result.
+            RpcError: the one node on which the method may have run has raised it; or the call failed as a whole.
+        """
+        return await self._calls.invoke(method_of(method, returns), params)
+
+    @overload
+    def stream(self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> AsyncStream[Any]: ...
+    @overload
+    def stream(
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, items: type[_T]
+    ) -> AsyncStream[_T]: ...
+    def stream(
+        self, method: str, params: Mapping[str, Any] | Sequence[Any] | None = None, *, items: Any = None
+    ) -> AsyncStream[Any]:
+        """Call a method that answers with a stream.
+
+        Parameters:
+            method, params: as of :meth:`call`.
+            items: the type to read the items as; plain data where not given.
+
+        Returns:
+            The stream.
+
+        Raises:
+            LocalProtocolError: it is that of ``first()``, which would mix the streams of several nodes.
+        """
+        return self._calls.open(Method(method, items), params)
+
+    def service(self, name: str) -> AsyncPickProxy:
+        """Return any service by its name.
+
+        Parameters:
+            name: the service's name. The server must offer it, too, since it describes it.
+        """
+        return AsyncPickProxy(self._calls, self._own, self._descriptions, name)
+
+    @cached_property
+    def programs(self) -> AsyncPrograms:
+        """Run programs."""
+        from .programs import AsyncPrograms
+
+        return AsyncPrograms(self._calls)
+
+    @cached_property
+    def database(self) -> AsyncDatabase:
+        """Query databases."""
+        from .database import AsyncDatabase
+
+        return AsyncDatabase(self._calls)
+
+    @cached_property
+    def hardware(self) -> AsyncHardware:
+        """Read the machine."""
+        from .hardware import AsyncHardware
+
+        return AsyncHardware(self._calls)
+
+
+class AsyncGroupServiceProxy:
+    """A service of a group by its name. Each attribute is one of its methods: ``await service.method(...)`` calls it on
+    all nodes, and gives :class:`AsyncOutcomes`, or :class:`AsyncGroupStream` for one that streams.
+
+    Parameters:
+        calls: makes the calls.
+        descriptions: the descriptions of the server's services.
+        request: the nodes, and how they are asked.
+        name: the service's name.
+    """
+
+    def __init__(self, calls: AsyncCalls, descriptions: AsyncDescriptions, request: GroupRequest, name: str) -> None:
+        self._calls = calls
+        self._descriptions = descriptions
+        self._request = request
+        self._name = name
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+        @gives_way
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            description = DynamicMethod.find(await self.describe(), name)
+            method, params = DynamicMethod(description), bind(description, args, kwargs)
+            group_method = GroupMethod(method, self._request, streams=description.streams)
+            kind: type[AsyncGroupStream[Any] | AsyncOutcomes[Any]]
+            kind = AsyncGroupStream if description.streams else AsyncOutcomes
+            return await kind(self._calls, group_method, params).open()
+
+        return dress(call, self._description_now(), name)
+
+    async def describe(self) -> ServiceDescription:
+        """Return the signatures and the documentation of the methods.
+
+        Raises:
+            MethodNotFound: the server has no such service.
+            RpcError: as of any call.
+        """
+        return await self._descriptions.fetch(self._calls, self._name)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *names_of(self._description_now())]
+
+    def __repr__(self) -> str:
+        return f"<service {self._name!r} of {dict(self._request.target)!r}>"
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        """All methods with their signatures, for ``help()``."""
+        try:
+            return overview(self._name, self._description_now())
+        except RpcError as exc:
+            return f"The service {self._name!r}, which cannot be described now: {exc}"
+
+    def _description_now(self) -> ServiceDescription | None:
+        return value_now(self.describe, self._descriptions.get(self._name))

@@ -1,0 +1,293 @@
+# Generated from the service programs by `make stubs`. Do not edit: change that, and generate anew.
+
+"""The service 'programs' of a group, typed for the synchronous client."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Annotated, ClassVar
+
+from rpcclient.stubs.programs import (
+    ByteCount,
+    Completed,
+    EnvBase,
+    Exit,
+    Limits,
+    OutputChunk,
+    Patience,
+    ProgramEvent,
+    ProgramInfo,
+    RunEvent,
+    Seconds,
+    StderrTo,
+    StdoutTo,
+    StreamName,
+)
+from rpcclient.sync.group_stub import GroupStub
+from rpcclient.sync.outcomes import GroupStream, Outcomes
+from rpcclient.sync.stub import SyncStub
+from rpcclient.sync.stubs.programs import Programs
+from rpcwire.secret import Secret
+
+
+class GroupPrograms(GroupStub):
+    """Run programs on the server's machine: to their end, or started, watched, fed and ended from afar.
+
+    Output and input are bytes; which encoding they are in, if any, is the caller's to know.
+
+    Each method calls all nodes of a group. What takes streams, or belongs to a connection, is left out.
+    """
+
+    def wait(self, id: str) -> Outcomes[Exit]:
+        """Wait for a program's end. All of its output is there before this is answered.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+        """
+        return self._call("wait", {"id": id})
+
+    def signal(self, id: str, signal: str) -> Outcomes[bool]:
+        """Send a signal to a program's whole process group.
+
+        Parameters:
+            id: the program.
+            signal: its name, such as ``INT`` or ``SIGHUP``, in any case.
+
+        Returns:
+            Whether the program was still there.
+
+        Raises:
+            InvalidParams: there is no such signal.
+            ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
+        """
+        return self._call("signal", {"id": id, "signal": signal})
+
+    def kill(self, id: str, *, grace_s: Seconds = 0.0) -> Outcomes[Exit]:
+        """End a program and everything that it has started.
+
+        Parameters:
+            id: the program.
+            grace_s: time to end by itself after TERM, in seconds; 0 to kill at once.
+
+        Returns:
+            How it ended; ``survivors`` names what could not be ended.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
+        """
+        return self._call("kill", {"id": id, "grace_s": grace_s})
+
+    def list(
+        self, *, labels: dict[str, str] | None = None, owner: str | None = None, running: bool | None = None
+    ) -> Outcomes[builtins.list[ProgramInfo]]:
+        """Your programs, and those of others that you may see: those that run, and those that have ended but are still
+        kept, in the order of their starts.
+
+        Parameters:
+            labels: only those that have all of these labels.
+            owner: only those of this owner.
+            running: only those that still run, or only those that do not.
+        """
+        return self._call("list", {"labels": labels, "owner": owner, "running": running})
+
+    def watch(self, *, labels: dict[str, str] | None = None, owner: str | None = None) -> GroupStream[ProgramEvent]:
+        """Be told what happens to programs, those that run already first (``running``), then ``started``, ``exited``
+        and ``forgotten``. It does not end by itself.
+
+        Parameters:
+            labels: only those that have all of these labels.
+            owner: only those of this owner.
+
+        Raises:
+            SlowConsumer: the reader is thousands of events behind.
+        """
+        return self._stream("watch", {"labels": labels, "owner": owner})
+
+    def get(self, id: str) -> Outcomes[ProgramInfo]:
+        """One of your programs.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+        """
+        return self._call("get", {"id": id})
+
+    def forget(self, id: str) -> Outcomes[None]:
+        """Free what is kept of a program; one that still runs is ended first.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+            ProgramRefused: you may view it, but not control it.
+        """
+        return self._call("forget", {"id": id})
+
+    def output(
+        self,
+        id: str,
+        *,
+        stream: StreamName | None = None,
+        offset: int = 0,
+        offsets: dict[StreamName, int] | None = None,
+        tail_bytes: int | None = None,
+        wait: bool = True,
+    ) -> GroupStream[OutputChunk]:
+        """Follow a program's output, from what is kept of it to its end. Any number of readers may; none holds up
+        another, and one that falls behind what is kept goes on after it, with ``lost_bytes`` in its next piece.
+
+        The stream ends with the output; then :meth:`wait` tells how the program ended. A reader that was cut off goes
+        on with ``offsets`` at the end of the last piece that it got.
+
+        Parameters:
+            id: the program.
+            stream: only this output; both where not given.
+            offset: where to begin, in bytes from the start of each output.
+            offsets: the same for each output by itself; it wins over ``offset``.
+            tail_bytes: begin so many bytes before what is there now, in place of ``offset``.
+            wait: go on with what is still to come; otherwise end with what there is.
+
+        Raises:
+            ProgramNotFound: there is no such program of yours.
+        """
+        return self._stream(
+            "output",
+            {"id": id, "stream": stream, "offset": offset, "offsets": offsets, "tail_bytes": tail_bytes, "wait": wait},
+        )
+
+    def stream(
+        self,
+        argv: builtins.list[str],
+        *,
+        input: Annotated[bytes, Secret()] = b"",
+        timeout_s: Seconds | None = None,
+        idle_timeout_s: Patience | None = None,
+        grace_s: Seconds | None = None,
+        cwd: str | None = None,
+        env: Annotated[dict[str, str] | None, Secret()] = None,
+        env_base: EnvBase = "clean",
+        stderr: StderrTo = "pipe",
+        user: str | None = None,
+        limits: Limits | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> GroupStream[RunEvent]:
+        """Run a program to its end, and stream its output as it comes; the last item is its end. If the reader closes
+        the stream, or its connection ends, so does the program, with everything that it has started. If the reader is
+        slow, the program waits.
+
+        As nothing but this one call is needed, it is the way to run a program on many nodes of a group at once.
+
+        Parameters:
+            argv: the program and its arguments.
+            input: goes to its standard input, which then ends.
+            timeout_s: end it after this time, in seconds.
+            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
+            grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
+                given.
+            cwd: where to run it; the home directory of its user where not given.
+            env: variables to set besides the base.
+            env_base: what the environment begins with.
+            stderr: where standard error goes.
+            user: as whom to run it, if not as the role says: by default as the server's own user.
+            limits: what it may take of the machine.
+            labels: notes, for :meth:`list` and :meth:`watch`.
+
+        Raises:
+            ProgramNotStarted: there is no such program or directory, or the system does not let it run.
+            ProgramRefused: the server's policy does not let it run.
+            Busy: too many programs run.
+        """
+        return self._stream(
+            "stream",
+            {
+                "argv": argv,
+                "input": input,
+                "timeout_s": timeout_s,
+                "idle_timeout_s": idle_timeout_s,
+                "grace_s": grace_s,
+                "cwd": cwd,
+                "env": env,
+                "env_base": env_base,
+                "stderr": stderr,
+                "user": user,
+                "limits": limits,
+                "labels": labels,
+            },
+        )
+
+    def run(
+        self,
+        argv: builtins.list[str],
+        *,
+        input: Annotated[bytes, Secret()] = b"",
+        timeout_s: Seconds | None = None,
+        idle_timeout_s: Patience | None = None,
+        grace_s: Seconds | None = None,
+        cwd: str | None = None,
+        env: Annotated[dict[str, str] | None, Secret()] = None,
+        env_base: EnvBase = "clean",
+        stdout: StdoutTo = "pipe",
+        stderr: StderrTo = "pipe",
+        output_bytes: ByteCount | None = None,
+        user: str | None = None,
+        limits: Limits | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> Outcomes[Completed]:
+        """Run a program to its end and return its output. Like ``subprocess.run``; no shell is involved. If the call
+        is cancelled or its connection ends, so does the program, with everything that it has started.
+
+        Parameters:
+            argv: the program and its arguments.
+            input: goes to its standard input, which then ends.
+            timeout_s: end it after this time, in seconds.
+            idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
+            grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
+                given.
+            cwd: where to run it; the home directory of its user where not given.
+            env: variables to set besides the base.
+            env_base: what the environment begins with.
+            stdout: where standard output goes.
+            stderr: where standard error goes.
+            output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit,
+                and never more than fits into a message. What comes after it is read, counted and dropped.
+            user: as whom to run it, if not as the role says: by default as the server's own user.
+            limits: what it may take of the machine.
+            labels: notes, for :meth:`list` and :meth:`watch`.
+
+        Returns:
+            How it ended and what it wrote. A code other than 0 is a result, not an error.
+
+        Raises:
+            ProgramNotStarted: there is no such program or directory, or the system does not let it run.
+            ProgramRefused: the server's policy does not let it run.
+            Busy: too many programs run.
+        """
+        return self._call(
+            "run",
+            {
+                "argv": argv,
+                "input": input,
+                "timeout_s": timeout_s,
+                "idle_timeout_s": idle_timeout_s,
+                "grace_s": grace_s,
+                "cwd": cwd,
+                "env": env,
+                "env_base": env_base,
+                "stdout": stdout,
+                "stderr": stderr,
+                "output_bytes": output_bytes,
+                "user": user,
+                "limits": limits,
+                "labels": labels,
+            },
+        )
+
+    def run_output_bytes(self, argv: builtins.list[str]) -> Outcomes[int]:
+        """The most output that :meth:`run` returns of a program, per stream, in bytes: for whoever does what it does by
+        way of :meth:`start`, as its input is larger than a message.
+
+        Parameters:
+            argv: the program and its arguments, which are in the same message.
+        """
+        return self._call("run_output_bytes", {"argv": argv})
+
+    _stub: ClassVar[type[SyncStub]] = Programs
