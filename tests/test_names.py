@@ -18,6 +18,7 @@ ALLOWED = {
     "of a file object, a socket or a lock, in Python's own classes": "closed",
     "of errors on the wire": "executed",
     "of asyncio's tasks and futures": "cancelled",
+    "of what comes of a group call, which programs use": "failed",
     "of clients, connections and codecs, which programs and plugins use": "allowed connected packed unpacked",
     "of errors by PEP 249, as the dialects of SQLAlchemy ask": "disconnected",
     "of subprocess, which programs are run as": "completed",

@@ -363,7 +363,7 @@ class AsyncClient:
                 print(outcome.node, outcome.state, outcome.result or outcome.error)
 
         Which nodes there are is decided once for each call, when it is made. They are called at once, unless one of the
-        numbers, or :meth:`rpcclient.aio.group.AsyncGroup.rolling`, says otherwise.
+        numbers, or ``rolling()`` of what is returned, says otherwise.
 
         Parameters:
             nodes: a selector, such as ``role=web,zone!=eu``, ``zone in (eu,us)`` or ``name=web-*``; or a list of names

@@ -58,7 +58,7 @@ class AsyncGroup:
         calls: AsyncCalls,
         descriptions: AsyncDescriptions,
         nodes: str | Iterable[str] | None,
-        policy: Mapping[str, int | None],
+        policy: Mapping[str, Any],
         progress: GroupProgressHook | None,
     ) -> Self:
         """Make a group of nodes.

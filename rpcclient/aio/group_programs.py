@@ -72,7 +72,7 @@ class AsyncGroupPrograms(stub.AsyncGroupPrograms):
             check: an outcome is an ``error`` (ProgramFailed) if the program does not end with exit code 0, a limit ends
                 it, or its output was cut while it still came. The client finds this, so that such an outcome does not
                 stop a rolling call.
-            text, encoding, errors: as of :meth:`rpcclient.aio.programs.AsyncPrograms.run`. Output that is no text is an
+            text, encoding, errors: as of ``run`` of one server. Output that is no text is an
                 ``error``.
             options: its other options.
 

@@ -144,8 +144,8 @@ class _AsyncAnswers(Waitable, Generic[_T_co]):
             RpcError: the call failed as a whole.
         """
         await self.wait()
-        if failed := self.failed:
-            raise GroupFailed(self._method.method.name, failed, len(self.nodes))
+        if failures := self.failed:
+            raise GroupFailed(self._method.method.name, failures, len(self.nodes))
         return self
 
     async def _read(self) -> GroupItem[_T_co] | NodeOutcome[_T_co] | None:

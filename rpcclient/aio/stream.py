@@ -67,13 +67,12 @@ class AsyncStream(AsyncIterator[_T_co], Generic[_T_co]):
         return item
 
     async def read_by(self, until: float) -> _T_co:
-        """Return the next item, as ``anext`` does, if it comes in time.
+        """Return the next item, if it comes in time. The end is raised as an iterator raises it.
 
         Parameters:
             until: how long to wait, on the clock of deadlines.
 
         Raises:
-            StopAsyncIteration: the stream has ended.
             TimeoutError: it has not come.
             RpcError: the call failed, or the stream has ended with an error.
         """

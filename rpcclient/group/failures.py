@@ -49,8 +49,8 @@ class GroupFailed(ExceptionGroup[RpcError]):
 
     def derive(self, excs: Sequence[RpcError]) -> GroupFailed:  # type: ignore[override]
         """Return the part of the group that has these errors, as ``except*`` wants it."""
-        wanted = {id(error) for error in excs}
-        return GroupFailed(self.method, [each for each in self.outcomes if id(each.error) in wanted], self.count)
+        ids = {id(error) for error in excs}
+        return GroupFailed(self.method, [each for each in self.outcomes if id(each.error) in ids], self.count)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return GroupFailed, (self.method, self.outcomes, self.count)
@@ -77,9 +77,9 @@ def error_without_result(method: str, outcomes: Sequence[NodeOutcome[Any]]) -> E
         The error of the node on which the method may have run, if there is one such node; else of all of them.
     """
     decisive = [each for each in outcomes if each.executed != "no"]
-    asked = decisive or [each for each in outcomes if each.state != "cancelled"] or list(outcomes)
-    if len(asked) == 1 and asked[0].error is not None:
-        error = asked[0].error
-        error.add_note(f"{method} on the node {printable(asked[0].name)} ({asked[0].state})")
+    candidates = decisive or [each for each in outcomes if each.state != "cancelled"] or list(outcomes)
+    if len(candidates) == 1 and candidates[0].error is not None:
+        error = candidates[0].error
+        error.add_note(f"{method} on the node {printable(candidates[0].name)} ({candidates[0].state})")
         return error
     return GroupFailed(method, outcomes, len(outcomes))

@@ -12,7 +12,7 @@ from msgspec import Raw
 from rpcclient.methods import Method
 from rpcwire.codec import Codec
 from rpcwire.errors import InvalidParams, RpcError, ServiceError, from_wire
-from rpcwire.group.nodes import NodeAmbiguous, NodeNotFound
+from rpcwire.group.nodes import NodeAmbiguous, NodeNotFound, NoNodes
 from rpcwire.group.outcomes import ALL_AT_ONCE, GroupNode, NodeOutcome, Policy
 from rpcwire.limits import LONGEST_S
 
@@ -27,7 +27,7 @@ ANSWER_GRACE_S = 5.0
 GroupProgressHook: TypeAlias = Callable[[GroupNode, float, float | None, str | None], None]
 """Called with the node, and with done, total and message, when a node reports how far its call has come."""
 
-_ERRORS: Mapping[str, type[ServiceError]] = {cls.__name__: cls for cls in (NodeAmbiguous, NodeNotFound)}
+_ERRORS: Mapping[str, type[ServiceError]] = {cls.__name__: cls for cls in (NodeAmbiguous, NodeNotFound, NoNodes)}
 """The errors of group calls themselves, by name."""
 
 

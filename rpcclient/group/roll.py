@@ -40,7 +40,7 @@ class Roll(Generic[_T]):
         self._streams = streams
         self._progress = progress
         self._left: dict[str | tuple[str], GroupNode] = {}
-        self._broken: dict[str, RpcError] = {}
+        self._unreadable: dict[str, RpcError] = {}
 
     @property
     def missing(self) -> list[GroupNode]:
@@ -67,13 +67,13 @@ class Roll(Generic[_T]):
                     raise LocalProtocolError(text, executed="yes")
                 if event.error is None:
                     return GroupItem(node, event.value, event.lost)
-                self._broken.setdefault(event.id, event.error)
+                self._unreadable.setdefault(event.id, event.error)
             case Start():
                 if self.nodes is not None:
-                    raise _broken("the server has begun a group call twice")
+                    raise _violation("the server has begun a group call twice")
                 left = {_key(node): node for node in event.nodes}
                 if len(left) < len(event.nodes):
-                    raise _broken("the server has named a node of a group call twice")
+                    raise _violation("the server has named a node of a group call twice")
                 self.nodes, self._left, self.is_settled = event.nodes, left, event.is_settled
             case Progress() if self._progress is not None:
                 self._progress(self._find(event.id, "progress"), event.done, event.total, event.message)
@@ -94,10 +94,10 @@ class Roll(Generic[_T]):
             return
         self.is_over = True
         if self.nodes is None:
-            raise error or _broken("the server has ended a group call before it has begun")
+            raise error or _violation("the server has ended a group call before it has begun")
         if self._left:
             state: State = "timeout" if isinstance(error, DeadlineExceeded) else "error"
-            self._give_up(state, error or _broken("the server has told no outcome of this node"))
+            self._give_up(state, error or _violation("the server has told no outcome of this node"))
 
     def expire(self) -> None:
         """Note that the time is over, and that the server does not answer. Each node without an outcome gets one.
@@ -130,13 +130,13 @@ class Roll(Generic[_T]):
             return self._left[node_id]
         except KeyError:
             text = f"the server has told {what} of the node {node_id[:64]!r}, which it did not ask, or has ended"
-            raise _broken(text) from None
+            raise _violation(text) from None
 
     def _end(self, outcome: NodeOutcome[_T]) -> NodeOutcome[_T]:
         if self._left.pop(_key(outcome.node), None) is None:
             name = outcome.name[:64]
-            raise _broken(f"the server has told an outcome of the node {name!r}, which it did not ask, or has ended")
-        error = self._broken.pop(outcome.id, None)
+            raise _violation(f"the server has told an outcome of the node {name!r}, which it did not ask, or has ended")
+        error = self._unreadable.pop(outcome.id, None)
         if error is not None and outcome.state == "ok":
             outcome = fail(outcome, error)
         self.outcomes.append(outcome)
@@ -148,7 +148,7 @@ def _key(node: GroupNode) -> str | tuple[str]:
     return node.id or (node.name,)
 
 
-def _broken(text: str) -> RemoteProtocolError:
+def _violation(text: str) -> RemoteProtocolError:
     return RemoteProtocolError(text, executed="unknown")
 
 

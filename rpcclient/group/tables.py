@@ -118,7 +118,9 @@ def summarize(nodes: Sequence[GroupNode], outcomes: Sequence[NodeOutcome[Any]]) 
     return f"{len(nodes)} {'node' if len(nodes) == 1 else 'nodes'}: {', '.join(parts) or 'none was asked'}"
 
 
-def _shown(nodes: Sequence[GroupNode], outcomes: Sequence[NodeOutcome[Any]]) -> tuple[list[str], list[list[Any]]]:
+def _choose_cells(
+    nodes: Sequence[GroupNode], outcomes: Sequence[NodeOutcome[Any]]
+) -> tuple[list[str], list[list[Any]]]:
     """Return the names and the cells of a table: what is the same for all is left out."""
     rows = make_rows(outcomes[:SHOWN_ROWS])
     done = {outcome.node for outcome in outcomes}
@@ -154,7 +156,7 @@ def make_table(nodes: Sequence[GroupNode], outcomes: Sequence[NodeOutcome[Any]])
     Parameters:
         nodes, outcomes: as of :func:`summarize`.
     """
-    names, cells = _shown(nodes, outcomes)
+    names, cells = _choose_cells(nodes, outcomes)
     return f"{text_table(names, cells)}\n{summarize(nodes, outcomes)}"
 
 
@@ -164,5 +166,5 @@ def make_html(nodes: Sequence[GroupNode], outcomes: Sequence[NodeOutcome[Any]]) 
     Parameters:
         nodes, outcomes: as of :func:`summarize`.
     """
-    names, cells = _shown(nodes, outcomes)
+    names, cells = _choose_cells(nodes, outcomes)
     return f"<div><p>{html.escape(summarize(nodes, outcomes))}</p>{html_table(names, cells)}</div>"

@@ -59,7 +59,7 @@ class Group:
         calls: Calls,
         descriptions: Descriptions,
         nodes: str | Iterable[str] | None,
-        policy: Mapping[str, int | None],
+        policy: Mapping[str, Any],
         progress: GroupProgressHook | None,
     ) -> Self:
         """Make a group of nodes.

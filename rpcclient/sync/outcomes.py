@@ -146,8 +146,8 @@ class _Answers(Waitable, Generic[_T_co]):
             RpcError: the call failed as a whole.
         """
         self.wait()
-        if failed := self.failed:
-            raise GroupFailed(self._method.method.name, failed, len(self.nodes))
+        if failures := self.failed:
+            raise GroupFailed(self._method.method.name, failures, len(self.nodes))
         return self
 
     def _read(self) -> GroupItem[_T_co] | NodeOutcome[_T_co] | None:

@@ -61,13 +61,12 @@ class Stream(Iterator[_T_co], Generic[_T_co]):
         return self._reader
 
     def read_by(self, until: float) -> _T_co:
-        """Return the next item, as ``next`` does, if it comes in time.
+        """Return the next item, if it comes in time. The end is raised as an iterator raises it.
 
         Parameters:
             until: how long to wait, on the clock of deadlines.
 
         Raises:
-            StopIteration: the stream has ended.
             TimeoutError: it has not come.
             RpcError: the call failed, or the stream has ended with an error.
         """

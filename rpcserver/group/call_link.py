@@ -241,9 +241,16 @@ class CallDispatch:
         """Decide, as :meth:`~rpcwire.dispatch.Dispatch.admit`.
 
         Raises:
-            RpcError: as there; and InvalidRequest if a parameter is a stream.
+            RpcError: as there; and InvalidRequest if a parameter is a stream, or what the method does belongs to a
+                connection.
         """
         offer = self._dispatch.offers.get(message.method)
+        if offer is not None and not offer.spec.options.group:
+            raise InvalidRequest(
+                f"{offer.name} cannot be called on several nodes, since what it does belongs to a connection: call it "
+                "on one node, as client.node(NAME)",
+                executed="no",
+            )
         if offer is not None and offer.contract.stream_parameters:
             raise InvalidRequest(
                 f"{offer.name} takes a stream ({', '.join(offer.contract.stream_parameters)}), which cannot go to "

@@ -12,7 +12,11 @@ from rpcclient import AsyncClient, AsyncStream, Client, Stream
 from rpcclient.aio.batch import AsyncBatch
 from rpcclient.aio.database import AsyncDatabase
 from rpcclient.aio.dynamic import AsyncServiceProxy
+from rpcclient.aio.group import AsyncGroup, AsyncGroupServiceProxy, AsyncPick
+from rpcclient.aio.group_programs import AsyncGroupPrograms
+from rpcclient.aio.group_stub import AsyncGroupStub
 from rpcclient.aio.hardware import AsyncHardware
+from rpcclient.aio.outcomes import AsyncGroupStream, AsyncOutcomes
 from rpcclient.aio.program import AsyncProgram
 from rpcclient.aio.program_streams import AsyncProgramChunks, AsyncProgramInput, AsyncProgramOutput
 from rpcclient.aio.programs import AsyncPrograms
@@ -21,7 +25,11 @@ from rpcclient.aio.transaction import AsyncDatabaseTransaction, AsyncSavepoint
 from rpcclient.sync.batch import Batch
 from rpcclient.sync.database import Database
 from rpcclient.sync.dynamic import ServiceProxy
+from rpcclient.sync.group import Group, GroupServiceProxy, Pick
+from rpcclient.sync.group_programs import GroupPrograms
+from rpcclient.sync.group_stub import GroupStub
 from rpcclient.sync.hardware import Hardware
+from rpcclient.sync.outcomes import GroupStream, Outcomes
 from rpcclient.sync.program import Program
 from rpcclient.sync.program_streams import ProgramChunks, ProgramInput, ProgramOutput
 from rpcclient.sync.programs import Programs
@@ -43,6 +51,13 @@ TWINS: list[tuple[type[Any], type[Any]]] = [
     (ProgramOutput, AsyncProgramOutput),
     (ProgramInput, AsyncProgramInput),
     (Hardware, AsyncHardware),
+    (Group, AsyncGroup),
+    (Pick, AsyncPick),
+    (GroupServiceProxy, AsyncGroupServiceProxy),
+    (GroupStub, AsyncGroupStub),
+    (GroupPrograms, AsyncGroupPrograms),
+    (Outcomes, AsyncOutcomes),
+    (GroupStream, AsyncGroupStream),
 ]
 NAMES = {
     "__aenter__": "__enter__", "__aexit__": "__exit__", "__aiter__": "__iter__", "__anext__": "__next__",
