@@ -477,8 +477,9 @@ ROOMS_OF_CLIENT: dict[str, frozenset[str]] = {
     "pyserial": frozenset({"headers", "serial_settings", "sync/client", "sync/serial", "targets"}),
     "cli": frozenset(
         {"", "backoff", "describe", "errors", "headers", "models", "programs/results", "proxies", "stubs", "targets"}
+        | {"cli/many"}
     ),
-    "cli/many": frozenset({"cli"}),
+    "cli/many": frozenset({"", "cli", "errors", "models", "stubs"}),
 }
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +16,8 @@ from click.shell_completion import CompletionItem
 from . import context, packed, show
 from .arguments import parse
 from .characters import visible_line
+from .incomplete import COMPLETION_TIMEOUT_S, WORD, read_settings
+from .many.options import many_options
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -24,11 +25,9 @@ if TYPE_CHECKING:
     from rpcclient import Client, Stream
     from rpcclient.describe import MethodDescription
     from rpcwire.events import ProgressHook
+    from rpcwire.group.outcomes import NodeOutcome
 
-WORD = re.compile(r"[\w.-]+")
-"""What a shell may write into a command line by itself: a server's names with other characters are not offered."""
-COMPLETION_TIMEOUT_S = 1.0
-"""How long completion may take to ask the server."""
+    from .many.printing import Piece
 
 
 def _complete_method(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -53,14 +52,6 @@ def _complete_parameter(ctx: click.Context, param: click.Parameter, incomplete: 
     return [CompletionItem(f"{name}=") for name in names if name.startswith(incomplete) and WORD.fullmatch(name)]
 
 
-def read_settings(ctx: click.Context) -> context.Settings:
-    """Read the global options, which click does not process when a shell completes."""
-    values = {name: value for name, value in ctx.find_root().params.items() if value is not None}
-    names = {field.name for field in fields(context.Settings)}
-    settings = context.Settings(**{name: value for name, value in values.items() if name in names})
-    return replace(settings, timeout_s=COMPLETION_TIMEOUT_S)
-
-
 def _ask(ctx: click.Context) -> list[Any]:
     from rpcwire.errors import RpcError
 
@@ -75,6 +66,7 @@ def _ask(ctx: click.Context) -> list[Any]:
 @click.argument("method", shell_complete=_complete_method)
 @click.argument("words", nargs=-1, metavar="[KEY=VALUE ...]", shell_complete=_complete_parameter)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, also on a terminal.")
+@many_options
 @context.pass_settings
 @context.command
 def command(settings: context.Settings, method: str, words: tuple[str, ...], as_json: bool) -> None:
@@ -88,12 +80,15 @@ def command(settings: context.Settings, method: str, words: tuple[str, ...], as_
     -            all parameters, as JSON, from standard input
     VALUE ...    parameters by position
 
-    A method that streams prints its items as they come, in a pipe as one line of JSON each.
+    A method that streams prints its items as they come, in a pipe as one line of JSON each. On many nodes, too: with
+    their names before, in a pipe as JSON, one line for each item and each node.
     """
     readable = settings.readable and not as_json
     with settings.connect() as client:
         description = _describe(client, method)
         params = parse(words, description.binary if description is not None else ())
+        if settings.many.is_given:
+            sys.exit(_call_many(client, settings, method, params, description, readable=readable))
         if description is not None and description.streams:
             stream: Stream[Any] = client.options(timeout_s=settings.timeout_s).stream(method, params)
             with stream as items:
@@ -108,6 +103,43 @@ def command(settings: context.Settings, method: str, words: tuple[str, ...], as_
             result = packed.unpack(result, description.answer, description.schemas)
         if result is not None or not readable:
             show.show(result, readable=readable)
+
+
+def _call_many(
+    client: Client,
+    settings: context.Settings,
+    method: str,
+    params: Any,
+    description: MethodDescription | None,
+    *,
+    readable: bool,
+) -> int:
+    from rpcwire.limits import DEFAULT_DEADLINE_S
+
+    from .many.asking import Rendering, ask
+
+    class Unpacking(Rendering):
+        """Prints what the method's description says."""
+
+        def item(self, name: str, item: Any) -> Iterator[Piece]:
+            return super().item(name, unpack(item))
+
+        def result(self, name: str, end: NodeOutcome[Any]) -> Iterator[Piece]:
+            return super().result(name, replace(end, result=unpack(end.result)))
+
+        def items_as_json(self, name: str, item: Any) -> Iterator[Mapping[str, Any]]:
+            return super().items_as_json(name, unpack(item))
+
+        def result_as_json(self, name: str, result: Any) -> Any:
+            return unpack(result)
+
+    def unpack(value: Any) -> Any:
+        return value if description is None else packed.unpack(value, description.answer, description.schemas)
+
+    deadline_s = settings.timeout_s
+    if deadline_s is None and (description is None or not description.streams):
+        deadline_s = DEFAULT_DEADLINE_S if description is None else description.deadline_s
+    return ask(client, settings, method, params, rendering=Unpacking(), deadline_s=deadline_s, as_json=not readable)
 
 
 def _call(client: Client, method: str, params: dict[str, Any] | list[Any] | None) -> Any:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from .call import COMPLETION_TIMEOUT_S, WORD, read_settings
 from .characters import visible_line
+from .incomplete import COMPLETION_TIMEOUT_S, WORD, read_settings
 
 if TYPE_CHECKING:
     from rpcclient.stubs.programs import ProgramInfo

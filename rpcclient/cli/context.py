@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from . import outcome, standard
+from .many.target import Many
 
 if TYPE_CHECKING:
     from rpcclient import AsyncClient, Client
@@ -35,6 +36,7 @@ class Settings:
         ping_interval_s, ping_timeout_s: as of :class:`rpcclient.Client`.
         as_json: print JSON, also on a terminal.
         node: the name or id of the node of the server's group to which to connect, through the server.
+        many: the nodes that the command is for, and how they are asked.
     """
 
     url: str | None = None
@@ -52,6 +54,7 @@ class Settings:
     ping_timeout_s: float = 20.0
     as_json: bool = False
     node: str | None = None
+    many: Many = field(default_factory=Many)
 
     def connect(self, *, connect_timeout_s: float = 10.0) -> Client:
         """A client that is not connected yet.

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 import click
 
 from . import context, show
+from .many.options import many_options
 
 if TYPE_CHECKING:
+    from rpcclient import Client
     from rpcclient.stubs.hardware import Device, DeviceEvent, Subsystem
+    from rpcwire.group.outcomes import NodeOutcome
+
+    from .many.printing import Piece
 
 _SYNONYMS = {
     "gpu": "drm", "graphics": "drm", "serial": "tty", "disk": "block", "disks": "block", "network": "net",
@@ -22,6 +29,7 @@ _SIGNS = {"add": "+", "remove": "-", "change": "~"}
 @click.argument("subsystems", nargs=-1, metavar="[SUBSYSTEM ...]")
 @click.option("--watch", is_flag=True, help="Go on: show what is added (+), removed (-) and changed (~).")
 @context.json_option
+@many_options
 @context.pass_settings
 @context.command
 def command(settings: context.Settings, subsystems: tuple[str, ...], watch: bool) -> None:
@@ -36,6 +44,8 @@ def command(settings: context.Settings, subsystems: tuple[str, ...], watch: bool
         raise click.UsageError(f"{name!r}: there are: {', '.join(get_args(Known))}{hint}")
     selection = cast("list[Subsystem] | None", names or None)
     with settings.connect() as client:
+        if settings.many.is_given:
+            sys.exit(_ask_many(client, settings, selection, watch=watch))
         if not watch:
             devices = client.hardware.devices(selection)
             if settings.readable:
@@ -50,6 +60,37 @@ def command(settings: context.Settings, subsystems: tuple[str, ...], watch: bool
                     _show(event, devices_by_id)
                 else:
                     show.show_item(event.model_dump(exclude_none=True), readable=False)
+
+
+def _ask_many(client: Client, settings: context.Settings, selection: list[Subsystem] | None, *, watch: bool) -> int:
+    from rpcclient.stubs.hardware import Device, DeviceEvent
+    from rpcwire.limits import DEFAULT_DEADLINE_S
+
+    from .many.asking import Rendering, ask
+    from .many.typed import read_as
+
+    class Devices(Rendering):
+        """Prints the devices of each node, and what becomes of them."""
+
+        def __init__(self) -> None:
+            self._devices: dict[str, dict[str, Device]] = {}
+
+        def result(self, name: str, end: NodeOutcome[Any]) -> Iterator[Piece]:
+            with show.capture(self.margin) as paper:
+                show.show([row(device) for device in read_as(list[Device], end.result)], readable=True)
+            yield "stdout", paper.take()
+
+        def item(self, name: str, item: Any) -> Iterator[Piece]:
+            with show.capture(self.margin) as paper:
+                _show(read_as(DeviceEvent, item), self._devices.setdefault(name, {}))
+            yield "stdout", paper.take()
+
+    if watch:
+        method, deadline_s = "hardware.watch_devices", settings.timeout_s
+    else:
+        method, deadline_s = "hardware.devices", settings.timeout_s or DEFAULT_DEADLINE_S
+    params = {"subsystems": selection}
+    return ask(client, settings, method, params, rendering=Devices(), deadline_s=deadline_s)
 
 
 def row(device: Device) -> dict[str, Any]:

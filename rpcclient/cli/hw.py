@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import context, show
 from .figures import bar, duration, percent, size
+from .many.options import many_options
 
 if TYPE_CHECKING:
+    from rpcclient import Client
     from rpcclient.stubs.hardware import Capability, Sensor, Snapshot
+    from rpcwire.group.outcomes import NodeOutcome
+
+    from .many.printing import Piece
 
 _BAR = 20
 _MOST = 6
@@ -21,11 +27,14 @@ _MOST = 6
 
 @click.command()
 @context.json_option
+@many_options
 @context.pass_settings
 @context.command
 def command(settings: context.Settings) -> None:
     """Show the server's machine on one screen."""
     with settings.connect() as client:
+        if settings.many.is_given:
+            sys.exit(_ask_many(client, settings))
         if not settings.readable:
             show.show(client.call("hardware.snapshot"), readable=False)
             return
@@ -37,6 +46,25 @@ def command(settings: context.Settings) -> None:
             console.print(
                 Text(f"{title:12}", style="bold").append(Text(show.text(line), style="not bold")), no_wrap=True
             )
+
+
+def _ask_many(client: Client, settings: context.Settings) -> int:
+    from rpcclient.stubs.hardware import Snapshot
+    from rpcwire.limits import DEFAULT_DEADLINE_S
+
+    from .many.asking import Rendering, ask
+    from .many.typed import read_as
+
+    class Screens(Rendering):
+        """Prints the lines of each machine."""
+
+        def result(self, name: str, end: NodeOutcome[Any]) -> Iterator[Piece]:
+            snapshot = read_as(Snapshot, end.result)
+            text = "".join(f"{title:12}{show.text(line)}\n" for title, line in lines(snapshot, []))
+            yield "stdout", text.encode("utf-8", "surrogateescape")
+
+    deadline_s = settings.timeout_s or DEFAULT_DEADLINE_S
+    return ask(client, settings, "hardware.snapshot", rendering=Screens(), deadline_s=deadline_s)
 
 
 def lines(snapshot: Snapshot, capabilities: list[Capability]) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from rpcwire.limits import LONGEST_S
 
 from . import outcome, standard
 from .context import Settings
+from .many.options import NAMES, complete_node
 
 COMMANDS = {
     "attach": "come back to a program that runs there",
@@ -87,6 +88,17 @@ class LazyGroup(click.Group):
                 cause = exc.__context__
                 sys.exit(cause.code if isinstance(cause, SystemExit) and not status else status)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options of this group. Where one of the command stands before it, say where it goes."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as exc:
+            name = exc.option_name
+            if name not in NAMES:
+                raise
+            message = f"No such option {name!r} here: it goes behind the command: rpcclient run {name} ..."
+            raise click.UsageError(message, exc.ctx) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Where an option of this group stands behind it, say where it goes."""
         try:
@@ -147,7 +159,12 @@ class LazyGroup(click.Group):
     type=click.FloatRange(min=0, min_open=True, max=LONGEST_S),
     help="How long a ping may stay unanswered.",
 )
-@click.option("--node", metavar="NODE", help="Name or id of a node of the group: go there, through the server.")
+@click.option(
+    "--node",
+    metavar="NODE",
+    shell_complete=complete_node,
+    help="Name or id of a node of the group: go there, through the server.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, also on a terminal.")
 @click.version_option(package_name="remote-services")
 @click.pass_context

@@ -25,7 +25,7 @@ MEANINGS = {
     USAGE: "wrong usage, or parameters that do not fit",
     UNREACHABLE: "no connection, or it was lost",
     REFUSED: "not authenticated, or not allowed",
-    NOT_FOUND: "no such service, method or program",
+    NOT_FOUND: "no such service, method, program or node",
     DEADLINE: "the deadline passed",
     INTERRUPTED: "interrupted by Ctrl-C; the call was cancelled",
 }
@@ -34,6 +34,7 @@ MEANINGS = {
 _HERE = {
     "list() shows yours": "rpcclient ps --all shows yours",
     "rpc.discover lists those there are": "rpcclient services lists those there are",
+    "client.nodes() lists those there are": "rpcclient nodes lists those there are",
     "allow_token_in_clear=True": "--allow-token-in-clear",
     "a token from token=, RPC_TOKEN": "a token from --token-file, RPC_TOKEN",
 }
@@ -54,6 +55,8 @@ def status_of(error: RpcError) -> int:
         (ProgramNotFound, NOT_FOUND),
         (errors.InvalidParams, USAGE),
     )
+    if error.type in ("NodeNotFound", "NoNodes"):
+        return NOT_FOUND
     if error.code == errors.PermissionDenied.code:  # What a service declares for itself.
         return REFUSED
     return next((status for kind, status in table if isinstance(error, kind)), FAILED)
@@ -75,7 +78,7 @@ def report(error: RpcError) -> int:
         where = ".".join(str(part) for part in field.get("loc", ()))
         print("  " + characters.visible_line(f"{where}: {field.get('msg', '')}"), file=sys.stderr)
     for name, value in error.details.items():
-        if value is not None:
+        if value not in (None, []):
             print("  " + characters.visible_line(f"{name} = {value!r}"), file=sys.stderr)
     if error.retryable:
         after = f" in {error.retry_after_ms} ms" if error.retry_after_ms is not None else ""

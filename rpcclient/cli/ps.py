@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import sys
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import context, show
+from .many.options import many_options
 from .starting import _pairs
 
 if TYPE_CHECKING:
+    from rpcclient import Client
     from rpcclient.stubs.programs import ProgramInfo
+    from rpcwire.group.outcomes import NodeOutcome
+
+    from .many.printing import Piece
 
 
 _WHOLE = ("id", "pid", "owner", "age", "state")
@@ -32,18 +38,45 @@ _LEAST_COMMAND = 12
 )
 @click.option("--owner", metavar="NAME", help="Only those of this owner.")
 @context.json_option
+@many_options
 @context.pass_settings
 @context.command
 def command(settings: context.Settings, everything: bool, labels: dict[str, str], owner: str | None) -> None:
     """List the programs that were started on the server's machine and run, in the order of their starts."""
     with settings.connect() as client:
+        if settings.many.is_given:
+            params = {"labels": labels or None, "owner": owner, "running": None if everything else True}
+            sys.exit(_ask_many(client, settings, params))
         programs = client.programs.list(labels=labels or None, owner=owner, running=None if everything else True)
-    programs.sort(key=lambda program: program.started_at)
     if settings.readable:
-        rows = fitting([_row(program) for program in programs], shutil.get_terminal_size().columns)
-        show.show(rows, readable=True, whole=_WHOLE)
+        _show(programs, shutil.get_terminal_size().columns)
     else:
+        programs.sort(key=lambda program: program.started_at)
         show.show([program.model_dump() for program in programs], readable=False)
+
+
+def _show(programs: list[ProgramInfo], width: int) -> None:
+    programs.sort(key=lambda program: program.started_at)
+    show.show(fitting([_row(program) for program in programs], width), readable=True, whole=_WHOLE)
+
+
+def _ask_many(client: Client, settings: context.Settings, params: dict[str, Any]) -> int:
+    from rpcclient.stubs.programs import ProgramInfo
+    from rpcwire.limits import DEFAULT_DEADLINE_S
+
+    from .many.asking import Rendering, ask
+    from .many.typed import read_as
+
+    class Programs(Rendering):
+        """Prints the programs of each node as a table."""
+
+        def result(self, name: str, end: NodeOutcome[Any]) -> Iterator[Piece]:
+            with show.capture(self.margin) as paper:
+                _show(read_as(list[ProgramInfo], end.result), paper.width)
+            yield "stdout", paper.take()
+
+    deadline_s = settings.timeout_s or DEFAULT_DEADLINE_S
+    return ask(client, settings, "programs.list", params, rendering=Programs(), deadline_s=deadline_s)
 
 
 def fitting(rows: Sequence[dict[str, object]], width: int) -> list[dict[str, object]]:

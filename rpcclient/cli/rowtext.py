@@ -97,6 +97,17 @@ class _Writer:
         self.out.flush()
 
 
+def keys_of(names: Sequence[str]) -> list[str]:
+    """The names of columns as keys: where two columns have one name, the second is called ``name_2``."""
+    keys: list[str] = []
+    for name in names:
+        key, number = name, 2
+        while key in keys:
+            key, number = f"{name}_{number}", number + 1
+        keys.append(key)
+    return keys
+
+
 def _total(out: TextIO, count: int | None, rowcount: int) -> None:
     """The last line for a person; without a count, that of a statement that gives no rows."""
     if count is not None:
@@ -193,13 +204,7 @@ class Json(_Writer):
     have one name, the second is called ``name_2``."""
 
     def begin(self, names: Sequence[str], *, gives_rows: bool = False) -> None:
-        keys: list[str] = []
-        for name in names:
-            key, number = name, 2
-            while key in keys:
-                key, number = f"{name}_{number}", number + 1
-            keys.append(key)
-        super().begin(keys, gives_rows=gives_rows)
+        super().begin(keys_of(names), gives_rows=gives_rows)
         if self.gives_rows:
             self.out.write("[")
 

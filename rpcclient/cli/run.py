@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import context, outcome, starting
 from .characters import visible_line
+from .many.options import many_options
 from .standard import STDIN
 
 if TYPE_CHECKING:
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 @click.option("--no-stdin", "-n", is_flag=True, help="Give it no input.")
 @click.option("--detach", "-d", is_flag=True, help="Leave it running, and print its id.")
 @click.option("--merge-stderr", is_flag=True, help="Let its errors go into its output, in their order.")
+@context.json_option
 @starting.options
+@many_options
 @context.pass_settings
 @context.command
 def command(
@@ -43,6 +47,9 @@ def command(
 
     The exit status is the command's own: 128+N where signal N ended it, 124 where its --timeout did, 126 where it
     cannot be run, 127 where there is no such command. When rpcclient itself fails, it is one of those in its --help.
+
+    On many nodes (--on, --nodes), each line comes with the name of its node before it. Standard input goes to all of
+    them, as a whole. Ctrl-C ends the command everywhere. The exit status is 0 if it is 0 on every node, else 1.
     """
     if tty == 1 and no_stdin:
         raise click.UsageError("--tty and --no-stdin exclude each other: give --tty twice")
@@ -51,6 +58,11 @@ def command(
     feeds = not no_stdin and not os.isatty(STDIN)
     options["stdin"] = tty > 0 or feeds
     options["stderr"] = "merge" if merge_stderr else "pipe"
+    if settings.many.is_given:
+        from .many import running
+
+        running.check(values, tty=tty, detach=detach)
+        sys.exit(running.run(settings, argv, options, feeds=feeds))
 
     async def run(client: AsyncClient) -> int:
         if detach:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from . import context, show
+from .many.options import many_options
+
+if TYPE_CHECKING:
+    from rpcclient import Client
+    from rpcclient.models import ServiceInfo
+    from rpcwire.group.outcomes import NodeOutcome
+
+    from .many.printing import Piece
 
 
 @click.command()
 @click.argument("name", required=False)
 @context.json_option
+@many_options
 @context.pass_settings
 @context.command
 def command(settings: context.Settings, name: str | None) -> None:
@@ -17,12 +30,12 @@ def command(settings: context.Settings, name: str | None) -> None:
     from rpcwire.errors import MethodNotFound
 
     with settings.connect() as client:
+        if settings.many.is_given:
+            sys.exit(_ask_many(client, settings, name))
         services = client.services()
         if name is None:
             if settings.readable:
-                widest = max((len(s.name) for s in services), default=0)
-                for s in services:
-                    print(show.text(f"{s.name:{widest}}  {len(s.methods):3} methods  {s.summary}"))
+                _show_all(services)
             else:
                 show.show([service.model_dump() for service in services], readable=False)
             return
@@ -39,3 +52,30 @@ def command(settings: context.Settings, name: str | None) -> None:
             short = method.name.rpartition(".")[2]
             print(show.text(f"\n{method.name}{description.methods[short].signature}"))
             print(f"    {show.text(method.summary)}")
+
+
+def _show_all(services: Sequence[ServiceInfo]) -> None:
+    widest = max((len(s.name) for s in services), default=0)
+    for s in services:
+        print(show.text(f"{s.name:{widest}}  {len(s.methods):3} methods  {s.summary}"))
+
+
+def _ask_many(client: Client, settings: context.Settings, name: str | None) -> int:
+    from rpcclient.models import ServiceInfo
+    from rpcwire.limits import DEFAULT_DEADLINE_S
+
+    from .many.asking import Rendering, ask
+    from .many.typed import read_as
+
+    class Services(Rendering):
+        """Prints the services of each node."""
+
+        def result(self, name: str, end: NodeOutcome[Any]) -> Iterator[Piece]:
+            with show.capture(self.margin) as paper:
+                _show_all(read_as(list[ServiceInfo], end.result))
+            yield "stdout", paper.take()
+
+    if name is not None:
+        raise click.UsageError("the methods of a service are shown for one node: give --node NODE")
+    deadline_s = settings.timeout_s or DEFAULT_DEADLINE_S
+    return ask(client, settings, "rpc.services", rendering=Services(), deadline_s=deadline_s)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import shutil
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, Literal
 
 from pydantic_core import to_json
@@ -77,10 +80,42 @@ def cell(value: Any, nested_room: int = _WIDEST) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
+class Paper(io.StringIO):
+    """Text that is printed later, on what standard output is."""
+
+    def __init__(self, *, is_terminal: bool, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        """Whether a terminal will show it."""
+        return self._is_terminal
+
+    def take(self) -> bytes:
+        """Give what was written, and begin anew."""
+        content = self.getvalue().encode("utf-8", "surrogateescape")
+        self.seek(0)
+        self.truncate()
+        return content
+
+
+@contextmanager
+def capture(margin: int = 0) -> Iterator[Paper]:
+    """Have what the block prints on paper instead.
+
+    Parameters:
+        margin: how much narrower it must be than the terminal, in characters.
+    """
+    width = max(shutil.get_terminal_size().columns - margin, 20)
+    with redirect_stdout(Paper(is_terminal=sys.stdout.isatty(), width=width)) as paper:
+        yield paper
+
+
 def _console() -> Any:
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False, soft_wrap=False, width=getattr(sys.stdout, "width", None))
 
 
 def _pairs(value: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from rpcwire.sql import is_blank
 
 from . import context, sqltext
 from .arguments import parse
+from .many.options import many_options
 from .rowtext import FORMATS
 from .sqlrun import Params, run
 from .words import text
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--write", "-w", is_flag=True, help="Allow statements that change the database.")
 @click.option("--each", is_flag=True, help="Of several statements, let each commit itself.")
 @context.json_option
+@many_options
 @context.pass_settings
 @context.command
 def command(
@@ -57,6 +59,14 @@ def command(
     """
     statement = None if statement is None else text(statement, "the statement")
     form = form or ("table" if settings.readable else "json")
+    if settings.many.is_given:
+        from .many import statements
+
+        if statement is None:
+            raise click.UsageError("on many nodes, give the statement behind the database's name")
+        params = parse(words, by_position=not sqltext.names_parameters(statement)) if words else None
+        with settings.connect() as client:
+            sys.exit(statements.run(client, settings, database, statement, params, form, write=write))
     if statement is not None:
         with settings.connect() as client:
             params = _params(client, database, statement, words) if words else None

@@ -240,6 +240,16 @@ class RunEvent(_Model):
     exit: Exit | None = Field(default=None, description="its end; nothing comes after it")
 
 
+class ProgramUnsuccessful(ServiceError):
+    """A program that was to succeed has ended with another code than 0, by a signal, or at a limit."""
+
+    executed = "yes"
+    exit_code: int | None
+    """Its exit code; None where a signal ended it."""
+    signal: str | None
+    """The name of the signal that ended it."""
+
+
 StdoutTo = Literal["pipe", "discard"]
 "Where standard output goes: into a stream, or nowhere."
 

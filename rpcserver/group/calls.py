@@ -239,6 +239,8 @@ class GroupCalls:
         members = list(selection.nodes)
         if request.policy.one:
             members.sort(key=lambda member: (member.state is not State.UP, member.load, member.id))
+        elif not isinstance(request.target, Names):
+            members.sort(key=lambda member: (member.name, member.id))  # As rpc.nodes lists them.
         self.count += 1
         call = _Call(secrets.token_hex(8), request, caller, members, selection.unknown, self)
         self._new.add(call)
@@ -255,7 +257,9 @@ class GroupCalls:
             return selection
         selection = select(target, live)
         # Those that have died or left lately are known: their outcome is gone.
-        rest = select(Names(selection.unknown), members) if selection.unknown else Selection[Member](())
+        if not selection.unknown:
+            return selection
+        rest = select(Names(selection.unknown), members)
         return Selection((*selection.nodes, *rest.nodes), rest.unknown)
 
     def _is_own(self, member: Member) -> bool:

@@ -161,6 +161,7 @@ class AsyncGroupPrograms(AsyncGroupStub):
         argv: builtins.list[str],
         *,
         input: Annotated[bytes, Secret()] = b"",
+        check: bool = False,
         timeout_s: Seconds | None = None,
         idle_timeout_s: Patience | None = None,
         grace_s: Seconds | None = None,
@@ -181,6 +182,7 @@ class AsyncGroupPrograms(AsyncGroupStub):
         Parameters:
             argv: the program and its arguments.
             input: goes to its standard input, which then ends.
+            check: fail in the end unless it has ended with code 0, by itself.
             timeout_s: end it after this time, in seconds.
             idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
             grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
@@ -196,6 +198,7 @@ class AsyncGroupPrograms(AsyncGroupStub):
         Raises:
             ProgramNotStarted: there is no such program or directory, or the system does not let it run.
             ProgramRefused: the server's policy does not let it run.
+            ProgramUnsuccessful: it has not ended well, and was to (``check``).
             Busy: too many programs run.
         """
         return self._stream(
@@ -203,6 +206,7 @@ class AsyncGroupPrograms(AsyncGroupStub):
             {
                 "argv": argv,
                 "input": input,
+                "check": check,
                 "timeout_s": timeout_s,
                 "idle_timeout_s": idle_timeout_s,
                 "grace_s": grace_s,

@@ -51,3 +51,13 @@ class NoTerminal(ServiceError):
 
     executed = "no"
     id: str
+
+
+class ProgramUnsuccessful(ServiceError):
+    """A program that was to succeed has ended with another code than 0, by a signal, or at a limit."""
+
+    executed = "yes"
+    exit_code: int | None
+    """Its exit code; None where a signal ended it."""
+    signal: str | None
+    """The name of the signal that ended it."""

@@ -14,9 +14,9 @@ from rpcservices.programs.running.supervision import Supervision
 from rpcservices.programs.terms import StderrTo
 
 from .core import Streams
-from .errors import ProgramNotStarted, ProgramRefused
+from .errors import ProgramNotStarted, ProgramRefused, ProgramUnsuccessful
 from .following import follow
-from .models import EnvBase, Limits, Patience, RunEvent, Seconds
+from .models import EnvBase, ExitStatus, Limits, Patience, RunEvent, Seconds
 from .run_methods import feed
 from .start_methods import StartMethods
 
@@ -24,12 +24,13 @@ from .start_methods import StartMethods
 class StreamMethods(StartMethods):
     """Running a program to its end in one call that streams its output."""
 
-    @method(permission=RUN, errors=(ProgramNotStarted, ProgramRefused), message_bytes=None)
+    @method(permission=RUN, errors=(ProgramNotStarted, ProgramRefused, ProgramUnsuccessful), message_bytes=None)
     async def stream(
         self,
         argv: list[str],
         *,
         input: Annotated[bytes, Secret()] = b"",
+        check: bool = False,
         timeout_s: Seconds | None = None,
         idle_timeout_s: Patience | None = None,
         grace_s: Seconds | None = None,
@@ -51,6 +52,7 @@ class StreamMethods(StartMethods):
         Parameters:
             argv: the program and its arguments.
             input: goes to its standard input, which then ends.
+            check: fail in the end unless it has ended with code 0, by itself.
             timeout_s: end it after this time, in seconds.
             idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
             grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
@@ -66,6 +68,7 @@ class StreamMethods(StartMethods):
         Raises:
             ProgramNotStarted: there is no such program or directory, or the system does not let it run.
             ProgramRefused: the server's policy does not let it run.
+            ProgramUnsuccessful: it has not ended well, and was to (``check``).
             Busy: too many programs run.
         """
         permit = await self.permit(ctx.principal, Wish(argv, cwd, env or {}, user, limits))
@@ -93,6 +96,8 @@ class StreamMethods(StartMethods):
         async with aclosing(self._follow_to_end(program, input)) as events:
             async for event in events:
                 yield event
+        if check and event.exit is not None:
+            _check(event.exit.status)
 
     async def _follow_to_end(self, program: Program, data: bytes) -> AsyncIterator[RunEvent]:
         """Feed a program that was started, and follow it to its end. If nobody follows any more, end it."""
@@ -117,3 +122,13 @@ class StreamMethods(StartMethods):
             program.discard()
             # After the last item, which is sent in this turn of the loop.
             asyncio.get_running_loop().call_soon(self.launcher.free_now)
+
+
+def _check(status: ExitStatus) -> None:
+    """Make sure that a program has ended well.
+
+    Raises:
+        ProgramUnsuccessful: it has not.
+    """
+    if status.code != 0 or status.limit is not None:
+        raise ProgramUnsuccessful(str(status), exit_code=status.code, signal=status.signal)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rpcclient import AsyncClient
-from rpcclient.stubs.programs import ProgramNotStarted, RunEvent
+from rpcclient.stubs.programs import ProgramNotStarted, ProgramUnsuccessful, RunEvent
 
 Serve = Callable[..., None]
 
@@ -36,6 +36,10 @@ def test_output_comes_as_it_is_written_and_the_end_comes_last(serve: Serve) -> N
             event.exit for event in await all_of(client.programs.stream(["sleep", "60"], timeout_s=0.1)) if event.exit
         ]
         assert info.status.timed_out
+        assert written(await all_of(client.programs.stream(["echo", "well"], check=True)), "stdout") == b"well\n"
+        with pytest.raises(ProgramUnsuccessful, match="exit code 4") as failure:
+            await all_of(client.programs.stream(["sh", "-c", "exit 4"], check=True))
+        assert (failure.value.exit_code, failure.value.signal, failure.value.executed) == (4, None, "yes")
         with pytest.raises(ProgramNotStarted, match="no-such-program"):
             await all_of(client.programs.stream(["no-such-program"]))
 
