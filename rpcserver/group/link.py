@@ -59,6 +59,7 @@ WRITE_BYTES = 512 * 1024
 _PROBE = "probe"
 _ALL, _BEAT = f"{PREFIX}.all.", f"{PREFIX}.beat."
 _TO = [PREFIX, "to"]
+_WORDS = 5
 _ABSENT = "503"
 """The status in a message of the broker: nobody has subscribed to the subject of a request (NATS ADR-4)."""
 _HEADER_BYTES = 256
@@ -364,7 +365,8 @@ class Link:
         self._deliver(message.subject.encode(), message.data, is_absent=headers.get("Status") == _ABSENT)
 
     def _deliver(self, subject: bytes, data: bytes, *, is_absent: bool) -> None:
-        parts = _read_subject(subject)
+        # Further words are those of one call: nobody asks for them again.
+        parts = _read_short_subject(subject) if subject.count(b".") < _WORDS else _read_subject(subject)
         if parts is None:
             return
         source, kind, rest = parts
@@ -543,7 +545,6 @@ def _read_id(text: str) -> int | None:
         return None
 
 
-@lru_cache(4096)
 def _read_subject(subject: bytes) -> tuple[int, str, tuple[str, ...]] | None:
     """Return the sender of a message to one node, its kind, and further words; ``None`` if the subject is another one.
 
@@ -551,10 +552,13 @@ def _read_subject(subject: bytes) -> tuple[int, str, tuple[str, ...]] | None:
     the entry.
     """
     words = subject.decode(errors="replace").split(".")  # rpcgroup.to.OWN.SOURCE.KIND…
-    if len(words) < 5 or words[:2] != _TO:
+    if len(words) < _WORDS or words[:2] != _TO:
         return None
     source = _read_id(words[3])
-    return None if source is None else (source, words[4], tuple(words[5:]))
+    return None if source is None else (source, words[4], tuple(words[_WORDS:]))
+
+
+_read_short_subject = lru_cache(4096)(_read_subject)
 
 
 def _call(callback: Callable[[], None]) -> None:
