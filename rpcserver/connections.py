@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -501,9 +501,7 @@ class Connections(Mapping[Connection, Peer]):
             if connection in self._peers:
                 self._end(connection, peer, reason)
 
-        task = asyncio.get_running_loop().create_task(leave())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._keep(leave())
 
     def _end(self, connection: Connection, peer: Peer, reason: str) -> None:
         """End a connection now, even if its client does not close it."""
@@ -533,20 +531,46 @@ class Connections(Mapping[Connection, Peer]):
         logger.info("%s %s disconnected: %s", connection.id, remote, printable(reason), extra=connection.log_extra)
         self.on_end(connection, reason)
 
-    async def close(self, reason: str, grace_s: float, patience_s: float) -> None:
+    def drain(self, link: AdmittedLink, reason: str, grace_s: float, patience_s: float) -> None:
+        """Let the running calls of a connection end, and close it then.
+
+        Parameters:
+            link: the link of the connection.
+            reason: the reason that the client gets.
+            grace_s: the time for running calls, in seconds.
+            patience_s: the time for cancelled calls to end, in seconds.
+        """
+        for connection in [connection for connection, each in self._links.items() if each is link]:
+            self._keep(self._drain(connection, self._peers[connection], reason, grace_s, patience_s))
+
+    async def _drain(self, connection: Connection, peer: Peer, reason: str, grace_s: float, patience_s: float) -> None:
+        await peer.drain(grace_s, patience_s)
+        if connection in self._peers:
+            peer.link.close(1001, reason)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(
+        self, reason: str, grace_s: float, patience_s: float, besides: Coroutine[Any, Any, None] | None = None
+    ) -> None:
         """Let running calls end, and close all connections.
 
         Parameters:
             reason: the reason that the clients get.
             grace_s: the time for running calls, and for their answers on a slow network, in seconds.
             patience_s: the time for cancelled calls to end, and for connections to close, in seconds.
+            besides: what must end, too, before connections are closed.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + grace_s
         for link in list(self._leaving):
             self._abort(link)
         peers = list(self._peers.values())
-        await asyncio.gather(*(peer.drain(grace_s, patience_s) for peer in peers))
+        drains: list[Coroutine[Any, Any, None]] = [peer.drain(grace_s, patience_s) for peer in peers]
+        await asyncio.gather(*drains, *([] if besides is None else [besides]))
         for peer in peers:
             peer.link.close(1001, reason)
         waiting = [asyncio.ensure_future(peer.wait_closed()) for peer in peers]

@@ -20,6 +20,7 @@ from rpcserver.door.entrance import Entrance
 from rpcserver.door.pages import Pages, pages_of
 from rpcserver.group.call_link import CallDispatch, CallLink
 from rpcserver.group.calls import GroupCalls
+from rpcserver.group.circuit import Drain
 from rpcserver.group.circuit_link import CircuitLink
 from rpcserver.group.circuits import Acceptance, Circuits, Opening
 from rpcserver.group.directory import NodeDirectory
@@ -309,7 +310,7 @@ class Server:
         if opening.subprotocol not in SUBPROTOCOLS:
             raise InvalidRequest(f"subprotocol: one of {', '.join(SUBPROTOCOLS)}", executed="no")
         remote = f"{printable(opening.remote, 100)} via the node {principal.via}"
-        link = CircuitLink(line, principal, remote, opening.takes_bytes)
+        link = CircuitLink(line, principal, remote, opening.takes_bytes, self._drain_circuit)
         refusal = self.connections.refuse(link)
         if refusal is not None:
             raise Busy(f"{refusal}: close some", executed="no")
@@ -321,6 +322,10 @@ class Server:
             message_nodes=limits.message_nodes,
             batch_items=limits.batch_items,
         )
+
+    def _drain_circuit(self, link: CircuitLink, drain: Drain) -> None:
+        reason = f"the node {link.gateway} stops: {printable(drain.reason, 80)}"
+        self.connections.drain(link, reason, drain.grace_s, STOP_TIMEOUT_S)
 
     def check(self) -> None:
         """Check what :meth:`start` would need of files, addresses and settings. Nothing is bound, made or changed.
@@ -597,7 +602,8 @@ class Server:
             await self.door.empty(min(grace_s, ARRIVAL_S))
             self._refuses_all = True
             self.door.close()
-            await self.connections.close("the server is stopping", grace_s, patience_s)
+            led_away = self._drain_circuits("the server is stopping", grace_s, patience_s)
+            await self.connections.close("the server is stopping", grace_s, patience_s, led_away)
             await self._caller_news.close(patience_s)
             if self.circuits is not None:
                 await self.circuits.close("the node is stopping")
@@ -621,6 +627,10 @@ class Server:
         if self._state_lock is not None:
             os.close(self._state_lock)
             self._state_lock = None
+
+    async def _drain_circuits(self, reason: str, grace_s: float, patience_s: float) -> None:
+        if self.circuits is not None:
+            await self.circuits.drain(reason, grace_s, patience_s)
 
     async def _stop_audit(self, patience_s: float) -> None:
         if self.trail is not None:

@@ -24,6 +24,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
@@ -74,6 +75,15 @@ _HARMLESS = "Plaintext passwords detected"
 _OF_CLIENT = " - cid:"
 _ENVIRONMENT = ("TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "GOMEMLIMIT", "GOMAXPROCS", "GOGC")
 """The variables that the broker gets, if they are there."""
+_FEW_PROCESSORS = 2
+"""On a machine with no more processors the broker runs on one of them, unless GOMAXPROCS says something else: its threads
+would take the other one from its server, and each message would wait until they have woken each other."""
+
+
+def _choose_environment(environment: Mapping[str, str], processors: int) -> dict[str, str]:
+    """Return the variables that the broker gets."""
+    threads = {"GOMAXPROCS": "1"} if processors <= _FEW_PROCESSORS else {}
+    return threads | {name: environment[name] for name in _ENVIRONMENT if name in environment}
 
 
 def find_program(settings: BrokerSettings) -> str:
@@ -295,7 +305,7 @@ class Broker:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 cwd=folder,
-                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+                env=_choose_environment(os.environ, os.cpu_count() or 1),
                 start_new_session=True,  # The keys of a terminal stop the server, which then stops its broker.
                 pass_fds=(lock,),
             )

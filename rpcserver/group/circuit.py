@@ -53,6 +53,7 @@ TOO_LARGE_CODE = 1009
 _LENGTH = struct.Struct("!I")
 _LENGTH_BYTES = _LENGTH.size
 _MOST_CODE = 4999
+_MOST_GRACE_S = 3600.0
 
 
 @unique
@@ -75,6 +76,11 @@ class Kind(IntEnum):
     """The stream ends at this offset. The body says why."""
     RESET = 8
     """There is no such circuit any more. The body says why."""
+    DRAIN = 9
+    """The sender, which is a gateway, stops soon: let the calls end that run, and close. The body says how long."""
+
+
+_KINDS = {int(kind): kind for kind in Kind}
 
 
 class Datagram(NamedTuple):
@@ -108,10 +114,11 @@ def read_datagram(data: bytes) -> Datagram:
     """
     if len(data) < HEADER_BYTES:
         raise InvalidGroupMessage("datagram", f"it must have {HEADER_BYTES} bytes at least")
-    kind, number, offset, credit = HEADER.unpack_from(data)
-    if not Kind.OPEN <= kind <= Kind.RESET:
+    number_of_kind, number, offset, credit = HEADER.unpack_from(data)
+    kind = _KINDS.get(number_of_kind)
+    if kind is None:
         raise InvalidGroupMessage("kind", "it must be one that this version knows")
-    return Datagram(Kind(kind), number, offset, credit, data[HEADER_BYTES:])
+    return Datagram(kind, number, offset, credit, data[HEADER_BYTES:])
 
 
 @unique
@@ -155,6 +162,18 @@ class _Farewell(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class Drain(msgspec.Struct, frozen=True):
+    """The body of DRAIN.
+
+    Attributes:
+        grace_s: how long running calls may take to end, in seconds; at most an hour.
+        reason: why, for a person.
+    """
+
+    grace_s: float = 0.0
+    reason: str = ""
+
+
 class Circuit:
     """One end of a circuit that is open.
 
@@ -173,6 +192,7 @@ class Circuit:
         waiting_bytes: the bytes of frames that are not sent yet.
         most_frame_bytes: the parameter.
         arriving_bytes: the bytes of the frame whose rest has not arrived.
+        drain: what the other end has asked for, because it stops soon; ``None`` if it has not.
         sent_bytes, received_bytes: the bytes of the stream in each direction.
         wake_at: when to call :meth:`tick`.
     """
@@ -180,8 +200,8 @@ class Circuit:
     __slots__ = (
         "_arrivals", "_arrivals_bytes", "_chunk_bytes", "_confirmed_bytes", "_control", "_credit_told", "_farewell",
         "_granted_bytes", "_has_said_last", "_head", "_missing_bytes", "_other_farewell",
-        "_owes_credit", "_parts", "_probes", "_queue", "_window_bytes", "arriving_bytes", "end", "most_frame_bytes",
-        "number", "received_bytes", "sent_bytes", "taken_bytes", "waiting_bytes", "wake_at",
+        "_owes_credit", "_parts", "_probes", "_queue", "_window_bytes", "arriving_bytes", "drain", "end",
+        "most_frame_bytes", "number", "received_bytes", "sent_bytes", "taken_bytes", "waiting_bytes", "wake_at",
     )  # fmt: skip
 
     def __init__(
@@ -195,6 +215,7 @@ class Circuit:
     ) -> None:
         self.number = number
         self.end: End | None = None
+        self.drain: Drain | None = None
         self.waiting_bytes = self.arriving_bytes = 0
         self.sent_bytes = self.received_bytes = 0
         self.taken_bytes = 0
@@ -239,6 +260,17 @@ class Circuit:
         """
         if self.end is None and self._farewell is None:
             self._farewell = _Farewell(code, _cut(reason))
+
+    def ask_to_drain(self, grace_s: float, reason: str) -> None:
+        """Ask the other end to let the calls end that run, and to close then. Whatever waits to be sent comes later.
+
+        Parameters:
+            grace_s: how long they may take, in seconds.
+            reason: the reason, for a person.
+        """
+        if self.end is None and self._farewell is None:
+            body = msgspec.msgpack.encode(Drain(grace_s, _cut(reason)))
+            self._control.append(self._header(Kind.DRAIN, self.sent_bytes) + body)
 
     def abort(self, reason: str, code: int = LOST_CODE) -> None:
         """Drop the circuit at once.
@@ -313,7 +345,7 @@ class Circuit:
         """Take a datagram of the other end.
 
         Parameters:
-            datagram: the datagram: DATA, CREDIT, PROBE, CLOSE or RESET of this circuit.
+            datagram: the datagram: DATA, CREDIT, PROBE, DRAIN, CLOSE or RESET of this circuit.
             now: the present time.
         """
         if self.end is not None:
@@ -340,6 +372,8 @@ class Circuit:
             return
         if kind is Kind.PROBE:
             self._owes_credit = True
+        elif kind is Kind.DRAIN:
+            self.drain = _read_drain(datagram.body)
         elif kind is Kind.CLOSE:
             self._other_farewell = _read_farewell(datagram.body)
             self._end_if_all_is_taken()
@@ -483,6 +517,15 @@ def _read_farewell(body: bytes) -> _Farewell:
         return _Farewell()
     code = farewell.code if 1000 <= farewell.code <= _MOST_CODE else LOST_CODE
     return _Farewell(code, _cut(farewell.reason))
+
+
+def _read_drain(body: bytes) -> Drain:
+    try:
+        drain = msgspec.msgpack.decode(body, type=Drain)
+    except msgspec.DecodeError:
+        return Drain()
+    # Of what is not a number, min() and max() return the other value if that comes first.
+    return Drain(max(0.0, min(_MOST_GRACE_S, drain.grace_s)), _cut(drain.reason))
 
 
 def _cut(reason: str) -> str:

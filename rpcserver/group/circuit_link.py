@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from rpcserver.memory import Shares
@@ -12,7 +12,7 @@ from rpcwire.codec import Codec
 from rpcwire.context import Principal
 from rpcwire.limits import LinkLimits
 
-from .circuit import End
+from .circuit import Drain, End
 from .line import Line
 
 
@@ -28,6 +28,7 @@ class CircuitLink:
         principal: who the client is, as the gateway says.
         remote: where the client is, for a person.
         takes_bytes: the largest message that the client accepts, in bytes; ``None`` if it does not tell.
+        drain: lets the calls of the connection end, and closes it; called if the gateway stops.
 
     Attributes:
         principal, takes_bytes: the parameters.
@@ -42,17 +43,30 @@ class CircuitLink:
     origin = "node"
     certificate_serial = None
 
-    def __init__(self, line: Line, principal: Principal, remote: str, takes_bytes: int | None) -> None:
+    def __init__(
+        self,
+        line: Line,
+        principal: Principal,
+        remote: str,
+        takes_bytes: int | None,
+        drain: Callable[[CircuitLink, Drain], None],
+    ) -> None:
         self.principal: Principal | None = principal
         self.takes_bytes = takes_bytes
         self.limits = LinkLimits(ping_interval_s=0.0)
         self._line = line
         self._remote = remote
+        self._drain = drain
         self._loop = asyncio.get_running_loop()
         self._receiver: FrameReceiver | None = None
         self._rest: GoOn | None = None
         self._is_paused = False
         self._is_due = False
+
+    @property
+    def gateway(self) -> str:
+        """The name of the node that has led the client here."""
+        return "" if self.principal is None else self.principal.via
 
     @property
     def remote(self) -> str:
@@ -152,6 +166,10 @@ class CircuitLink:
             if self._receiver is not None:
                 self._receiver.writing_resumed()
             self.line_received()
+
+    def line_drains(self, drain: Drain) -> None:
+        """Let the calls end, and close: the client's own node stops."""
+        self._drain(self, drain)
 
     def line_ended(self, end: End) -> None:
         """End the connection, when the frame is handled that has come last."""

@@ -8,6 +8,7 @@ taken for something of the present one; both ends tell each other the epoch of t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import sys
@@ -219,6 +220,8 @@ class Circuits:
         self._admit = admit
         self._lines: dict[_Key, Line] = {}
         self._attempts: dict[_Key, _Attempt] = {}
+        self._own: set[_Key] = set()  # Circuits of this node's clients.
+        self._drained: asyncio.Event | None = None
         self._acceptances: dict[_Key, bytes] = {}  # Of circuits that lead here: the answer may be lost.
         self._timer: asyncio.TimerHandle | None = None
         self._starts = 0
@@ -320,6 +323,7 @@ class Circuits:
         key = target, number
         attempt = self._attempts[key] = _Attempt(pack(Kind.OPEN, number, body=msgspec.msgpack.encode(opening)))
         line = self._add(key, member.epoch, takes_bytes or sys.maxsize)
+        self._own.add(key)
         try:
             self._ask(target, attempt)
             attempt.again = asyncio.get_running_loop().call_later(AGAIN_S, self._ask, target, attempt)
@@ -469,6 +473,25 @@ class Circuits:
                     attempt.fail(Unavailable(reason, executed="no"))
                 line.note_gone(reason)
 
+    async def drain(self, reason: str, grace_s: float, patience_s: float) -> None:
+        """Have the other nodes end the connections of this node's clients in order, because this node is about to stop:
+        they take no new calls, and let those end that run. Return when that is done, or the time is over.
+
+        Parameters:
+            reason: the reason, for a person.
+            grace_s: how long running calls may take to end, in seconds.
+            patience_s: how long they may take to end once they are cancelled, in seconds.
+        """
+        for attempt in self._attempts.values():
+            attempt.fail(Unavailable(reason, executed="no"))
+        for key in self._own - self._attempts.keys():
+            self._lines[key].ask_to_drain(grace_s, reason)
+        if self._own:
+            self._drained = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_s + patience_s):
+                    await self._drained.wait()
+
     async def close(self, reason: str) -> None:
         """Drop all circuits, because the node is about to leave. Those that lead here end with their connections.
 
@@ -497,6 +520,9 @@ class Circuits:
         key = line.other, line.circuit.number
         self._lines.pop(key, None)
         self._acceptances.pop(key, None)
+        self._own.discard(key)
+        if self._drained is not None and not self._own:
+            self._drained.set()
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()

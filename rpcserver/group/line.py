@@ -13,7 +13,7 @@ from rpcwire.aio.link import Hold
 from rpcwire.errors import Busy
 from rpcwire.limits import CLOSE_TIMEOUT_S
 
-from .circuit import WINDOW_BYTES, Circuit, Datagram, End, Kind
+from .circuit import WINDOW_BYTES, Circuit, Datagram, Drain, End, Kind
 
 COUNTED_BYTES = 64 * 1024
 """If an end holds more than this, it is counted."""
@@ -32,6 +32,10 @@ class LineUser(Protocol):
 
     def line_has_room(self) -> None:
         """Send more: what waited was sent."""
+        ...
+
+    def line_drains(self, drain: Drain) -> None:
+        """Let the calls end that run, and close the line then: the node at the other end stops soon."""
         ...
 
     def line_ended(self, end: End) -> None:
@@ -150,6 +154,16 @@ class Line:
             self._expect_progress(-1)
             self.flush_soon()
 
+    def ask_to_drain(self, grace_s: float, reason: str) -> None:
+        """Ask the other end to let the calls end that run, and to close then.
+
+        Parameters:
+            grace_s: how long they may take, in seconds.
+            reason: the reason, for a person.
+        """
+        self.circuit.ask_to_drain(grace_s, reason)
+        self.flush_soon()
+
     def abort(self, reason: str) -> None:
         """Drop the circuit at once."""
         self._is_wanted = False
@@ -164,6 +178,8 @@ class Line:
         if datagram.kind is Kind.DATA:
             self._count()
             self._hand_on()
+        elif datagram.kind is Kind.DRAIN and self.circuit.drain is not None and self.user is not None:
+            self.user.line_drains(self.circuit.drain)
         if self.circuit.end is not None or self.circuit.has_output:
             self.flush_soon()
 

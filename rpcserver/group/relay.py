@@ -8,7 +8,7 @@ from typing import Protocol
 from rpcwire.accounts import Account
 from rpcwire.aio.link import FrameReceiver, GoOn
 
-from .circuit import End
+from .circuit import Drain, End
 from .line import Line
 
 GOING_AWAY_CODE = 1001
@@ -109,6 +109,9 @@ class Relay:
 
     def line_has_room(self) -> None:
         """Do nothing: the hold of the client's link is over."""
+
+    def line_drains(self, drain: Drain) -> None:
+        """Do nothing: a node that stops closes the circuit itself."""
 
     def line_ended(self, end: End) -> None:
         """Close the connection of the client, with the reason."""

@@ -475,3 +475,9 @@ def test_ipv6(start: Start) -> None:
         pytest.skip("there is no IPv6 here")
     it = start(host="::1")
     assert it.url == f"nats://[::1]:{it.port}"
+
+
+def test_a_small_machine_is_shared_with_the_server() -> None:
+    assert broker._choose_environment({"HOME": "/root", "TZ": "UTC"}, 2) == {"GOMAXPROCS": "1", "TZ": "UTC"}
+    assert broker._choose_environment({"GOMAXPROCS": "3"}, 1) == {"GOMAXPROCS": "3"}
+    assert broker._choose_environment({}, 3) == {}

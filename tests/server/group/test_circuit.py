@@ -23,6 +23,7 @@ from rpcserver.group.circuit import (
     Cause,
     Circuit,
     Datagram,
+    Drain,
     Kind,
     pack,
     pack_reset,
@@ -344,7 +345,7 @@ def test_no_bytes_break_the_reader(data: bytes) -> None:
     st.lists(
         st.builds(
             Datagram,
-            st.sampled_from([Kind.DATA, Kind.CREDIT, Kind.PROBE, Kind.CLOSE, Kind.RESET]),
+            st.sampled_from([Kind.DATA, Kind.CREDIT, Kind.PROBE, Kind.CLOSE, Kind.RESET, Kind.DRAIN]),
             st.just(7),
             st.integers(0, 200) | st.integers(0, (1 << 64) - 1),
             st.integers(0, 50) | st.integers(0, (1 << 64) - 1),
@@ -363,3 +364,22 @@ def test_no_datagrams_break_an_end(datagrams: list[Datagram]) -> None:
         circuit.output(0.0)
     if circuit.end is not None:
         assert circuit.end.code == LOST_CODE or 1000 <= circuit.end.code <= 4999
+
+
+def test_the_other_end_is_asked_to_drain() -> None:
+    one, two = make(), make()
+    one.send(b"before")
+    one.ask_to_drain(2.5, "the server is stopping")
+    one.ask_to_drain(float("nan"), "x" * 500)
+    for data in one.output(0.0):
+        two.receive(read_datagram(data), 0.0)
+        if two.drain is not None and two.drain.reason.startswith("the"):
+            assert two.drain == Drain(2.5, "the server is stopping")
+    assert two.drain == Drain(3600.0, "x" * 120)
+    assert two.end is None
+    assert take_all(two) == [b"before"]
+    two.receive(Datagram(Kind.DRAIN, 7, two.received_bytes, 0, b"\xc1"), 0.0)
+    assert two.drain == Drain()
+    one.close(1001, "over")
+    one.ask_to_drain(1.0, "too late")
+    assert [read_datagram(data).kind for data in one.output(0.0)] == [Kind.CLOSE]

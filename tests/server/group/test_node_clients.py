@@ -29,6 +29,7 @@ from rpcserver.group.vouching import Gateways
 from rpcserver.server import Server
 from rpcwire.errors import (
     Busy,
+    Cancelled,
     ConnectFailed,
     ConnectionClosed,
     ConnectionLost,
@@ -36,8 +37,10 @@ from rpcwire.errors import (
     MethodNotFound,
     PermissionDenied,
     RpcError,
+    Unavailable,
 )
 from rpcwire.group.nodes import NodeAmbiguous, NodeNotFound
+from rpcwire.states import SessionState
 from tests.server.conftest import TOKEN, Calc, Tools
 from tests.server.group.test_nodes import Machine
 
@@ -149,9 +152,9 @@ class World:
         node = self.nodes[name] = Node(server, link, circuits, work)
         return node
 
-    async def stop(self, name: str) -> None:
+    async def stop(self, name: str, grace_s: float = 0.0) -> None:
         node = self.nodes.pop(name)
-        await node.server.stop(grace_s=0)
+        await node.server.stop(grace_s)
         await node.link.close()
 
     def client(self, **more: Any) -> AsyncClient:
@@ -313,6 +316,44 @@ def test_a_node_that_stops_says_so(tools: Tools, broker: Broker, tmp_path: Path)
                 await call
             assert loss.value.executed != "no"
             assert await client.call("work.add", [1, 1]) == 2
+
+    tools.run(main())
+
+
+def test_a_gateway_that_stops_lets_calls_end_on_the_far_node(tools: Tools, broker: Broker, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with two_nodes(broker, tmp_path) as world, world.client(reconnect=False) as client:
+            gateway, there = world.nodes["gateway-1"], world.nodes["db-1"]
+            node = await client.node("db-1").connect()
+            call = asyncio.ensure_future(node.call("work.wait"))
+            await wait_for(lambda: "started" in there.work.log)
+            stop = asyncio.ensure_future(world.stop("gateway-1", LIMIT_S))
+            [peer] = there.server.connections.values()
+            await wait_for(lambda: peer.session.state is SessionState.DRAINING)
+            with pytest.raises(Unavailable, match="stopping") as refusal:
+                await node.call("work.add", [1, 2])
+            assert refusal.value.executed == "no"
+            assert not stop.done()
+            there.work.release.set()
+            assert await call == "released"
+            await asyncio.wait_for(stop, LIMIT_S)
+            assert not len(gateway.circuits)
+            await wait_for(lambda: not len(there.server.connections))
+
+    tools.run(main())
+
+
+def test_a_gateway_that_stops_has_late_calls_cancelled(tools: Tools, broker: Broker, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with two_nodes(broker, tmp_path) as world, world.client(reconnect=False) as client:
+            there = world.nodes["db-1"]
+            call = asyncio.ensure_future(client.node("db-1").call("work.wait"))
+            await wait_for(lambda: "started" in there.work.log)
+            await asyncio.wait_for(world.stop("gateway-1"), LIMIT_S)
+            assert "cancelled" in there.work.log
+            with pytest.raises(Cancelled, match="stopping") as error:  # As a server says it that stops itself.
+                await call
+            assert error.value.executed != "no"
 
     tools.run(main())
 
