@@ -7,8 +7,9 @@ import getpass
 import os
 import pwd
 import shutil
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,15 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
+
+
+@pytest.fixture
+def open_place() -> Iterator[Place]:
+    """A place that other users may enter. It is not in pytest's own folder, which each run of pytest closes to them."""
+    with tempfile.TemporaryDirectory(prefix="rpc") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield Place(folder)
 
 
 Attempt = Callable[[Place], dict[str, Any]]
@@ -353,9 +363,11 @@ def test_a_directory_that_is_swapped_at_the_last_moment(place: Place) -> None:
     assert caught.value.field == "cwd"
 
 
-def test_another_user(serve: Serve, place: Place, missing: Callable[[str], None]) -> None:
+def test_another_user(serve: Serve, open_place: Place, missing: Callable[[str], None]) -> None:
     if os.geteuid() != 0:
         missing("only root can switch users")
+
+    place = open_place
 
     async def scenario(client: AsyncClient) -> None:
         program = await client.programs.start([SLEEP, "3"], user="nobody", cwd=str(place.work))
@@ -373,10 +385,6 @@ def test_another_user(serve: Serve, place: Place, missing: Callable[[str], None]
         assert f"HOME={nobody.pw_dir}" in shown
         assert "USER=nobody" in shown
 
-    for folder in (place.folder, *place.folder.parents):
-        if folder.stat().st_uid == os.getuid() and folder != Path("/") and "pytest" in str(folder):
-            folder.chmod(0o755)
-    place.work.chmod(0o755)
     serve(scenario, **place.config)
 
 
@@ -399,15 +407,13 @@ def test_another_user_opens_its_own_streams(serve: Serve, missing: Callable[[str
     assert Path("/dev/null").owner() == "root"
 
 
-def test_a_program_belongs_to_nobody_who_could_change_it_for_others(serve: Serve, place: Place) -> None:
+def test_a_program_belongs_to_nobody_who_could_change_it_for_others(serve: Serve, open_place: Place) -> None:
     """But it may belong to the user as whom it runs."""
     if os.geteuid() != 0:
         pytest.skip("only root can give files away, and switch users")
+    place = open_place
     place.tool.chmod(0o755)
     os.chown(place.tool, pwd.getpwnam("nobody").pw_uid, -1)
-    for folder in (place.folder, *place.folder.parents):
-        if "pytest" in str(folder):
-            folder.chmod(0o755)
 
     async def scenario(client: AsyncClient) -> None:
         for user in (None, "daemon"):
