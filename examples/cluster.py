@@ -188,13 +188,42 @@ def call_one(client: Client) -> None:
                     console.print(f"live from web-1   {line}")
 
 
-def lose_one(cluster: Cluster, watch: Watch) -> None:
-    title("kill -9 web-2: the others notice")
+def call_many(client: Client) -> None:
+    title("many machines: each node has exactly one outcome")
+    for outcome in client.everyone().hardware.memory():
+        used = "" if outcome.result is None else f"{outcome.result.used_bytes / 2**30:.1f} GiB used"
+        console.print(f"memory            {outcome.node} {outcome.state}: {used}")
+    outcomes = client.group("role=web,zone!=us").programs.run(["uname", "-s"]).wait()
+    console.print(
+        f"role=web,zone!=us {[(each.node.name, each.result.stdout) for each in outcomes.ok if each.result is not None]}"
+    )
+    outcomes = client.group(["web-1", "web-9"]).programs.run(["true"]).wait()
+    console.print(f"web-1 and web-9   {[(each.node.name, each.state) for each in outcomes.outcomes]}")
+    done = client.everyone().rolling(stop_after_failures=1).programs.run(["sh", "-c", "exit 0"]).wait()
+    console.print(f"one by one        {[(each.node.name, each.state) for each in done.outcomes]}")
+    console.print(f"the least busy    has {client.everyone().one().hardware.cpu().logical} processors")
+
+
+def use_commands(cluster: Cluster) -> None:
+    title("the same from a shell")
+    for command in ("run --on role=web -- echo hello", "run --on all --gather -- uname -s"):
+        console.print(f"$ rpcclient {command}", style="bold")
+        subprocess.run(
+            [sys.executable, "-m", "rpcclient", *command.split()], env=cluster.environment("db-1"), check=True
+        )
+
+
+def lose_one(cluster: Cluster, client: Client, watch: Watch) -> None:
+    title("kill -9 web-2 in the midst of a call to all")
     watch.print_changes()
-    begin = time.monotonic()
-    cluster.kill("web-2")
+    with client.everyone().programs.run(["sleep", "2"]) as outcomes:
+        console.print(f"sleep 2 on        {[node.name for node in outcomes.nodes]}")
+        begin = time.monotonic()
+        cluster.kill("web-2")
+        for outcome in outcomes:
+            why = "" if outcome.error is None else f" ({outcome.error.message})"
+            console.print(f"{time.monotonic() - begin:4.1f} s            {outcome.node}: {outcome.state}{why}")
     watch.wait_for("the death of web-2", lambda nodes: nodes["web-2"].state == "died")
-    console.print(f"told {time.monotonic() - begin:.1f} s after the kill")
 
 
 def regain_one(cluster: Cluster, watch: Watch) -> None:
@@ -218,7 +247,9 @@ def main() -> None:
                 )
                 know(client)
                 call_one(client)
-                lose_one(cluster, watch)
+                call_many(client)
+                use_commands(cluster)
+                lose_one(cluster, client, watch)
                 regain_one(cluster, watch)
         finally:
             cluster.stop()
