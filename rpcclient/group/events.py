@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from rpcclient.methods import Method
 from rpcwire.codec import Codec
@@ -26,10 +26,12 @@ class Start:
     Attributes:
         nodes: all of them; those names that no node has are among them, with an empty id.
         is_settled: whether the server was sure that it knew all nodes.
+        epochs: which life of each node is asked, by its id.
     """
 
     nodes: tuple[GroupNode, ...]
     is_settled: bool
+    epochs: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ Event: TypeAlias = Start | Progress | Item | NodeOutcome[Any] | Unknown
 class _WireNode(msgspec.Struct):
     name: str
     id: str
+    epoch: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
 
 
 class _WireEvent(msgspec.Struct):
@@ -148,7 +151,8 @@ def read_event(raw: Raw | bytes, codec: Codec, method: Method, *, streams: bool)
     match event.kind:
         case "start":
             nodes = [GroupNode(node.name, node.id) for node in event.nodes]
-            return Start((*nodes, *(GroupNode(name, "") for name in event.unknown)), event.is_settled)
+            epochs = {node.id: int(node.epoch, 16) for node in event.nodes}
+            return Start((*nodes, *(GroupNode(name, "") for name in event.unknown)), event.is_settled, epochs)
         case "item" if isinstance(event.item, Raw):
             try:
                 return Item(event.node, method.load(event.item, codec) if streams else None, event.lost)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from rpcwire.errors import DeadlineExceeded, LocalProtocolError, RemoteProtocolError, RpcError
@@ -40,6 +40,7 @@ class Roll(Generic[_T]):
         self._streams = streams
         self._progress = progress
         self._left: dict[str | tuple[str], GroupNode] = {}
+        self._epochs: Mapping[str, int] = {}
         self._unreadable: dict[str, RpcError] = {}
 
     @property
@@ -75,6 +76,7 @@ class Roll(Generic[_T]):
                 if len(left) < len(event.nodes):
                     raise _violation("the server has named a node of a group call twice")
                 self.nodes, self._left, self.is_settled = event.nodes, left, event.is_settled
+                self._epochs = event.epochs
             case Progress() if self._progress is not None:
                 self._progress(self._find(event.id, "progress"), event.done, event.total, event.message)
             case _:
@@ -120,7 +122,12 @@ class Roll(Generic[_T]):
         error.executed = "unknown"
         for node in self._left.values():
             outcome: NodeOutcome[_T] = NodeOutcome(
-                name=node.name, id=node.id, epoch=0, state=state, executed="unknown", error=error
+                name=node.name,
+                id=node.id,
+                epoch=self._epochs.get(node.id, 0),
+                state=state,
+                executed="unknown",
+                error=error,
             )
             self.outcomes.append(outcome)
         self._left.clear()
