@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from rpcclient.group.events import GroupItem
 from rpcclient.group.failures import GroupFailed
-from rpcclient.group.request import ANSWER_GRACE_S, GroupMethod
+from rpcclient.group.request import GroupMethod
 from rpcclient.group.roll import Roll
 from rpcwire.errors import LocalProtocolError, RemoteProtocolError, RpcError
 from rpcwire.group.outcomes import GroupNode, NodeOutcome
@@ -166,7 +166,7 @@ class _AsyncAnswers(Waitable, Generic[_T_co]):
             self._until = now + self._calls.options.seconds(self._method.deadline_s)
         try:
             # A slow reader may ask long after the deadline for what has come before it.
-            return roll.take(await self._stream.read_by(max(self._until, now) + ANSWER_GRACE_S))
+            return roll.take(await self._stream.read_by(max(self._until, now) + self._method.grace_s))
         except StopAsyncIteration:
             roll.finish()
         except TimeoutError:

@@ -14,7 +14,7 @@ from rpcwire.codec import Codec
 from rpcwire.errors import InvalidParams, RpcError, ServiceError, from_wire
 from rpcwire.group.nodes import NodeAmbiguous, NodeNotFound, NoNodes
 from rpcwire.group.outcomes import ALL_AT_ONCE, GroupNode, NodeOutcome, Policy
-from rpcwire.limits import LONGEST_S
+from rpcwire.limits import GRACE_S, LONGEST_S
 
 from .events import Event, change_result, read_event
 
@@ -146,6 +146,7 @@ class GroupMethod(Method):
 
     Attributes:
         method, request, streams_answers: the parameters.
+        grace_s: how much longer than the deadline to wait for the server, in seconds.
         change: makes of each result what the caller gets; ``None`` if it gets it as it is.
 
     Raises:
@@ -159,6 +160,7 @@ class GroupMethod(Method):
         self.request = request
         self.streams_answers = streams
         self.change: Callable[[Any], Any] | None = None
+        self.grace_s = ANSWER_GRACE_S
         self.window = method.window
 
     def dump(self, params: Any, codec: Codec) -> bytes | None:
@@ -167,6 +169,8 @@ class GroupMethod(Method):
         Raises:
             InvalidParams: they cannot be sent, or do not fit the method.
         """
+        if codec.batches:  # The plain form does not tell the server the deadline, so that nothing will come of it.
+            self.grace_s = GRACE_S
         wire = self.request.to_wire(self.method.name, self.method.dump(params, codec))
         try:
             return msgspec.msgpack.encode(wire) if codec.packed else msgspec.json.encode(wire)
