@@ -27,7 +27,7 @@ from rpcwire.errors import (
     RemoteProtocolError,
     ServiceError,
 )
-from rpcwire.group.outcomes import EXECUTED, GroupNode, NodeOutcome, Policy, State
+from rpcwire.group.outcomes import ALL_AT_ONCE, EXECUTED, GroupNode, NodeOutcome, Policy, State
 
 CODECS = [codec_for(name) for name in ("rpc.v1.msgpack", "rpc.v1.json")]
 NONE = "0" * 16
@@ -46,7 +46,7 @@ class Desk(BaseModel):
     data: bytes = b""
 
 
-def find(self: Any, name: str = "") -> Desk:  # noqa: ARG001 - a stub's method
+def find(self: Any, name: str = "") -> Desk:
     raise NotImplementedError
 
 
@@ -64,7 +64,7 @@ def start(*nodes: tuple[str, str], unknown: tuple[str, ...] = ()) -> dict[str, A
 
 def outcome(node_id: str, state: State = "ok", name: str = "n", **more: Any) -> dict[str, Any]:
     wire: dict[str, Any] = {"kind": "outcome", "name": name, "id": node_id, "epoch": NONE, "state": state}
-    wire |= {"executed": sorted(EXECUTED[state])[0], "duration_s": 0.5}
+    wire |= {"executed": min(EXECUTED[state]), "duration_s": 0.5}
     if state == "ok":
         wire["result"] = {"number": 7}
     else:
@@ -279,7 +279,7 @@ def test_progress_is_told_with_its_node() -> None:
 def test_what_a_call_asks_for(codec: Codec) -> None:
     """Parameters go as the method's own contract encodes them, and the policy without what it does not say."""
 
-    def ask(method: Method, params: Any, policy: Policy = Policy()) -> Any:
+    def ask(method: Method, params: Any, policy: Policy = ALL_AT_ONCE) -> Any:
         body = GroupMethod(method, GroupRequest(target_of("role=web"), policy), streams=False).dump(params, codec)
         return msgspec.msgpack.decode(body) if codec.packed else json.loads(body or b"")
 

@@ -228,7 +228,7 @@ def test_how_nodes_are_asked(nodes: Nodes) -> None:
         lambda: nodes.client.everyone(parallel=1).rolling(),
         lambda: nodes.client.everyone(canary=1).one(),
     ):
-        with pytest.raises(ValueError, match="use 1 or more|exclude"):
+        with pytest.raises(ValueError, match=r"use 1 or more|exclude"):
             wrong()
     with pytest.raises(InvalidParams, match="everyone"):
         nodes.client.group("")
