@@ -207,6 +207,7 @@ class Connections(Mapping[Connection, Peer]):
         self._peers: dict[Connection, Peer] = {}
         self._links: dict[Connection, AdmittedLink] = {}
         self._leaving: set[Link] = set()
+        self._with_own_dispatch: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
@@ -244,15 +245,27 @@ class Connections(Mapping[Connection, Peer]):
         Parameters:
             link: the WebSocket.
             subprotocol: the subprotocol of the handshake; ``None`` for none.
-            dispatch: decides on its calls; ``None`` for that of all connections.
+            dispatch: decides on its calls; ``None`` for that of all connections. With one of its own it is expected to
+                be short, so that the log does not tell of it.
         """
-        connection, peer = self._connect(link, subprotocol, link.remote, link.takes_bytes, dispatch)
+        is_known = link.principal is not None
+        connection, peer = self._connect(link, subprotocol, link.remote, link.takes_bytes, dispatch, is_known=is_known)
+        if dispatch is not None:
+            self._with_own_dispatch.add(connection)
         self._links[connection] = link
         link.attach(peer, peer.session.codec)
-        extra = about(link.remote, is_known=link.principal is not None)
-        logger.info("%s %s connected, %s", connection.id, link.remote, peer.session.codec.subprotocol, extra=extra)
+        level = self._level_of(connection)
+        if logger.isEnabledFor(level):
+            extra = about(link.remote, is_known=is_known)
+            form = peer.session.codec.subprotocol
+            logger.log(level, "%s %s connected, %s", connection.id, link.remote, form, extra=extra)
         if link.principal is not None:
             self._set_principal(connection, link.principal)
+
+    def _level_of(self, connection: Connection) -> int:
+        """Return the level at which the log tells of the beginning and the end of a connection: those that have one
+        call each would fill it."""
+        return logging.DEBUG if connection in self._with_own_dispatch else logging.INFO
 
     def connect_memory(self, subprotocol: Subprotocol) -> MemoryLink:
         """Make a connection without a socket, within this process, that has authenticated. Any thread may call this
@@ -293,13 +306,16 @@ class Connections(Mapping[Connection, Peer]):
         remote: str,
         takes_bytes: int | None,
         dispatch: Dispatch | None = None,
+        *,
+        is_known: bool = False,
     ) -> tuple[Connection, Peer]:
         codec = codec_for(subprotocol, batch_items=self._limits.batch_items)
         codec.most_nodes = UNAUTHENTICATED_NODES
         unwrapped_bytes = self._limits.incoming_bytes(packed=codec.packed) if codec.wraps else None
         limits = self._session_limits_of(takes_bytes, unwrapped_bytes)
         session = Session(codec, limits=limits, stream_prefix="s", state=SessionState.OPENING)
-        session.account = self.memory.of_connection(self.memory.join(NOBODY))
+        if not is_known:  # Else its principal is set at once.
+            session.account = self.memory.of_connection(self.memory.join(NOBODY))
         caller = RemoteCaller()
         self.opened_count = next(self._numbers)
         connection = Connection(f"c{self.opened_count}", remote, caller, logger=self._service_logger)
@@ -369,7 +385,8 @@ class Connections(Mapping[Connection, Peer]):
         peer, shares = self._peers[connection], self.memory.join(principal.name)
         session = peer.session
         peer.handlers.executor = self._executor.share(principal.name)
-        self.memory.leave(NOBODY)
+        if session.account is not None:
+            self.memory.leave(NOBODY)
         session.move(SessionStep.AUTHENTICATED)
         session.codec.most_nodes = self._limits.message_nodes
         session.account = self.memory.of_connection(shares)
@@ -379,8 +396,10 @@ class Connections(Mapping[Connection, Peer]):
         if link is not None:
             incoming_bytes = self._limits.incoming_bytes(packed=session.codec.packed)
             link.grant_full_limits(shares, min(limits.message_bytes, incoming_bytes))
-        name, method = printable(principal.name), printable(principal.method)
-        logger.info("%s is %s by %s", connection.id, name, method, extra=connection.log_extra)
+        level = self._level_of(connection)
+        if logger.isEnabledFor(level):
+            name, method = printable(principal.name), printable(principal.method)
+            logger.log(level, "%s is %s by %s", connection.id, name, method, extra=connection.log_extra)
         self.on_authenticated(connection)
 
     # --- changed limits -------------------------------------------------------------------------------------------
@@ -527,8 +546,11 @@ class Connections(Mapping[Connection, Peer]):
         self._links.pop(connection, None)
         self._authentication.forget(connection)
         self.memory.leave(NOBODY if connection.principal is None else connection.principal.name)
-        remote = connection.remote
-        logger.info("%s %s disconnected: %s", connection.id, remote, printable(reason), extra=connection.log_extra)
+        level, remote = self._level_of(connection), connection.remote
+        self._with_own_dispatch.discard(connection)
+        if logger.isEnabledFor(level):
+            text = printable(reason)
+            logger.log(level, "%s %s disconnected: %s", connection.id, remote, text, extra=connection.log_extra)
         self.on_end(connection, reason)
 
     def drain(self, link: AdmittedLink, reason: str, grace_s: float, patience_s: float) -> None:

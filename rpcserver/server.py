@@ -396,8 +396,9 @@ class Server:
         directory = NodeDirectory(node)
         circuits = self.circuits = Circuits(node.link, directory, gateways, self._admit_circuit)
         self.authentication.is_vouched_for = circuits.is_vouched_for
-        limits = self.config.limits
-        executing = Executing(directory, lambda: circuits.gateways, self._adopt_call, lambda: limits.message_bytes)
+        executing = Executing(
+            directory, lambda: circuits.gateways, self._adopt_call, lambda: self.config.limits.message_bytes
+        )
         self.group_calls = GroupCalls(node.link, directory, executing, lambda: node.is_settled)
 
     def _adopt_call(self, link: CallLink, subprotocol: Subprotocol) -> None:

@@ -147,6 +147,11 @@ class Connection:
         return extra | {"connection": self.id, "principal": None if principal is None else principal.name}
 
     @property
+    def has_callbacks(self) -> bool:
+        """Whether somebody wants to know of the end of the connection, and so has bound something to it."""
+        return bool(self._callbacks)
+
+    @property
     def closed(self) -> bool:
         """Whether the connection has ended."""
         return self._closed

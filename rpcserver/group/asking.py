@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -66,6 +67,10 @@ class Carrier(Protocol):
     @property
     def has_room(self) -> bool:
         """Whether what is sent now leaves soon."""
+        ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """Send what is sent within this context at once, at its end."""
         ...
 
     async def wait_for_room(self) -> None:
@@ -245,15 +250,16 @@ class Asking:
     def _send_turn(self) -> bool:
         """Send requests, at most as many as one turn of the loop has room for; return whether all were sent."""
         now_s, gathering = self._loop.time(), self._gathering
-        for _ in range(TURN_SENDS):
-            if not self._sends or not self._carrier.has_room:
-                break
-            to, attempt = self._sends[0].to, self._sends.popleft().attempt
-            if gathering.may_send(to.id, attempt, now_s):
-                try:
-                    self._carrier.send_request(to, attempt)
-                except RpcError as exc:
-                    self._obey(gathering.on_failed_send(to.id, attempt, exc, now_s))
+        with self._carrier.together():
+            for _ in range(TURN_SENDS):
+                if not self._sends or not self._carrier.has_room:
+                    break
+                to, attempt = self._sends[0].to, self._sends.popleft().attempt
+                if gathering.may_send(to.id, attempt, now_s):
+                    try:
+                        self._carrier.send_request(to, attempt)
+                    except RpcError as exc:
+                        self._obey(gathering.on_failed_send(to.id, attempt, exc, now_s))
         return not self._sends
 
     async def _send_rest(self) -> None:

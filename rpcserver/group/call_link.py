@@ -1,6 +1,8 @@
-"""The link of a group call at an asked node: for the server it is a connection like any other, with one call.
+"""The link of a group call at an asked node: for the server it is a connection like any other, with one call at a time.
 
-So the gate, limits, deadlines, audit, metrics, streams and cancelling are those of every call. It ends with the call.
+So the gate, limits, deadlines, audit, metrics, streams and cancelling are those of every call. It ends with the call,
+and with it what a service has bound to it. If nothing is, it may serve a further call of the same caller: to make a
+connection takes longer than most calls.
 """
 
 from __future__ import annotations
@@ -16,16 +18,13 @@ from rpcwire.aio.peer import Peer
 from rpcwire.codec import Codec
 from rpcwire.context import Connection, Principal
 from rpcwire.dispatch import Admission, Dispatch, Incoming
-from rpcwire.errors import InvalidRequest
+from rpcwire.errors import Cancelled, InvalidRequest
 from rpcwire.limits import LinkLimits
-from rpcwire.messages import CancelParams, Notification, StreamParams
+from rpcwire.messages import CancelParams, EndParams, ErrorObject, Failure, Notification, StreamParams
 from rpcwire.registry import Mode, Offer
+from rpcwire.session import Session
 
-from .call_wire import BEGUN, CALL_ID, STREAM, STREAM_ID, Order
-
-TELL_LATE_S = 0.02
-"""After this time without an answer the caller is told that a method has begun which only reads, in seconds. Most have
-answered by then, and of one that reads it matters little."""
+from .call_wire import BEGUN, CALL_ID, STREAM, STREAM_ID
 
 
 class Evidence(Protocol):
@@ -46,20 +45,18 @@ class Evidence(Protocol):
 
 
 class CallLink:
-    """The connection of one group call, at an asked node. It is a :class:`~rpcserver.connections.AdmittedLink`.
+    """The connection of a group call, at an asked node. It is a :class:`~rpcserver.connections.AdmittedLink`.
 
     Parameters:
         principal: who the caller is.
         remote: where the caller is, for a person.
-        order: what the caller's node says of the call.
-        deadline_s: when it ends at the latest, on the loop's clock.
-        answer: sends an answer to the caller's node.
-        on_end: called when the call is over.
+        takes_bytes: the largest message that the caller accepts, in bytes; ``None`` if it does not tell.
+        tell_late: called to tell the caller after a while that the method has begun (:meth:`tell_begin`).
         evidence: the connection of the client, if it is one of this node.
 
     Attributes:
-        principal: the parameter.
-        takes_bytes: the largest message that the caller accepts, in bytes; ``None`` if it does not tell.
+        principal, takes_bytes, evidence: the parameters.
+        number: counts the calls.
         epoch: the life of the caller's node.
         limits: the limits of the link. The roster tells whether the caller's node lives, so that nobody pings.
         message_bytes: the largest message of the caller, in bytes.
@@ -74,30 +71,27 @@ class CallLink:
         self,
         principal: Principal,
         remote: str,
-        order: Order,
-        deadline_s: float,
-        answer: Callable[[bytes], None],
-        on_end: Callable[[], None],
+        takes_bytes: int | None,
+        tell_late: Callable[[CallLink], None],
         evidence: Evidence | None = None,
     ) -> None:
         self.principal: Principal | None = principal
-        self.takes_bytes = order.takes_bytes
-        self.epoch = order.epoch
+        self.takes_bytes = takes_bytes
+        self.evidence = evidence
+        self.number = self.epoch = 0
         self.limits = LinkLimits(ping_interval_s=0.0)
         self.message_bytes = 0
         self.origin = "node" if evidence is None else evidence.origin
         self._remote = remote
-        self._answer = answer
-        self._on_end = on_end
-        self._evidence = evidence
+        self._answer: Callable[[bytes], None] = _drop
+        self._on_end: Callable[[CallLink], None] = _forget
+        self._is_stream = False
         self._loop = asyncio.get_running_loop()
         self._peer: Peer | None = None
         self._frames: deque[bytes] = deque()
         self._rest: GoOn | None = None
-        self._late: asyncio.TimerHandle | None = None
-        self._is_stream = False
+        self._tell_late = tell_late
         self._is_open = True
-        self._timer = self._loop.call_at(deadline_s, self.drop, "the deadline of the group call has passed")
 
     @property
     def remote(self) -> str:
@@ -106,11 +100,11 @@ class CallLink:
 
     def certificate(self) -> tuple[Mapping[str, Any], bytes] | None:
         """Return the certificate that the client has shown to this node; ``None`` for none."""
-        return None if self._evidence is None else self._evidence.certificate()
+        return None if self.evidence is None else self.evidence.certificate()
 
     def unix_groups(self) -> Collection[int]:
         """Return the groups of the client's process, if it is connected by the Unix socket of this node."""
-        return () if self._evidence is None else self._evidence.unix_groups()
+        return () if self.evidence is None else self.evidence.unix_groups()
 
     def refuse_if_short(self, principal: Principal) -> str | None:  # noqa: ARG002 - it needs no open file
         """Return ``None``: the caller may stay."""
@@ -130,6 +124,26 @@ class CallLink:
         self.message_bytes = message_bytes
 
     # --- from the caller -----------------------------------------------------------------------------------------
+
+    def begin(self, epoch: int, answer: Callable[[bytes], None], on_end: Callable[[CallLink], None]) -> None:
+        """Begin a call. Its frames follow.
+
+        Parameters:
+            epoch: the life of the caller's node.
+            answer: sends an answer to that node.
+            on_end: called when the call is over.
+        """
+        self.number += 1
+        self.epoch, self._answer, self._on_end = epoch, answer, on_end
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether a further call may use this connection, because nothing is left on it of the last one."""
+        peer = self._peer
+        if peer is None or not self._is_open or self._is_stream or self._rest is not None or self._frames:
+            return False
+        connection = peer.connection
+        return connection.principal is self.principal and not connection.has_callbacks
 
     def receive(self, frame: bytes) -> None:
         """Hand a frame of the caller to the peer, one after the other."""
@@ -179,9 +193,27 @@ class CallLink:
             self._is_stream = True
             self._answer(STREAM)
         elif offer.mode is Mode.INLINE or offer.spec.options.kind == "read":
-            self._late = self._loop.call_later(TELL_LATE_S, self._answer, BEGUN)
+            self._tell_late(self)
         else:
             self._answer(BEGUN)
+
+    def tell_begin(self, number: int) -> None:
+        """Tell the caller that the method of a call runs, if it still does.
+
+        Parameters:
+            number: the number of the call.
+        """
+        if self.runs(number):
+            self._answer(BEGUN)
+
+    def runs(self, number: int) -> bool:
+        """Return whether a call has no answer yet.
+
+        Parameters:
+            number: its number.
+        """
+        peer = self._peer
+        return self.number == number and self._is_open and peer is not None and bool(peer.session.calls_running)
 
     # --- for the peer --------------------------------------------------------------------------------------------
 
@@ -191,16 +223,15 @@ class CallLink:
         return self._is_open
 
     def send(self, frames: Sequence[bytes]) -> None:
-        """Send frames in order. The last one of the call ends the connection."""
+        """Send frames in order. The last one ends the call."""
         if not self._is_open or self._peer is None:
             return
         for frame in frames:
             self._answer(frame)
         session = self._peer.session
-        if not session.calls_running and not len(session.streams) and self._rest is None:
-            self._end("the group call is over")
-        elif self._late is not None and not session.calls_running:
-            self._late.cancel()
+        if not session.calls_running and not len(session.streams):
+            on_end, self._on_end, self._answer = self._on_end, _forget, _drop
+            on_end(self)
 
     def close(self, code: int, reason: str, *, patient: bool = True) -> None:  # noqa: ARG002 - nobody waits for it
         """Close in an orderly way. Nothing more is read."""
@@ -214,12 +245,28 @@ class CallLink:
         if not self._is_open:
             return
         self._is_open = False
-        self._timer.cancel()
-        if self._late is not None:
-            self._late.cancel()
-        self._on_end()
-        if self._peer is not None:
-            self._loop.call_soon(self._peer.link_lost, reason)
+        peer = self._peer
+        if peer is not None:
+            self._tell_end(peer.session, reason)
+            self._loop.call_soon(peer.link_lost, reason)
+        self._on_end(self)
+
+    def _tell_end(self, session: Session, reason: str) -> None:
+        """Tell the caller that its call, which has no end yet, gets none: nobody would tell it any more."""
+        wire = Cancelled(f"the node has ended the call: {reason}", executed="unknown").to_wire()
+        if session.calls_running:
+            self._answer(session.codec.encode(Failure(CALL_ID, wire)))
+        elif len(session.streams):
+            end = EndParams(STREAM_ID, ErrorObject(**wire))
+            self._answer(session.codec.encode(Notification("rpc.stream.end", end)))
+
+
+def _drop(data: bytes) -> None:
+    del data
+
+
+def _forget(link: CallLink) -> None:
+    del link
 
 
 class CallDispatch:

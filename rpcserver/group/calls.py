@@ -8,6 +8,7 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 from weakref import WeakSet
@@ -82,6 +83,10 @@ class Broker(Protocol):
     @property
     def has_room(self) -> bool:
         """Whether what is posted is sent soon."""
+        ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """Send what is posted within this context at once, at its end."""
         ...
 
 
@@ -470,6 +475,11 @@ class _Call:
         """Whether the broker takes more."""
         broker = self._calls.broker
         return broker is None or broker.has_room
+
+    def together(self) -> AbstractContextManager[None]:
+        """Send what is sent within this context at once, at its end."""
+        broker = self._calls.broker
+        return nullcontext() if broker is None else broker.together()
 
     async def wait_for_room(self) -> None:
         """Wait until the broker takes more."""

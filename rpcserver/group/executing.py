@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from rpcwire.aio.deadlines import Deadlines
 from rpcwire.codec import Subprotocol
 from rpcwire.context import Principal
 from rpcwire.errors import Busy, Cancelled, InternalError, InvalidRequest, RpcError, TooLarge, Unavailable
@@ -22,8 +24,15 @@ from .vouching import Gateways, identify
 
 logger = logging.getLogger("rpcserver.group")
 
+TELL_LATE_S = 0.02
+"""After this time without an answer the caller is told that a method has begun which only reads, in seconds. Most have
+answered by then, and of one that reads it matters little."""
 GRACE_S = 1.0
 """How long after its deadline a call may take to answer that it is over, in seconds, before it is dropped."""
+IDLE_S = 10.0
+"""How long a connection is kept for the next call of its caller, in seconds."""
+MOST_IDLE = 64
+"""The most connections that are kept so."""
 MOST_WAITING = 1000
 """The most requests whose chunks may be missing."""
 _GONE = frozenset({State.DIED, State.LEFT})
@@ -40,6 +49,10 @@ class Adopt(Protocol):
         """
         ...
 
+
+_Kind = tuple[int, Principal, str, bool, int | None]
+"""Whose connection it is: the id of the caller's node, the caller, where it is, whether values are MessagePack, and the
+largest message that it accepts."""
 
 Answer = Callable[[bytes], None]
 """Sends an answer to the node of the caller."""
@@ -73,6 +86,11 @@ class Executing:
         self._receiving: Receiving | None = None
         self._links: dict[tuple[int, str], CallLink] = {}
         self._waiting: dict[tuple[int, str], Assembly] = {}
+        self._deadlines: Deadlines[tuple[int, str]] | None = None
+        self._late: deque[tuple[float, CallLink, int]] = deque()
+        self._idle: dict[_Kind, deque[tuple[float, CallLink]]] = {}
+        self._idle_count = 0
+        self._names: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self._links)
@@ -102,10 +120,7 @@ class Executing:
         try:
             if decision != "begin":
                 raise _refusal(decision)
-            member = self._directory.member(source)
-            principal = identify(
-                self._gateways(), f"{source:016x}", "" if member is None else member.name, order.principal
-            )
+            principal = identify(self._gateways(), f"{source:016x}", self._name_of(source), order.principal)
             if len(frame) > self._most_bytes():
                 raise TooLarge(f"the request has {len(frame)} bytes, and the node takes {self._most_bytes()}")
             remote = f"{printable(order.remote, 100)} via the node {principal.via}"
@@ -194,19 +209,54 @@ class Executing:
 
     def note_change(self, member: Member) -> None:
         """Take note of what the roster says of a node: if it is gone, nobody waits for its calls any more."""
+        number = parse_id(member.id)
+        self._names.pop(number, None)
         if not self._links:
             return
-        number = parse_id(member.id)
         for (source, _), link in list(self._links.items()):
             if source == number and source != self._directory.own and _is_over(member, link.epoch):
                 link.cancel()  # It is answered: the node may have been taken for dead without being so.
 
     def close(self) -> None:
         """End all calls at once, because the node is about to leave."""
-        for link in list(self._links.values()):
+        for link in [*self._links.values(), *(link for links in self._idle.values() for _, link in links)]:
             link.drop("the node is stopping")
+        self._idle.clear()
+        self._idle_count = 0
+
+    def _on_deadline(self, key: tuple[int, str]) -> None:
+        link = self._links.get(key)
+        if link is not None:
+            link.drop("the deadline of the group call has passed")
+
+    def _tell_late(self, link: CallLink) -> None:
+        loop = asyncio.get_running_loop()
+        self._late.append((loop.time() + TELL_LATE_S, link, link.number))
+        if len(self._late) == 1:
+            loop.call_later(TELL_LATE_S, self._tell_begins)
+
+    def _tell_begins(self) -> None:
+        """Tell callers that methods run which have not answered soon. One timer serves all."""
+        loop = asyncio.get_running_loop()
+        while self._late and self._late[0][0] <= loop.time():
+            _, link, number = self._late.popleft()
+            link.tell_begin(number)
+        while self._late and not self._late[0][1].runs(self._late[0][2]):
+            self._late.popleft()
+        if self._late:
+            loop.call_at(self._late[0][0], self._tell_begins)
 
     # --- the inside --------------------------------------------------------------------------------------------------
+
+    def _name_of(self, source: int) -> str:
+        """Return the name that a node tells."""
+        name = self._names.get(source)
+        if name is None:
+            member = self._directory.member(source)
+            if member is None:
+                return ""
+            name = self._names[source] = member.name
+        return name
 
     def _memory(self) -> Receiving:
         epoch = self._directory.epoch
@@ -230,17 +280,59 @@ class Executing:
         answer: Answer,
         evidence: Evidence | None,
     ) -> None:
-        def forget() -> None:
-            self._links.pop(key, None)
+        kind = key[0], principal, remote, order.is_packed, order.takes_bytes
+        if self._deadlines is None:
+            self._deadlines = Deadlines(asyncio.get_running_loop(), self._on_deadline)
+        deadlines = self._deadlines
 
-        link = CallLink(principal, remote, order, deadline_s + GRACE_S, answer, forget, evidence)
-        self._links[key] = link
-        try:
+        def end(link: CallLink) -> None:
+            if self._links.pop(key, None) is not None:
+                deadlines.clear(key)
+                self._put_aside(kind, link)
+
+        link = self._take_idle(kind, evidence)
+        if link is None:
+            link = CallLink(principal, remote, order.takes_bytes, self._tell_late, evidence)
             self._adopt(link, subprotocol_of(is_packed=order.is_packed))
-        except BaseException:
-            link.drop("it could not begin")
-            raise
+        self._links[key] = link
+        deadlines.set(key, deadline_s + GRACE_S)
+        link.begin(order.epoch, answer, end)
         link.receive(frame)
+
+    def _take_idle(self, kind: _Kind, evidence: Evidence | None) -> CallLink | None:
+        """Return a connection of the same caller on which no call runs; ``None`` if there is none."""
+        links = self._idle.get(kind)
+        while links:
+            _, link = links.pop()
+            self._idle_count -= 1
+            if link.evidence is evidence and link.is_reusable:
+                return link
+            link.drop("it is not needed any more")
+        return None
+
+    def _put_aside(self, kind: _Kind, link: CallLink) -> None:
+        """Keep a connection for the next call of its caller, for a while, if nothing is bound to it."""
+        if self.is_leaving or not link.is_reusable or self._idle_count >= MOST_IDLE:
+            link.drop("the group call is over")
+            return
+        loop = asyncio.get_running_loop()
+        if not self._idle_count:
+            loop.call_later(IDLE_S, self._drop_idle)
+        self._idle.setdefault(kind, deque()).append((loop.time(), link))
+        self._idle_count += 1
+
+    def _drop_idle(self) -> None:
+        """End the connections that nobody has used for a while."""
+        loop = asyncio.get_running_loop()
+        before_s = loop.time() - IDLE_S
+        for kind, links in list(self._idle.items()):
+            while links and links[0][0] <= before_s:
+                links.popleft()[1].drop("it is not needed any more")
+                self._idle_count -= 1
+            if not links:
+                del self._idle[kind]
+        if self._idle_count:
+            loop.call_later(IDLE_S, self._drop_idle)
 
 
 def _is_over(member: Member, epoch: int) -> bool:

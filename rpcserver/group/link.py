@@ -19,7 +19,7 @@ import random
 import secrets
 import ssl
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -151,6 +151,7 @@ class Link:
         self._beats: dict[int, Subscription] = {}
         self._wanted_beats: frozenset[int] = frozenset()
         self._posts: deque[tuple[str, bytes, str]] = deque()
+        self._together: list[bytes] | None = None
         self._has_work = asyncio.Event()
         self._drains: list[asyncio.Event] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -484,8 +485,27 @@ class Link:
         if writer is None or writer.transport.get_write_buffer_size() > WRITE_BYTES or writer.transport.is_closing():
             return False
         head = f"PUB {subject} {reply} {len(data)}\r\n".encode()
-        writer.write(b"".join((head, data, b"\r\n")))
+        if self._together is not None:
+            self._together += (head, data, b"\r\n")
+        else:
+            writer.write(b"".join((head, data, b"\r\n")))
         return True
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Write all that is posted within this context at its end, to the socket at once: each write takes long."""
+        if self._together is not None:
+            yield
+            return
+        parts = self._together = []
+        try:
+            yield
+        finally:
+            self._together = None
+            connection = self._connection
+            writer = getattr(getattr(connection, "_transport", None), "_io_writer", None)
+            if parts and writer is not None:
+                writer.write(b"".join(parts))
 
     async def _publish(self, subject: str, data: bytes, reply: str) -> None:
         connection = self.connection
