@@ -16,7 +16,7 @@ from rpcclient import AsyncClient
 from rpcserver import Context, Service, method
 from rpcserver.config import ServerConfig
 from rpcserver.server import Server
-from rpcwire.errors import ServiceError
+from rpcwire.errors import InvalidParams, RpcError, ServiceError
 from tests.server.group.test_joining import run_broker
 
 LIMIT_S = 60.0
@@ -48,9 +48,10 @@ class Full(ServiceError):
 class Work(Service):
     """Notes what it has done."""
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, everybody: dict[str, Work]) -> None:
         super().__init__()
         self.node = node
+        self.all = everybody
         self.runs: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
 
@@ -81,6 +82,17 @@ class Work(Service):
             await asyncio.Event().wait()
         finally:
             self.ends["sleep"] += 1
+
+    @method()
+    async def race(self, winner: str) -> str:
+        """Answer on one node, when the others run."""
+        self.runs["race"] += 1
+        try:
+            while self.node != winner or any(each.runs["race"] == 0 for each in self.all.values()):
+                await asyncio.sleep(0.005)
+        finally:
+            self.ends["race"] += 1
+        return self.node
 
     @method(kind="read")
     async def count(self, most: int) -> AsyncIterator[int]:
@@ -142,7 +154,7 @@ async def start(url: str, folder: Path, **sections: dict[str, Any]) -> AsyncIter
     group = Group()
     try:
         for name in NAMES:
-            work = group.work[name] = Work(name)
+            work = group.work[name] = Work(name, group.work)
             config = configure(folder, url, name, **sections.get(name.replace("-", "_"), {}))
             server = group.servers[name] = Server(config, (work,), token=TOKEN)
             await server.start()
@@ -248,5 +260,169 @@ def test_everybody_answers_once(broker: str, tmp_path: Path) -> None:
                 "web-2": ["owner via web-1", "web-1"],
                 "db-1": ["owner via web-1", "web-1"],
             }
+
+    asyncio.run(main())
+
+
+async def wait_for(condition: Callable[[], bool]) -> None:
+    """Let the loop run until something is so."""
+    async with asyncio.timeout(LIMIT_S):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def test_refused_and_wrong(broker: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        no_role: dict[str, Any] = {"roles": {"owner": {"permissions": ["*"]}}}
+        async with start(broker, tmp_path, db_1=no_role) as (group, client):
+            answers = await call(client, "everyone", "work.echo", ["x"])
+            assert answers.states == {"web-1": "ok yes", "web-2": "ok yes", "db-1": "refused no"}
+            assert "owner via web-1 is in no role" in answers.outcomes["db-1"]["error"]["message"]
+            assert group.work["db-1"].runs["echo"] == 0
+
+            refusals = {
+                "no such method": ("work.nothing", None, "there is no method"),
+                "wrong parameters": ("work.echo", {"valu": 1}, "value"),
+                "a stream among the parameters": ("work.total", None, "takes a stream (numbers)"),
+            }
+            for method_name, params, words in refusals.values():
+                answers = await call(client, "role=web", method_name, params)
+                assert answers.states == {"web-1": "refused no", "web-2": "refused no"}
+                assert words in answers.outcomes["web-2"]["error"]["message"]
+
+            wrong: list[tuple[Any, Any, type[RpcError], str]] = [
+                ("=x", None, InvalidParams, "target.selector"),
+                ([], None, InvalidParams, "target.names"),
+                ({}, None, InvalidParams, "exactly one of"),
+                ({"everyone": True, "names": ["a"]}, None, InvalidParams, "exactly one of"),
+                ("everyone", {"parallel": 0}, InvalidParams, "parallel is 0"),
+                ("everyone", {"parallel": 1, "batch": 1}, InvalidParams, "exclude each other"),
+                ("role=mail", None, RpcError, "no node"),
+            ]
+            for target, policy, kind, words in wrong:
+                with pytest.raises(kind, match=words) as caught:
+                    async with client.stream("rpc.call_nodes", ask(target, "work.echo", ["x"], policy)):
+                        pass
+                assert caught.value.executed == "no"
+            # The connection is as good as before.
+            assert (await call(client, "role=web", "work.echo", ["x"])).states["web-2"] == "ok yes"
+
+    asyncio.run(main())
+
+
+def test_a_node_that_may_not_vouch_is_refused(broker: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        shy = {"group": {"url": broker, "name": "db-1", "labels": {"role": "db"}}}
+        async with start(broker, tmp_path, db_1=shy) as (_, client):
+            answers = await call(client, "role=db", "work.echo", ["x"])
+            assert answers.states == {"db-1": "refused no"}
+            assert "group.gateways" in answers.outcomes["db-1"]["error"]["message"]
+
+    asyncio.run(main())
+
+
+def test_streams_of_nodes_are_merged_and_held_back(broker: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start(broker, tmp_path) as (group, client):
+            answers = await call(client, "everyone", "work.count", [100])
+            assert answers.states == all_are("ok yes")
+            assert {group.name_of(node): items for node, items in answers.items.items()} == {
+                name: list(range(100)) for name in NAMES
+            }
+            assert {each["items"] for each in answers.outcomes.values()} == {100}
+
+            # Nobody reads: the nodes stop soon, each at what it was granted.
+            for work in group.work.values():
+                work.runs.clear()
+            stream = client.options(window=16).stream("rpc.call_nodes", ask("everyone", "work.count", [1_000_000]))
+            async with stream:
+                async for each in stream:
+                    if each["kind"] == "item":
+                        break
+                await wait_for(lambda: all(work.runs["items"] >= 16 for work in group.work.values()))
+                counts: list[int] = []
+                for _ in range(20):
+                    counts.append(sum(work.runs["items"] for work in group.work.values()))
+                    await asyncio.sleep(0.01)
+                assert max(counts) < 400 and counts[-1] == counts[-5]
+            # The caller wants no more: the work ends everywhere.
+            await wait_for(lambda: all(work.ends["count"] == 2 for work in group.work.values()))
+            assert all(len(server.group_calls or ()) == 0 for server in group.servers.values())
+
+    asyncio.run(main())
+
+
+def test_deadline_progress_and_cancel(broker: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start(broker, tmp_path) as (group, client):
+            answers = await call(client.options(timeout_s=0.5), "everyone", "work.sleep")
+            assert answers.states == all_are("timeout yes")
+            assert {group.name_of(each["node"]): each["message"] for each in answers.progress} == all_are("half of it")
+            await wait_for(lambda: all(work.ends["sleep"] == 1 for work in group.work.values()))
+
+            # The policy wants no more: the others are cancelled, and have stopped.
+            answers = await call(client, "everyone", "work.race", ["db-1"], enough=1)
+            assert answers.states == {"db-1": "ok yes", "web-1": "cancelled yes", "web-2": "cancelled yes"}
+            assert all(group.work[name].ends["race"] == 1 for name in NAMES)
+
+            # The caller goes away in the midst.
+            stream = client.stream("rpc.call_nodes", ask("everyone", "work.sleep"))
+            async with stream:
+                async for each in stream:
+                    if each["kind"] == "progress":
+                        break
+                await wait_for(lambda: all(work.runs["sleep"] == 2 for work in group.work.values()))
+            await wait_for(lambda: all(work.ends["sleep"] == 2 for work in group.work.values()))
+
+    asyncio.run(main())
+
+
+def test_policies(broker: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start(broker, tmp_path) as (group, client):
+            answers = await call(client, "everyone", "work.fail", batch=1, stop_after_failures=1)
+            assert sorted(answers.states.values()) == ["cancelled no", "cancelled no", "error yes"]
+            assert sum(work.runs["fail"] for work in group.work.values()) == 1
+
+            answers = await call(client, "everyone", "work.fail", canary=1)
+            assert sorted(answers.states.values()) == ["cancelled no", "cancelled no", "error yes"]
+
+            answers = await call(client, "everyone", "work.echo", ["x"], parallel=1)
+            assert answers.states == all_are("ok yes")
+
+            answers = await call(client, "everyone", "work.echo", ["x"], one=True)
+            assert sorted(answers.states.values()) == ["cancelled no", "cancelled no", "ok yes"]
+            assert sum(work.runs["echo"] for work in group.work.values()) == 4
+
+    asyncio.run(main())
+
+
+def test_payloads_larger_than_a_message_of_the_broker(broker: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start(broker, tmp_path) as (group, client):
+            size = 3_000_000
+            answers = await call(client, "role=web", "work.measure", [b"x" * size, size])
+            assert answers.states == {"web-1": "ok yes", "web-2": "ok yes"}
+            assert {len(each["result"]) for each in answers.outcomes.values()} == {size}
+            assert group.work["web-2"].runs["measure"] == 1
+
+            answers = await call(client, "role=web", "work.measure", [b"x", 100_000_000])
+            assert set(answers.states.values()) == {"error yes"}
+            assert answers.outcomes["web-2"]["error"]["data"]["type"] == "TooLarge"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("form", ["jsonrpc", "rpc.v1.json"])
+def test_other_forms_of_the_wire(broker: str, tmp_path: Path, form: Any) -> None:
+    async def main() -> None:
+        async with start(broker, tmp_path) as (group, _):
+            url = group.servers["web-1"].addresses[0]
+            async with AsyncClient(url, token=TOKEN, proxy=None, subprotocol=form) as client:
+                answers = await call(client, "everyone", "work.echo", [{"a": [1, 2.5, "ä"]}])
+                assert answers.states == all_are("ok yes")
+                assert answers.outcomes["db-1"]["result"] == {"a": [1, 2.5, "ä"]}
+                answers = await call(client, "everyone", "work.count", [30])
+                assert sorted(map(len, answers.items.values())) == [30, 30, 30]
 
     asyncio.run(main())
