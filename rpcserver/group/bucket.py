@@ -50,6 +50,7 @@ class Bucket:
         link: the connection to the broker.
         announcement: returns what this node tells about itself now.
         enter: takes the entries of others.
+        count: returns how many nodes are known.
         is_maker: whether this node makes the bucket at once if it is missing. Others give a maker time to do it.
     """
 
@@ -58,6 +59,7 @@ class Bucket:
         link: Link,
         announcement: Callable[[], Announcement],
         enter: Callable[[list[Announcement]], None],
+        count: Callable[[], int],
         *,
         is_maker: bool = False,
     ) -> None:
@@ -65,6 +67,7 @@ class Bucket:
         self._link = link
         self._announcement = announcement
         self._enter = enter
+        self._count = count
         self._task: asyncio.Task[None] | None = None
         self._has_read = False
         self._problem = ""
@@ -99,7 +102,10 @@ class Bucket:
             try:
                 await self._write_or_make()
                 if not self._has_read:
-                    self._enter(await self._read(await self._open()))
+                    bucket = await self._open()
+                    # Of a thousand nodes that start at the same moment each has heard the others already.
+                    if (await bucket.status()).values > self._count():
+                        self._enter(await self._read(bucket))
                     self._has_read = True
                 self._problem = ""
             except Exception as exc:  # The library raises what it likes.

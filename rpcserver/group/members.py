@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum, unique
+from functools import lru_cache
+from typing import TypeAlias
 
 from rpcwire.errors import RemoteProtocolError
 from rpcwire.logs import printable
@@ -32,6 +34,7 @@ _KEY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?")
 _TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*")
 _ADDRESS = re.compile(r"[!-~]+")
 _ID = re.compile(r"[0-9a-f]{16}")
+_Pairs: TypeAlias = tuple[tuple[object, object], ...]
 _RANDOM_BITS = 12
 _INCARNATION_BITS = 10
 
@@ -264,11 +267,13 @@ def read_announcement(source: int, value: object) -> Announcement:
         InvalidGroupMessage: a field is missing, has the wrong type, or is too long.
     """
     fields = _read_map("announcement", value, 64)
-    profile = Profile(
-        labels=_read_pairs("labels", fields.get("labels", {}), MOST_LABELS, _read_key),
-        services=_read_pairs("services", fields.get("services", {}), MOST_SERVICES, read_name),
-        version=_read_text("version", fields.get("version", "")),
-    )
+    labels = _read_map("labels", fields.get("labels", {}), MOST_LABELS)
+    services = _read_map("services", fields.get("services", {}), MOST_SERVICES)
+    parts = tuple(labels.items()), tuple(services.items()), fields.get("version", "")
+    try:
+        profile = _read_common_profile(*parts)
+    except TypeError:  # Something in it is no text, and cannot be looked up.
+        profile = _read_profile(*parts)
     return Announcement(
         id=read_number("id", source, MOST_ID),
         epoch=read_number("epoch", fields.get("epoch"), MOST_EPOCH),
@@ -329,11 +334,21 @@ def _read_map(field: str, value: object, most: int) -> dict[object, object]:
     return value
 
 
-def _read_pairs(
-    field: str, value: object, most: int, read: Callable[[str, object], str]
-) -> tuple[tuple[str, str], ...]:
+def _read_profile(labels: _Pairs, services: _Pairs, version: object) -> Profile:
+    return Profile(
+        labels=_read_pairs("labels", labels, _read_key),
+        services=_read_pairs("services", services, read_name),
+        version=_read_text("version", version),
+    )
+
+
+_read_common_profile = lru_cache(32)(_read_profile)
+"""The same. Many nodes of a group have the same profile, and it takes longer to check than all the rest."""
+
+
+def _read_pairs(field: str, items: _Pairs, read: Callable[[str, object], str]) -> tuple[tuple[str, str], ...]:
     pairs = []
-    for key, text in _read_map(field, value, most).items():
+    for key, text in items:
         name = read(f"{field}, the name of an entry", key)
         pairs.append((name, _read_text(f"{field}.{printable(name)}", text)))
     return tuple(sorted(pairs))

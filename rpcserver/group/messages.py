@@ -27,8 +27,12 @@ from .table import Entry
 
 MOST_ENTRIES = 20_000
 """The most entries of a table that a node reads. A table of that size has about 1 MB."""
+MOST_ECHO = (1 << 63) - 1
+"""The largest number of an echo."""
 _LOAD_STEPS = 100
 _BEAT = struct.Struct("!BQIHQ")
+MOST_VERDICTS = 1000
+"""The most verdicts in one message."""
 _VERDICTS = (State.SUSPECT, State.DIED)
 _GOODBYES = (State.LEAVING, State.LEFT)
 
@@ -72,6 +76,12 @@ class Verdict(NamedTuple):
     reason: Reason
 
 
+class Verdicts(NamedTuple):
+    """Says several verdicts at once."""
+
+    verdicts: tuple[Verdict, ...]
+
+
 class Alive(NamedTuple):
     """Is the answer of a suspect, to everybody."""
 
@@ -87,7 +97,13 @@ class Want(NamedTuple):
 
 
 class Echo(NamedTuple):
-    """Goes to the node itself, and shows that it hears."""
+    """Goes to the node itself, and shows that it hears, and how old is what it hears.
+
+    Attributes:
+        number: counts the echoes of a node.
+    """
+
+    number: int
 
 
 class Compare(NamedTuple):
@@ -101,10 +117,27 @@ class Entries(NamedTuple):
     is_whole: bool
 
 
-Message = Announcement | Beat | Goodbye | Verdict | Alive | Ask | Want | Echo | Compare | Entries
+Message = Announcement | Beat | Goodbye | Verdict | Verdicts | Alive | Ask | Want | Echo | Compare | Entries
 """Everything that nodes send each other."""
 
-_BARE: dict[str, Ask | Want | Echo | Compare] = {"ask": Ask(), "want": Want(), "echo": Echo(), "compare": Compare()}
+_BARE: dict[str, Ask | Want | Compare] = {"ask": Ask(), "want": Want(), "compare": Compare()}
+
+
+def join_verdicts(messages: list[tuple[int | None, Message]]) -> list[tuple[int | None, Message]]:
+    """Join the verdicts for everybody into one message: each message for everybody is a thousand for the broker.
+
+    Parameters:
+        messages: what a node sends, each with the id of its receiver.
+
+    Returns:
+        The same, with the verdicts at the end.
+    """
+    verdicts = [message for target, message in messages if target is None and type(message) is Verdict]
+    if len(verdicts) < 2:
+        return messages
+    joint = [each for each in messages if each[0] is not None or type(each[1]) is not Verdict]
+    parts = (verdicts[first : first + MOST_VERDICTS] for first in range(0, len(verdicts), MOST_VERDICTS))
+    return [*joint, *((None, Verdicts(tuple(part))) for part in parts)]
 
 
 def read_beat(data: bytes) -> Beat:
@@ -136,11 +169,16 @@ def to_wire(message: Message) -> dict[str, object]:
                 "state": int(state),
                 "reason": reason.value,
             }
+        case Verdicts(verdicts):
+            rows = [[number, epoch, int(state), reason.value] for number, epoch, state, reason in verdicts]
+            return {"kind": "verdicts", "verdicts": rows}
         case Alive(epoch):
             return {"kind": "alive", "epoch": epoch}
+        case Echo(number):
+            return {"kind": "echo", "number": number}
         case Entries(entries, is_whole):
-            rows = [[entry.id, entry.epoch, entry.edition, int(entry.state)] for entry in entries]
-            return {"kind": "entries", "entries": rows, "is_whole": is_whole}
+            table = [[entry.id, entry.epoch, entry.edition, int(entry.state)] for entry in entries]
+            return {"kind": "entries", "entries": table, "is_whole": is_whole}
         case _:
             return {"kind": type(message).__name__.lower()}
 
@@ -173,11 +211,15 @@ def from_wire(source: int, value: object) -> Message:
                 _read_state("state", value.get("state"), _VERDICTS),
                 _read_reason(value.get("reason")),
             )
+        case "verdicts":
+            return _read_verdicts(value.get("verdicts"))
         case "alive":
             return Alive(_read_epoch(value))
         case "entries":
             return _read_entries(value.get("entries"), value.get("is_whole"))
-        case "ask" | "want" | "echo" | "compare" as kind:
+        case "echo":
+            return Echo(read_number("number", value.get("number"), MOST_ECHO))
+        case "ask" | "want" | "compare" as kind:
             return _BARE[kind]
         case _:
             raise InvalidGroupMessage("kind", "it must be one that this version knows")
@@ -199,6 +241,25 @@ def _read_reason(value: object) -> Reason:
         if reason.value == value:
             return reason
     raise InvalidGroupMessage("reason", f"it must be one of {', '.join(reason.value for reason in REASONS)}")
+
+
+def _read_verdicts(rows: object) -> Verdicts:
+    if not isinstance(rows, list | tuple) or len(rows) > MOST_VERDICTS:
+        raise InvalidGroupMessage("verdicts", f"it must be a list with at most {MOST_VERDICTS} verdicts")
+    verdicts = []
+    for index, row in enumerate(rows):
+        field = f"verdicts.{index}"
+        if not isinstance(row, list | tuple) or len(row) != 4:
+            raise InvalidGroupMessage(field, "it must be a list of id, epoch, state and reason")
+        verdicts.append(
+            Verdict(
+                read_number(f"{field}.id", row[0], MOST_ID),
+                read_number(f"{field}.epoch", row[1], MOST_EPOCH),
+                _read_state(f"{field}.state", row[2], _VERDICTS),
+                _read_reason(row[3]),
+            )
+        )
+    return Verdicts(tuple(verdicts))
 
 
 def _read_entries(rows: object, is_whole: object) -> Entries:

@@ -22,7 +22,7 @@ from .bucket import Bucket
 from .identity import Identity
 from .link import Delivery, Link
 from .members import Announcement, InvalidGroupMessage, Member, Profile, Reason, State, format_id
-from .messages import Ask, Beat, Message, from_wire, read_beat, to_wire
+from .messages import Ask, Beat, Echo, Message, from_wire, join_verdicts, read_beat, to_wire
 from .presence import Presence
 from .watching import Change, ChangeKind, Snapshot
 
@@ -91,8 +91,15 @@ class Node:
         self._watched_version = -1
         self._reported_at = -_REPORT_S
         self._bucket: Bucket | None = None
+        self._disconnects: list[int] = []
         if link is not None:
-            self._bucket = Bucket(link, lambda: self.presence.announcement, self._enter, is_maker=makes_bucket)
+            self._bucket = Bucket(
+                link,
+                lambda: self.presence.announcement,
+                self._enter,
+                lambda: len(self.presence.roster),
+                is_maker=makes_bucket,
+            )
             link.on(PRESENCE, self._take)
             link.on_all = self._take_public
             link.on_beat = self._take_beat
@@ -112,8 +119,11 @@ class Node:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the roster can be trusted: there is a connection to the broker, and there was time to be heard."""
-        return self.link is None or (self.link.is_up and self._now() >= self.presence.settled_at)
+        """Whether the roster can be trusted: there is a connection to the broker, there was time to be heard, and what
+        this node hears is not old."""
+        if self.link is None:
+            return True
+        return self.link.is_up and not self.presence.is_deaf and self._now() >= self.presence.settled_at
 
     # --- its life ------------------------------------------------------------------------------------------------
 
@@ -236,7 +246,7 @@ class Node:
         presence = self.presence
         if presence.outbox:
             messages, presence.outbox = presence.outbox, []
-            for target, message in messages:
+            for target, message in join_verdicts(messages) if len(messages) > 1 else messages:
                 self._send(target, message)
         if presence.roster.version != self._version:
             self._version = presence.roster.version
@@ -308,6 +318,15 @@ class Node:
         except (InvalidGroupMessage, msgspec.MsgspecError) as exc:
             self._report(f"the node {format_id(source)} has sent something wrong: {exc}")
             return
+        if type(message) is Echo:
+            # The client library has a queue for each subscription: what came before the echo may still be in another
+            # one until the end of this turn of the loop.
+            assert self._loop is not None
+            self._loop.call_soon(self._receive, source, message)
+        else:
+            self._receive(source, message)
+
+    def _receive(self, source: int, message: Message) -> None:
         self.presence.receive(source, message, self._now())
         self._pump()
 
@@ -325,8 +344,17 @@ class Node:
             self._ask(number, "2")
 
     def note_disconnect(self, number: int) -> None:
-        """Take note that the broker has lost the connection of a node."""
-        self.presence.doubt(number, self._epoch_of(number), Reason.DISCONNECTED, self._now())
+        """Take note that the broker has lost the connection of a node. Those of one moment are told together."""
+        if not self._disconnects:
+            assert self._loop is not None
+            self._loop.call_soon(self._doubt)
+        self._disconnects.append(number)
+
+    def _doubt(self) -> None:
+        numbers, self._disconnects = self._disconnects, []
+        now = self._now()
+        for number in numbers:
+            self.presence.doubt(number, self._epoch_of(number), Reason.DISCONNECTED, now)
         self._pump()
 
     def _enter(self, entries: list[Announcement]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from .comparing import compare
 from .members import Announcement, Reason, State, next_epoch
-from .messages import Alive, Ask, Beat, Compare, Echo, Entries, Goodbye, Message, Verdict, Want
+from .messages import Alive, Ask, Beat, Compare, Echo, Entries, Goodbye, Message, Verdict, Verdicts, Want
 from .ring import TIMING, Phase, Timing, Watch, walk
 from .roster import Roster
 
@@ -22,6 +22,11 @@ MOST_WANTS = 256
 """For how many announcements a node asks at once. It asks for the others when it compares tables again."""
 MOST_TABLES = 8
 """How many tables a node sends between two of its own beats."""
+SOON_TABLES = 2
+"""How many of these it sends at once to nodes that have just come. Further ones get theirs with its next beat, if they
+have not learned from others by then who is there: a thousand nodes may come at the same moment."""
+MOST_ECHOES = 64
+"""How many echoes a node waits for. Of older ones it does not know any more when they were sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +78,16 @@ class Presence:
         self._beats = 0
         self._beat_at = now
         self._look_at = now
-        self._hear_at = now
         self._is_deaf = False
+        self._echo_number = 0
+        self._echoes: dict[int, float] = {}  # When those were sent that have not come back, in their order.
+        self._heard_until = -math.inf
         self._digest = -1
         self._digest_at = now
         self._compare_at = now
         self._tables = 0
         self._claims: dict[int, _Claim] = {}
+        self._newcomers: set[int] = set()
         self._beats_to_herald = HERALD_BEATS
         self.roster.announce(announcement, Reason.ANNOUNCED, now)
         self._send(None, announcement)
@@ -98,6 +106,11 @@ class Presence:
     def state(self) -> State:
         """What this node says of itself: up, leaving or left."""
         return self._state
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether what this node hears is too old, or nothing at all: then it judges nobody."""
+        return self._is_deaf
 
     @property
     def watches(self) -> Iterable[int]:
@@ -139,6 +152,7 @@ class Presence:
         """Take note that there is no connection to the broker: nobody is judged until there is one again."""
         self._look(now)
         self.is_linked = False
+        self._echoes.clear()
         self.outbox.clear()
 
     def regain_link(self, now: float) -> None:
@@ -189,9 +203,6 @@ class Presence:
             now: the present time.
         """
         self._look(now)
-        self._hear_at = now
-        if self._is_deaf:
-            self._listen_anew(now)
         if type(message) is Beat:
             self._hear(source, message, now)
         elif source == self.id:
@@ -200,11 +211,12 @@ class Presence:
                 self.is_displaced = True
                 self.outbox.clear()
             elif type(message) is Echo:
-                self._finish(now)
+                self._hear_echo(message.number, now)
         else:
             self._read(source, message, now)
         if self._walk_version != self.roster.ring_version:
-            self._finish(now)
+            # Whom to watch is found out once for all that comes at this moment: a hundred may die at once.
+            self.due = min(self.due, now)
 
     def _read(self, source: int, message: Message, now: float) -> None:
         match message:
@@ -214,6 +226,9 @@ class Presence:
                 self.roster.move(source, epoch, state, Reason.GOODBYE, now)
             case Verdict():
                 self._judge_by(message, now)
+            case Verdicts(verdicts):
+                for verdict in verdicts:
+                    self._judge_by(verdict, now)
             case Alive(epoch):
                 self.roster.clear(source, epoch, now)
                 watch = self._watches.get(source)
@@ -235,10 +250,17 @@ class Presence:
         is_start = announcement.edition == 0
         if self.roster.announce(announcement, Reason.ANNOUNCED, now) and is_start:
             # It knows nobody yet. The two that watch it first tell it who is there.
-            self._walk(now)
-            watch = self._watches.get(announcement.id)
-            if watch is not None and watch.rank < 2:
-                self._send_table(announcement.id)
+            if self._tables < SOON_TABLES:
+                self._walk(now)
+                self._welcome(announcement.id)
+            else:
+                self._newcomers.add(announcement.id)
+
+    def _welcome(self, number: int) -> None:
+        """Tell a newcomer who is there, if that is for this node to do."""
+        watch = self._watches.get(number)
+        if watch is not None and watch.rank < 2:
+            self._send_table(number)
 
     def _judge_by(self, verdict: Verdict, now: float) -> None:
         """Follow the verdict of another member."""
@@ -285,9 +307,12 @@ class Presence:
     def _settle_claims(self, now: float) -> None:
         """Hold for dead who has not begun a new life, but for those who are heard: they do not know it yet."""
         for number, claim in [(number, claim) for number, claim in self._claims.items() if now >= claim.due]:
+            if not self._has_heard_until(claim.due, now):
+                continue
             del self._claims[number]
             watch = self._watches.get(number)
-            if watch is None or watch.phase != Phase.HEARD or watch.heard_at < claim.due - self._timing.claim_s:
+            is_heard = watch is not None and watch.phase == Phase.HEARD and watch.last_beat >= 0
+            if watch is None or not is_heard or watch.heard_at < claim.due - self._timing.claim_s:
                 self.roster.move(number, claim.epoch, State.DIED, claim.reason, now)
             elif watch.epoch == claim.epoch:
                 self._send(number, Verdict(number, claim.epoch, State.DIED, claim.reason))
@@ -320,6 +345,8 @@ class Presence:
                 self.roster.table.set_load(self.roster.table.find(source), load)
             if digest != self.roster.table.digest:
                 self._note_difference(watch, digest, now)
+            elif self._newcomers:
+                self._newcomers.discard(source)
         elif epoch > watch.epoch:
             self._send(source, Want())
         elif epoch < watch.epoch:
@@ -376,7 +403,12 @@ class Presence:
             if self._beats_to_herald < 0:
                 self._herald()
             if self._is_deaf:
-                self._send(self.id, Echo())
+                self._send_echo(now)
+            if self._newcomers:
+                self._walk(now)
+                for number in self._newcomers:
+                    self._welcome(number)
+                self._newcomers.clear()
             self.roster.expire(now)
             if self._digest != self.roster.table.digest:
                 self._digest = self.roster.table.digest
@@ -401,50 +433,99 @@ class Presence:
                     self._judge(watch, now)
                 due = min(due, self._next_look(watch))
         for claim in self._claims.values():
-            due = min(due, claim.due)
+            due = min(due, claim.due if now < claim.due else self._echo_due(claim.due))
         self.due = due
 
     def _next_look(self, watch: Watch) -> float:
         """When to look at a member again, if it stays silent until then: always later than now."""
-        if watch.phase == Phase.HEARD:
-            return watch.heard_at + watch.suspect_s
         if self._is_deaf:
             return math.inf
-        if self._hear_at <= watch.silent_at:
-            return watch.silent_at + self._timing.deaf_s
+        if watch.phase == Phase.HEARD:
+            return watch.heard_at + watch.suspect_s
+        silence_s = self._silence_to_judge(watch, self._look_at)
+        if silence_s is not None and self._heard_until < watch.heard_at + silence_s:
+            return self._echo_due(watch.heard_at + silence_s)
         wait_s = self._timing.rank_s * watch.rank
         if not self.roster.is_suspect(watch.id) and self._look_at < watch.heard_at + watch.suspect_s + wait_s:
             return watch.heard_at + watch.suspect_s + wait_s
-        return watch.heard_at + watch.die_s + wait_s
+        return max(watch.heard_at + watch.die_s + wait_s, self._look_at + self._timing.rank_s)
+
+    def _silence_to_judge(self, watch: Watch, now: float) -> float | None:
+        """How long a member must have been silent for the verdict that is due now, in seconds; ``None`` if none is."""
+        wait_s = self._timing.rank_s * watch.rank
+        if now >= watch.heard_at + watch.die_s + wait_s:
+            return watch.die_s
+        if now >= watch.heard_at + watch.suspect_s + wait_s and not self.roster.is_suspect(watch.id):
+            return watch.suspect_s
+        return None
 
     def _judge(self, watch: Watch, now: float) -> None:
-        """Judge a member that has been silent."""
-        timing = self._timing
-        if watch.phase == Phase.HEARD:
-            self._fall_silent(watch, now)
+        """Judge a member that has been silent, as far as this node knows."""
         if self._is_deaf:
             return
-        if self._hear_at <= watch.silent_at:
-            # Not even our own echo has come. If it does not come soon, it is we who do not hear.
-            self._is_deaf = now >= watch.silent_at + timing.deaf_s
+        if watch.phase == Phase.HEARD:
+            self._fall_silent(watch, now)
+        silence_s = self._silence_to_judge(watch, now)
+        if silence_s is None or not self._has_heard_until(watch.heard_at + silence_s, now):
             return
-        wait_s = timing.rank_s * watch.rank
-        if now >= watch.heard_at + watch.die_s + wait_s:
+        if silence_s == watch.die_s:
             if self.roster.move(watch.id, watch.epoch, State.DIED, watch.reason, now):
                 self._send(None, Verdict(watch.id, watch.epoch, State.DIED, watch.reason))
-        elif now >= watch.heard_at + watch.suspect_s + wait_s and self.roster.suspect(
-            watch.id, watch.epoch, watch.reason, now
-        ):
+        elif self.roster.suspect(watch.id, watch.epoch, watch.reason, now):
             self._send(None, Verdict(watch.id, watch.epoch, State.SUSPECT, watch.reason))
 
     def _fall_silent(self, watch: Watch, now: float) -> None:
         """Ask a member whether it is there, and oneself whether one hears."""
         watch.phase = Phase.SILENT
         watch.is_plain = False
-        watch.silent_at = now
         self._walk_version = -1
         self._send(watch.id, Ask())
-        self._send(self.id, Echo())
+        self._send_echo(now)
+
+    # --- whether this node hears -------------------------------------------------------------------------------
+
+    def _send_echo(self, now: float) -> None:
+        """Send an echo, unless one has been sent at this moment."""
+        if self._echoes.get(self._echo_number) == now:
+            return
+        self._echo_number += 1
+        self._echoes[self._echo_number] = now
+        if len(self._echoes) > MOST_ECHOES:
+            del self._echoes[next(iter(self._echoes))]
+        self._send(self.id, Echo(self._echo_number))
+
+    def _hear_echo(self, number: int, now: float) -> None:
+        """Learn how old is what this node hears: whatever the broker had for it before the echo has been read."""
+        sent_at = self._echoes.pop(number, None)
+        if sent_at is None:
+            return
+        for older in [each for each in self._echoes if each < number]:
+            del self._echoes[older]
+        self._heard_until = max(self._heard_until, sent_at)
+        if now - sent_at > self._timing.deaf_s:
+            self._is_deaf = True
+        elif self._is_deaf:
+            self._listen_anew(now)
+        self._finish(now)
+
+    def _has_heard_until(self, time: float, now: float) -> bool:
+        """Whether everything has been read that the broker had for this node at a time. If that is not known, find out:
+        if it is not known soon, what this node hears is too old to judge anybody by it.
+        """
+        if self._heard_until >= time or self._is_deaf:
+            return not self._is_deaf
+        due = self._echo_due(time)
+        if due == math.inf:
+            self._send_echo(now)
+        elif now >= due:
+            self._is_deaf = True
+        return False
+
+    def _echo_due(self, time: float) -> float:
+        """When an echo has to be back that was sent at a time or later; infinity if there is none."""
+        if self._is_deaf:
+            return math.inf
+        return next((at + self._timing.deaf_s for at in self._echoes.values() if at >= time), math.inf)
 
     def _hurry(self, watch: Watch, reason: Reason, now: float) -> None:
         """Give a member only a short time, because the broker knows something bad of it."""
@@ -468,6 +549,7 @@ class Presence:
     def _listen_anew(self, now: float) -> None:
         """Count the silence of all members from now on: what they said before, this node could not hear."""
         self._is_deaf = False
+        self._echoes.clear()
         self._claims.clear()
         self.roster.prolong_suspicions(now)
         for watch in self._watches.values():

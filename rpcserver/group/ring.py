@@ -31,7 +31,7 @@ class Timing:
         rank_s: how much longer the second watcher waits than the first one, and so on: if the first one has spoken, the
             others are quiet.
         blocked_s: we looked at the clock this much later than we do, at most: we have not listened meanwhile.
-        deaf_s: how long our own echo may take. If nothing at all is heard for this long, it is we who do not hear.
+        deaf_s: how long our own echo may take. If it takes longer, what we hear is too old to judge others by it.
         settle_s: how long the roster is not to be trusted after a broker's return, and how long two tables must have
             differed without a change before they are compared.
     """
@@ -78,7 +78,6 @@ class Watch:
         last_beat: the number of its last beat.
         load: the load that it has told last.
         heard_at: when it was heard last, or when the watch began.
-        silent_at: when its silence was noticed.
         phase: what is heard of it.
         rank: how many others watch it, and speak first.
         reason: why it is judged, if it is.
@@ -102,7 +101,6 @@ class Watch:
         "phase",
         "rank",
         "reason",
-        "silent_at",
         "suspect_s",
     )
 
@@ -111,7 +109,6 @@ class Watch:
         self.epoch = epoch
         self.last_beat = -1
         self.heard_at = now
-        self.silent_at = now
         self.suspect_s = suspect_s
         self.die_s = die_s
         self.phase = Phase.HEARD

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from rpcserver.group.members import STEPS, Announcement, Profile, Reason, State, first_epoch, is_same_process
-from rpcserver.group.messages import Ask, Beat
+from rpcserver.group.messages import Ask, Beat, join_verdicts
 from rpcserver.group.presence import Presence
 from rpcserver.group.watching import ChangeKind, Watcher
 from tests.server.group.simulation import Host, World
@@ -80,6 +80,11 @@ class Life(World):
 
     def hears(self, host: Host, source: int, payload: Any) -> bool:
         return type(payload) is not Beat or source in host.machine.watches
+
+    def settle(self, host: Host) -> None:
+        machine = host.machine
+        machine.outbox[:] = join_verdicts(machine.outbox)
+        super().settle(host)
 
     def send(self, source: Host, destination: int | None, payload: Any) -> None:
         if destination is None and isinstance(payload, Announcement) and self.is_up and source.is_linked:
@@ -227,6 +232,27 @@ class Life(World):
         node.is_bad = True
         node.delay_s = 0.4
         self.at(until, self.recover, node)
+
+    def lag(self, node: Node) -> None:
+        """A node has too much to read, and reads everything late; it goes on telling that it lives."""
+        until = self.now + 4 * self.random.random()
+        self.say(f"{node.id:x} lags")
+        self.is_slow = True  # It cannot say in time that it lives to those who were cut off from it.
+        if self.random.random() < 0.5:
+            node.lag_s = self.random.choice((0.2, 0.6, 1.5, 3.0, 5.0))
+        else:
+            node.read_s = self.random.choice((0.05, 0.1, 0.2, 0.4))
+        self.lags_behind(node, until + node.lag_s)
+        self.at(until, self.catch_up, node)
+
+    def lags_behind(self, node: Node, until: float) -> None:
+        """A node sees things late. But nobody has a reason to take it for dead, nor has it for anybody else."""
+        node.fault_until = max(node.fault_until, until)
+        self.last = max(self.last, until)
+
+    def catch_up(self, node: Node) -> None:
+        node.lag_s = node.read_s = 0.0
+        self.lags_behind(node, node.read_at)
 
     def recover(self, node: Node) -> None:
         node.loss = node.delay_s = 0.0
@@ -397,7 +423,7 @@ class Life(World):
 
 FAULTS = (
     *(Life.end, Life.end, Life.end, Life.stop, Life.stop, Life.blink, Life.cut, Life.cut, Life.lose, Life.slow),
-    *(Life.break_broker, Life.set_clock, Life.leave, Life.relabel),
+    *(Life.lag, Life.lag, Life.break_broker, Life.set_clock, Life.leave, Life.relabel),
 )
 
 

@@ -42,6 +42,8 @@ class Host:
         loss: the part of its messages, to it and from it, that are lost.
         delay_s: how much longer its messages take, at most, in seconds.
         clock_s: its clock less that of the world, in seconds: no two hosts have the same.
+        lag_s: how much later it reads what has come, in seconds, although its timers come in time.
+        read_s: how long it takes to read a message, in seconds: what comes meanwhile waits, and is old when it is read.
     """
 
     def __init__(self, number: int, clock_s: float) -> None:
@@ -54,6 +56,8 @@ class Host:
         self.delay_s = 0.0
         self.clock_s = clock_s
         self.is_bad = False
+        self.lag_s = self.read_s = 0.0
+        self.read_at = 0.0
         self.backlog: list[Callable[[], None]] = []
         self.wake_at = float("inf")
 
@@ -224,8 +228,17 @@ class World:
     def _deliver(self, host: Host, machine: Any, source: int, payload: Any) -> None:
         if host.machine is not machine or not host.is_linked or not self.is_up:
             return
+        if host.lag_s or host.read_s or host.read_at > self.now:
+            host.read_at = max(host.read_at + host.read_s, self.now + host.lag_s)
+            self.at(host.read_at, self._read, host, machine, source, payload)
+        else:
+            self._read(host, machine, source, payload)
+
+    def _read(self, host: Host, machine: Any, source: int, payload: Any) -> None:
+        if host.machine is not machine or not host.is_linked:
+            return
         if host.is_frozen:
-            host.backlog.append(lambda: self._deliver(host, machine, source, payload))
+            host.backlog.append(lambda: self._read(host, machine, source, payload))
             return
         machine.receive(source, payload, self.now + host.clock_s)
         if machine.outbox or machine.due - host.clock_s < host.wake_at:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rpcserver.group.members import MOST_EDITION, MOST_EPOCH, MOST_ID, InvalidGroupMessage, Reason, State
 from rpcserver.group.messages import (
+    MOST_ECHO,
     Alive,
     Ask,
     Beat,
@@ -19,8 +20,10 @@ from rpcserver.group.messages import (
     Goodbye,
     Message,
     Verdict,
+    Verdicts,
     Want,
     from_wire,
+    join_verdicts,
     read_beat,
     to_wire,
 )
@@ -39,13 +42,16 @@ BEATS = st.builds(
 ENTRIES = st.builds(
     Entry, id=IDS, epoch=EPOCHS, edition=st.integers(0, MOST_EDITION), state=st.sampled_from(tuple(State))
 )
+VERDICTS = st.builds(Verdict, IDS, EPOCHS, st.sampled_from((State.SUSPECT, State.DIED)), st.sampled_from(tuple(Reason)))
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     ANNOUNCEMENTS,
     BEATS,
+    VERDICTS,
+    st.builds(Verdicts, st.lists(VERDICTS, max_size=5).map(tuple)),
     st.builds(Goodbye, EPOCHS, st.sampled_from((State.LEAVING, State.LEFT))),
-    st.builds(Verdict, IDS, EPOCHS, st.sampled_from((State.SUSPECT, State.DIED)), st.sampled_from(tuple(Reason))),
     st.builds(Alive, EPOCHS),
-    st.sampled_from([Ask(), Want(), Echo(), Compare()]),
+    st.sampled_from([Ask(), Want(), Compare()]),
+    st.builds(Echo, st.integers(0, MOST_ECHO)),
     st.builds(Entries, st.lists(ENTRIES, max_size=5).map(tuple), is_whole=st.booleans()),
 )
 
@@ -85,6 +91,21 @@ def test_bytes_are_a_beat_or_are_refused(data: bytes) -> None:
         assert read_beat(beat.pack()) == beat
 
 
+@given(st.lists(st.tuples(st.none() | IDS, MESSAGES), max_size=20))
+def test_joint_verdicts_say_the_same(messages: list[tuple[int | None, Message]]) -> None:
+    joint = join_verdicts(messages)
+
+    def apart(all_of_them: list[tuple[int | None, Message]]) -> list[str]:
+        return sorted(
+            repr((target, each))
+            for target, message in all_of_them
+            for each in (message.verdicts if isinstance(message, Verdicts) else [message])
+        )
+
+    assert apart(joint) == apart(messages)
+    assert sum(target is None and type(message) is Verdict for target, message in joint) <= 1
+
+
 @pytest.mark.parametrize(
     ("wire", "field"),
     [
@@ -94,6 +115,11 @@ def test_bytes_are_a_beat_or_are_refused(data: bytes) -> None:
         ({"kind": "verdict", "id": 5, "epoch": 1, "state": 3, "reason": "silent"}, "id"),
         ({"kind": "verdict", "id": "0" * 16, "epoch": 1, "state": 4, "reason": "silent"}, "state"),
         ({"kind": "verdict", "id": "0" * 16, "epoch": 1, "state": 3, "reason": "why not"}, "reason"),
+        ({"kind": "verdicts", "verdicts": {}}, "verdicts"),
+        ({"kind": "verdicts", "verdicts": [[1, 2, 3, "silent"]] * 1001}, "verdicts"),
+        ({"kind": "verdicts", "verdicts": [[1, 2, 3, "silent"], [1, 2, 3]]}, "verdicts.1"),
+        ({"kind": "verdicts", "verdicts": [[1, 2, 0, "silent"]]}, "verdicts.0.state"),
+        ({"kind": "echo"}, "number"),
         ({"kind": "entries", "entries": {}, "is_whole": True}, "entries"),
         ({"kind": "entries", "entries": [], "is_whole": 1}, "is_whole"),
         ({"kind": "entries", "entries": [[1, 2, 3]], "is_whole": True}, "entries.0"),

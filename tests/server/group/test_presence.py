@@ -9,7 +9,7 @@ import pytest
 
 from rpcserver.group.members import Announcement, Profile, Reason, State, first_epoch, next_epoch
 from rpcserver.group.messages import Alive, Ask, Beat, Compare, Echo, Entries, Goodbye, Message, Verdict, Want
-from rpcserver.group.presence import MOST_TABLES, MOST_WANTS, Presence
+from rpcserver.group.presence import MOST_ECHOES, MOST_TABLES, MOST_WANTS, SOON_TABLES, Presence
 from rpcserver.group.ring import WATCHERS
 from rpcserver.group.table import Entry
 from tests.server.group.presence_world import Life, Node
@@ -33,6 +33,11 @@ def make_pair() -> Presence:
 
 def hear(presence: Presence, number: int, count: int, now: float, *, epoch: int = EPOCH, leaving: bool = False) -> None:
     presence.receive(number, Beat(epoch, count, leaving, 0.5, presence.roster.table.digest), now)
+
+
+def echo(presence: Presence, now: float) -> None:
+    """Bring back the last echo of a node."""
+    presence.receive(presence.id, Echo(presence._echo_number), now)
 
 
 def sent(presence: Presence) -> list[tuple[int | None, Message]]:
@@ -133,7 +138,7 @@ def test_who_has_lost_its_connection_dies_soon(reason: Reason) -> None:
     hear(presence, 2, 2, 0.3)
     presence.doubt(2, EPOCH, reason, 0.4)
     messages = pass_time(presence, 0.4)
-    presence.receive(1, Echo(), 0.401)
+    echo(presence, 0.401)
     assert verdicts(messages + sent(presence)) == [(2, State.SUSPECT, reason)]
     assert verdicts(pass_time(presence, 0.89)) == []
     assert verdicts(pass_time(presence, 0.91)) == [(2, State.DIED, reason)]
@@ -142,7 +147,7 @@ def test_who_has_lost_its_connection_dies_soon(reason: Reason) -> None:
 def test_who_has_a_new_connection_in_time_lives() -> None:
     presence = make_pair()
     presence.doubt(2, EPOCH, Reason.DISCONNECTED, 0.4)
-    presence.receive(1, Echo(), 0.401)
+    echo(presence, 0.401)
     assert state(presence) == State.SUSPECT
     hear(presence, 2, 2, 0.8)
     assert state(presence) == State.UP
@@ -163,6 +168,7 @@ def test_who_does_not_watch_a_member_tells_those_who_do() -> None:
     presence = Presence(told(100), 0.0)
     for number in range(1, 10):
         presence.receive(number, told(number), 0.0)
+    presence.tick(0.0)
     assert set(presence.watches) == {7, 8, 9}
     presence.outbox.clear()
     presence.doubt(3, EPOCH, Reason.DISCONNECTED, 0.4)
@@ -170,8 +176,9 @@ def test_who_does_not_watch_a_member_tells_those_who_do() -> None:
     assert state(presence, 3) == State.UP
     presence.receive(5, Verdict(8, EPOCH, State.SUSPECT, Reason.DISCONNECTED), 0.5)
     assert (8, Ask()) in sent(presence)
-    presence.receive(100, Echo(), 0.501)
+    echo(presence, 0.501)
     presence.tick(1.12)  # The next one after it would have spoken at 1.0.
+    echo(presence, 1.121)
     assert state(presence, 8) == State.DIED
 
 
@@ -223,9 +230,71 @@ def test_nobody_is_judged_while_not_even_our_echo_comes_back() -> None:
     messages = pass_time(presence, 60.0, echoes=False)
     assert verdicts(messages) == []
     assert state(presence) == State.UP
-    presence.receive(1, Echo(), 60.1)
+    echo(presence, 60.1)
     assert verdicts(pass_time(presence, 61.09)) == []
     assert verdicts(pass_time(presence, 61.9)) == [(2, State.SUSPECT, Reason.SILENT), (2, State.DIED, Reason.SILENT)]
+
+
+def test_nobody_is_judged_by_what_is_old() -> None:
+    """A node that has more to read than it can goes on reading old messages: they do not show that it hears."""
+    presence = make_pair()
+    presence.receive(3, told(3), 0.0)
+    messages, echoes = [], []
+    for step in range(1, 400):  # For four seconds it reads news of others, and no echo of its own.
+        now = step / 100
+        presence.receive(3, replace(told(3), edition=step), now)
+        if presence.due <= now:
+            presence.tick(now)
+        echoes += [(now, message) for _, message in presence.outbox if isinstance(message, Echo)]
+        messages += sent(presence)
+    assert verdicts(messages) == [] and presence.is_deaf and len(echoes) > 4
+    # Now it reads them, each of them too late, and is not better off.
+    for sent_at, message in echoes[:-1]:
+        assert 4.0 - sent_at > 0.3
+        presence.receive(1, message, 4.0)
+        assert presence.is_deaf
+    presence.tick(4.5)
+    assert verdicts(sent(presence)) == []
+    echo(presence, 4.6)
+    assert not presence.is_deaf
+    hear(presence, 3, 1, 5.0)
+    assert verdicts(pass_time(presence, 5.59)) == []
+    assert verdicts(pass_time(presence, 5.75)) == [(2, State.SUSPECT, Reason.SILENT)]
+
+
+def test_a_death_needs_an_echo_of_its_own() -> None:
+    presence = make_pair()
+    assert verdicts(pass_time(presence, 1.9)) == [(2, State.SUSPECT, Reason.SILENT)]
+    assert verdicts(pass_time(presence, 2.5, echoes=False)) == []
+    assert state(presence) == State.SUSPECT and presence.is_deaf
+
+
+def test_echoes_that_do_not_come_take_no_memory() -> None:
+    presence = make_pair()
+    pass_time(presence, 100.0, echoes=False)
+    assert len(presence._echoes) == MOST_ECHOES
+
+
+def test_newcomers_at_one_moment_get_few_tables() -> None:
+    presence = Presence(told(1000), 0.0)
+    presence.tick(0.0)
+    presence.outbox.clear()
+    for number in range(1, 101):
+        presence.receive(number, told(number), 0.1)
+    assert sum(isinstance(message, Entries) for _, message in sent(presence)) == SOON_TABLES
+    presence.tick(0.5)
+    assert [target for target, message in sent(presence) if isinstance(message, Entries)] in ([99, 100], [100, 99])
+    # Who has learned meanwhile who is there needs none.
+    presence = Presence(told(1000), 0.0)
+    presence.tick(0.0)
+    for number in range(1, 101):
+        presence.receive(number, told(number), 0.1)
+    presence.tick(0.1)
+    presence.outbox.clear()
+    for number in (99, 100):
+        hear(presence, number, 1, 0.3)
+    presence.tick(0.5)
+    assert not any(isinstance(message, Entries) for _, message in sent(presence))
 
 
 # --- lives ------------------------------------------------------------------------------------------------------
@@ -261,6 +330,7 @@ def test_one_that_others_take_for_dead_has_the_time_to_say_that_it_lives() -> No
         presence = Presence(told(100), 0.0)
         for number in (9, 10, 11, 12):
             presence.receive(number, told(number), 0.0)
+        presence.tick(0.0)
         assert 9 not in set(presence.watches)
         _, watcher = presence.roster.watch(0.0)
         presence.settled_at = 0.0
@@ -270,6 +340,7 @@ def test_one_that_others_take_for_dead_has_the_time_to_say_that_it_lives() -> No
         if answer is not None:
             presence.receive(9, answer, 0.2)
         presence.tick(0.41)
+        echo(presence, 0.411)
         assert state(presence, 9) == expected
         assert [change.kind.value for change in watcher.take()] == (["changed"] if answer else ["died"])
 
@@ -283,8 +354,10 @@ def test_one_that_others_take_for_dead_has_the_time_to_connect_after_an_outage()
     presence.receive(10, Entries((Entry(9, EPOCH, 0, State.DIED),), is_whole=False), 5.1)
     for now in (5.6, 6.2):
         presence.tick(now)
+        echo(presence, now + 0.001)
     assert state(presence, 9) == State.UP
     presence.tick(6.4)
+    echo(presence, 6.401)
     assert state(presence, 9) == State.DIED
 
 
@@ -294,6 +367,7 @@ def test_one_that_we_hear_is_not_dead_because_others_say_so() -> None:
     presence.receive(3, Verdict(2, EPOCH, State.DIED, Reason.SILENT), 0.1)
     hear(presence, 2, 2, 0.3)
     presence.tick(0.45)
+    echo(presence, 0.451)
     assert state(presence) == State.UP
     assert (2, Verdict(2, EPOCH, State.DIED, Reason.SILENT)) in sent(presence)
 
@@ -341,6 +415,7 @@ def test_leaving_and_having_left() -> None:
     assert state(other) == State.LEAVING
     other.receive(2, Goodbye(EPOCH, State.LEFT), 0.8)
     assert state(other) == State.LEFT
+    other.tick(other.due)
     assert set(other.watches) == set()
 
 
@@ -399,6 +474,7 @@ def test_a_death_that_a_table_tells_is_checked_first() -> None:
     assert sent(presence) == [(9, Verdict(9, EPOCH, State.DIED, Reason.LEARNED))]
     assert state(presence, 9) == State.UP
     presence.tick(0.5)
+    echo(presence, 0.501)
     assert state(presence, 9) == State.DIED
 
 
