@@ -50,10 +50,14 @@ class AsyncServiceProxy:
         calls: makes the calls.
         descriptions: the descriptions of services.
         name: the service's name.
+        describer: makes the call that fetches the descriptions; ``calls`` where not given.
     """
 
-    def __init__(self, calls: AsyncCalls, descriptions: AsyncDescriptions, name: str) -> None:
+    def __init__(
+        self, calls: AsyncCalls, descriptions: AsyncDescriptions, name: str, describer: AsyncCalls | None = None
+    ) -> None:
         self._calls = calls
+        self._describer = calls if describer is None else describer
         self._descriptions = descriptions
         self._name = name
 
@@ -79,7 +83,7 @@ class AsyncServiceProxy:
             MethodNotFound: the server has no such service.
             RpcError: as of any call.
         """
-        return await self._descriptions.fetch(self._calls, self._name)
+        return await self._descriptions.fetch(self._describer, self._name)
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *names_of(self._description_now())]

@@ -16,9 +16,9 @@ from rpcwire.errors import RpcError
 from rpcwire.group.outcomes import Policy
 
 from .calling import AsyncCalls
-from .dynamic import AsyncDescriptions
+from .dynamic import AsyncDescriptions, AsyncServiceProxy
 from .outcomes import AsyncGroupStream, AsyncOutcomes
-from .picking import AsyncPickCalls, AsyncPickProxy
+from .picking import AsyncPickCalls
 from .stream import AsyncStream
 from .waits import value_now
 
@@ -285,13 +285,13 @@ class AsyncPick:
         """
         return self._calls.open(Method(method, items), params)
 
-    def service(self, name: str) -> AsyncPickProxy:
+    def service(self, name: str) -> AsyncServiceProxy:
         """Return any service by its name.
 
         Parameters:
             name: the service's name. The server must offer it, too, since it describes it.
         """
-        return AsyncPickProxy(self._calls, self._own, self._descriptions, name)
+        return AsyncServiceProxy(self._calls, self._descriptions, name, self._own)
 
     @cached_property
     def programs(self) -> AsyncPrograms:

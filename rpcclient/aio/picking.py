@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from rpcclient.describe import ServiceDescription
 from rpcclient.group.failures import error_without_result
 from rpcclient.group.request import GroupMethod, GroupRequest
 from rpcclient.methods import Method
@@ -13,7 +12,6 @@ from rpcwire.errors import LocalProtocolError
 from rpcwire.events import ProgressHook
 
 from .calling import AsyncCalls
-from .dynamic import AsyncDescriptions, AsyncServiceProxy
 from .outcomes import AsyncGroupStream, AsyncOutcomes
 from .stream import AsyncStream
 
@@ -117,27 +115,3 @@ class _AsyncItems:
 
     async def aclose(self) -> None:
         await self._stream.aclose()
-
-
-class AsyncPickProxy(AsyncServiceProxy):
-    """A service by its name, of one node of a group. The server itself describes it.
-
-    Parameters:
-        calls: calls the group.
-        own: calls the server.
-        descriptions: the descriptions of services.
-        name: the service's name.
-    """
-
-    def __init__(self, calls: AsyncPickCalls, own: AsyncCalls, descriptions: AsyncDescriptions, name: str) -> None:
-        super().__init__(calls, descriptions, name)
-        self._own = own
-
-    async def describe(self) -> ServiceDescription:
-        """Return the signatures and the documentation of the methods.
-
-        Raises:
-            MethodNotFound: the server has no such service.
-            RpcError: as of any call.
-        """
-        return await self._descriptions.fetch(self._own, self._name)

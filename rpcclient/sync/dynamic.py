@@ -50,10 +50,12 @@ class ServiceProxy:
         calls: makes the calls.
         descriptions: the descriptions of services.
         name: the service's name.
+        describer: makes the call that fetches the descriptions; ``calls`` where not given.
     """
 
-    def __init__(self, calls: Calls, descriptions: Descriptions, name: str) -> None:
+    def __init__(self, calls: Calls, descriptions: Descriptions, name: str, describer: Calls | None = None) -> None:
         self._calls = calls
+        self._describer = calls if describer is None else describer
         self._descriptions = descriptions
         self._name = name
 
@@ -78,7 +80,7 @@ class ServiceProxy:
             MethodNotFound: the server has no such service.
             RpcError: as of any call.
         """
-        return self._descriptions.fetch(self._calls, self._name)
+        return self._descriptions.fetch(self._describer, self._name)
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *names_of(self._description_now())]

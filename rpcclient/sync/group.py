@@ -17,9 +17,9 @@ from rpcwire.errors import RpcError
 from rpcwire.group.outcomes import Policy
 
 from .calling import Calls
-from .dynamic import Descriptions
+from .dynamic import Descriptions, ServiceProxy
 from .outcomes import GroupStream, Outcomes
-from .picking import PickCalls, PickProxy
+from .picking import PickCalls
 from .stream import Stream
 from .waits import value_now
 
@@ -284,13 +284,13 @@ class Pick:
         """
         return self._calls.open(Method(method, items), params)
 
-    def service(self, name: str) -> PickProxy:
+    def service(self, name: str) -> ServiceProxy:
         """Return any service by its name.
 
         Parameters:
             name: the service's name. The server must offer it, too, since it describes it.
         """
-        return PickProxy(self._calls, self._own, self._descriptions, name)
+        return ServiceProxy(self._calls, self._descriptions, name, self._own)
 
     @cached_property
     def programs(self) -> Programs:

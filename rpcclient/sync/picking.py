@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from rpcclient.describe import ServiceDescription
 from rpcclient.group.failures import error_without_result
 from rpcclient.group.request import GroupMethod, GroupRequest
 from rpcclient.methods import Method
@@ -15,7 +14,6 @@ from rpcwire.events import ProgressHook
 from rpcwire.threads.inbox import StreamReader
 
 from .calling import Calls
-from .dynamic import Descriptions, ServiceProxy
 from .outcomes import GroupStream, Outcomes
 from .stream import Stream
 
@@ -119,27 +117,3 @@ class _Items:
 
     def close(self) -> None:
         self._stream.close()
-
-
-class PickProxy(ServiceProxy):
-    """A service by its name, of one node of a group. The server itself describes it.
-
-    Parameters:
-        calls: calls the group.
-        own: calls the server.
-        descriptions: the descriptions of services.
-        name: the service's name.
-    """
-
-    def __init__(self, calls: PickCalls, own: Calls, descriptions: Descriptions, name: str) -> None:
-        super().__init__(calls, descriptions, name)
-        self._own = own
-
-    def describe(self) -> ServiceDescription:
-        """Return the signatures and the documentation of the methods.
-
-        Raises:
-            MethodNotFound: the server has no such service.
-            RpcError: as of any call.
-        """
-        return self._descriptions.fetch(self._own, self._name)

@@ -8,13 +8,23 @@ from typing import Any, assert_type
 from rpcclient import (
     AsyncClient,
     AsyncDatabaseTransaction,
+    AsyncGroup,
+    AsyncGroupStream,
+    AsyncOutcomes,
     AsyncProgram,
     AsyncStream,
     Client,
     CompletedProgram,
     Context,
     DatabaseTransaction,
+    Group,
+    GroupItem,
+    GroupNode,
+    GroupStream,
+    NodeOutcome,
+    Outcomes,
     Program,
+    RpcError,
     Service,
     Stream,
     method,
@@ -22,6 +32,8 @@ from rpcclient import (
 from rpcclient.batch import BatchResult
 from rpcclient.models import Hello, NodeInfo, NodesEvent, ServiceInfo
 from rpcclient.stubs.database import Isolation, Page, Result
+from rpcclient.stubs.hardware import Memory, Snapshot
+from rpcclient.stubs.programs import ProgramInfo, RunEvent
 from rpcwire.rows.row import Row
 
 
@@ -92,3 +104,68 @@ class Clock(Service):
         for tick in range(count):
             ctx.progress(tick, count)
             yield tick
+
+
+def sync_group(client: Client) -> None:
+    group = client.group("role=web,zone!=eu", timeout_s=5, parallel=10, stop_after_failures=2, canary=1)
+    assert_type(group, Group)
+    assert_type(client.group(["web-1", "web-2"]), Group)
+    assert_type(client.everyone().rolling(batch=3, stop_after_failures=2, canary=1).any(2), Group)
+    assert_type(group.hardware.memory(), Outcomes[Memory])
+    assert_type(group.programs.list(), Outcomes[list[ProgramInfo]])
+    assert_type(group.programs.forget("p1"), Outcomes[None])
+    assert_type(group.programs.run(["true"]), Outcomes[CompletedProgram[bytes]])
+    assert_type(group.programs.run(["true"], text=True, check=True), Outcomes[CompletedProgram[str]])
+    assert_type(group.programs.stream(["true"]), GroupStream[RunEvent])
+    assert_type(group.database.query("main", "SELECT 1"), Outcomes[Result])
+    assert_type(group.call("calc.add", [1, 2]), Outcomes[Any])
+    assert_type(group.call("calc.add", [1, 2], returns=int), Outcomes[int])
+    assert_type(group.stream("calc.count", [3], items=int), GroupStream[int])
+    for outcome in group.hardware.memory():
+        assert_type(outcome, NodeOutcome[Memory])
+        assert_type(outcome.node, GroupNode)
+        assert_type(outcome.result, Memory | None)
+        assert_type(outcome.error, RpcError | None)
+        assert_type(outcome.unwrap(), Memory)
+    outcomes = group.hardware.memory().raise_for_failures()
+    assert_type(outcomes, Outcomes[Memory])
+    assert_type(outcomes.wait(), Outcomes[Memory])
+    assert_type(outcomes.missing, list[GroupNode])
+    assert_type(outcomes.ok, list[NodeOutcome[Memory]])
+    with group.hardware.watch(["cpu"]) as items:
+        assert_type(items, GroupStream[Snapshot])
+        for item in items:
+            assert_type(item, GroupItem[Snapshot])
+            assert_type(item.value, Snapshot)
+    assert_type(group.one().hardware.memory(), Memory)
+    assert_type(group.first().programs.run(["true"], text=True), CompletedProgram[str])
+    assert_type(group.one().call("calc.add", [1, 2], returns=int), int)
+    assert_type(group.one().hardware.watch(), Stream[Snapshot])
+    # What belongs to a connection, or takes a stream, is not there.
+    group.database.begin("main")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    group.database.copy_in("main", "t", [])  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    group.programs.start(["true"])  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    group.hardware.open_serial("p")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+async def async_group(client: AsyncClient) -> None:
+    group = client.group("role=web,zone!=eu", timeout_s=5, parallel=10, stop_after_failures=2, canary=1)
+    assert_type(group, AsyncGroup)
+    assert_type(client.everyone().rolling(batch=3).any(2), AsyncGroup)
+    assert_type(group.hardware.memory(), AsyncOutcomes[Memory])
+    assert_type(group.programs.run(["true"], text=True), AsyncOutcomes[CompletedProgram[str]])
+    assert_type(group.call("calc.add", [1, 2], returns=int), AsyncOutcomes[int])
+    async for outcome in group.hardware.memory():
+        assert_type(outcome, NodeOutcome[Memory])
+        assert_type(outcome.unwrap(), Memory)
+    assert_type(await group.hardware.memory(), AsyncOutcomes[Memory])
+    assert_type(await group.hardware.memory().raise_for_failures(), AsyncOutcomes[Memory])
+    async with group.hardware.watch(["cpu"]) as items:
+        async for item in items:
+            assert_type(item, GroupItem[Snapshot])
+    async for event in group.programs.stream(["true"]).events():
+        assert_type(event, GroupItem[RunEvent] | NodeOutcome[None])
+    assert_type(await group.one().hardware.memory(), Memory)
+    assert_type(await group.first().programs.run(["true"], text=True), CompletedProgram[str])
+    assert_type(group.one().hardware.watch(), AsyncStream[Snapshot])
+    group.database.begin("main")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
