@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
     from .aio.client import AsyncClient
     from .aio.group import AsyncGroup
+    from .aio.lease import AsyncLease
     from .aio.outcomes import AsyncGroupStream, AsyncOutcomes
     from .aio.program import AsyncProgram
     from .aio.stream import AsyncStream
     from .aio.transaction import AsyncDatabaseTransaction
     from .sync.client import Client
     from .sync.group import Group
+    from .sync.lease import Lease
     from .sync.outcomes import GroupStream, Outcomes
     from .sync.program import Program
     from .sync.stream import Stream
@@ -30,6 +32,7 @@ __all__ = [
     "AsyncDatabaseTransaction",
     "AsyncGroup",
     "AsyncGroupStream",
+    "AsyncLease",
     "AsyncOutcomes",
     "AsyncProgram",
     "AsyncStream",
@@ -42,6 +45,7 @@ __all__ = [
     "GroupItem",
     "GroupNode",
     "GroupStream",
+    "Lease",
     "NodeOutcome",
     "Outcomes",
     "OutputCut",
@@ -60,6 +64,7 @@ _HOMES = {
     "AsyncGroup": "rpcclient.aio.group",
     "AsyncGroupStream": "rpcclient.aio.outcomes",
     "AsyncOutcomes": "rpcclient.aio.outcomes",
+    "AsyncLease": "rpcclient.aio.lease",
     "AsyncProgram": "rpcclient.aio.program",
     "AsyncStream": "rpcclient.aio.stream",
     "Client": "rpcclient.sync.client",
@@ -73,6 +78,7 @@ _HOMES = {
     "GroupStream": "rpcclient.sync.outcomes",
     "NodeOutcome": "rpcwire.group.outcomes",
     "Outcomes": "rpcclient.sync.outcomes",
+    "Lease": "rpcclient.sync.lease",
     "OutputCut": "rpcclient.programs.results",
     "OutputLost": "rpcclient.programs.results",
     "Program": "rpcclient.sync.program",

@@ -25,6 +25,7 @@ from rpcwire.errors import (
     Unauthenticated,
     Unavailable,
 )
+from rpcwire.group.leases import LeaseHeld, LeaseLost, StaleFencingToken
 from rpcwire.group.nodes import NodeAmbiguous, NodeNotFound
 
 __all__ = [
@@ -37,6 +38,8 @@ __all__ = [
     "InternalError",
     "InvalidParams",
     "InvalidRequest",
+    "LeaseHeld",
+    "LeaseLost",
     "LocalProtocolError",
     "MethodNotFound",
     "NodeAmbiguous",
@@ -49,6 +52,7 @@ __all__ = [
     "RpcError",
     "ServiceError",
     "SlowConsumer",
+    "StaleFencingToken",
     "TooLarge",
     "TransportError",
     "Unauthenticated",

@@ -1,5 +1,6 @@
 """The daemon, and what a service plugin needs: ``from rpcserver import Service, method``."""
 
+from rpcserver.fence import Fence
 from rpcserver.security.way import Way
 from rpcwire.context import Caller, Connection, Context, Principal
 from rpcwire.errors import (
@@ -15,6 +16,7 @@ from rpcwire.errors import (
     TooLarge,
     Unavailable,
 )
+from rpcwire.group.leases import StaleFencingToken
 from rpcwire.outcomes import Observer, Outcome
 from rpcwire.secret import Secret
 from rpcwire.service import (
@@ -41,6 +43,7 @@ __all__ = [
     "Connection",
     "Context",
     "DeadlineExceeded",
+    "Fence",
     "Figure",
     "Guard",
     "Health",
@@ -63,6 +66,7 @@ __all__ = [
     "ServiceRuntime",
     "SlowConsumer",
     "SlowPolicy",
+    "StaleFencingToken",
     "TooLarge",
     "Unavailable",
     "Value",

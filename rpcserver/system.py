@@ -15,14 +15,25 @@ from rpcserver.group.calls import GroupCalls
 from rpcserver.group.circuits import Circuits
 from rpcserver.group.gateway import NodeConnection, lead_to
 from rpcserver.group.joining import Membership
+from rpcserver.group.leases import LeaseGrant, LeaseRequest
 from rpcserver.group.nodes import NodeInfo, NodesEvent, describe_members, watch_members
 from rpcserver.reload.report import ReloadFailed, ReloadReport
 from rpcserver.security.attempts import WrongAttempts
 from rpcserver.security.roles import Roles
 from rpcwire.context import Context, Principal
 from rpcwire.errors import Unavailable
+from rpcwire.group.leases import (
+    MOST_WAIT_S,
+    LeaseHeld,
+    LeaseId,
+    LeaseLost,
+    LeaseName,
+    LeaseScope,
+    LeaseTtl,
+)
 from rpcwire.group.nodes import NodeAmbiguous, NodeNotFound, NoNodes
 from rpcwire.limits import METHOD_MESSAGE_BYTES
+from rpcwire.logs import printable
 from rpcwire.reading import readable, summary_of
 from rpcwire.registry import Registry
 from rpcwire.secret import Secret
@@ -51,6 +62,9 @@ _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 CONNECT_NODE_S = 5.0
 """How long it may take to connect to another node, in seconds."""
+
+LEASE_GRACE_S = 60.0
+"""How much longer the answer about a lease may take than the caller wants to wait for it, in seconds."""
 
 RELOAD_S = 300.0
 """How long a reload may take if the caller says nothing, in seconds."""
@@ -229,6 +243,7 @@ class System(Service):
         "rpc.metrics": f"read the figures of the server on the page {METRICS_PAGE}",
         "rpc.connect_node": "reach other nodes of the group through this one",
         "rpc.reload": "have the server read its configuration anew",
+        "rpc.lease": "hold leases of the group",
         "rpc.nodes": "see which nodes belong to the group, and how they are; and call methods on many of them",
         "rpc.audit": f"read the page {AUDIT_PAGE}, with the state of the audit log",
     }
@@ -484,6 +499,62 @@ class System(Service):
             target, method, params, policy, ctx,
         )  # fmt: skip
 
+    @method(kind="idempotent", permission="rpc.lease", deadline_s=MOST_WAIT_S + LEASE_GRACE_S, errors=(LeaseHeld,))
+    async def acquire_lease(
+        self,
+        name: LeaseName,
+        holder_id: LeaseId,
+        ttl_s: LeaseTtl,
+        ctx: Context,
+        scope: LeaseScope = "",
+        wait_s: Annotated[float, Field(ge=0, le=MOST_WAIT_S)] = 0.0,
+    ) -> LeaseGrant:
+        """Acquire a lease of the group, as soon as nobody holds it. `client.lease(NAME)` uses it.
+
+        Its holder counts `ttl_s` from before this was sent. If it had to wait, it renews the lease before it believes
+        to hold it.
+
+        Parameters:
+            name: the name of the lease.
+            holder_id: 32 random hexadecimal digits, by which the holder renews it and gives it back. Asked again with
+                the same ones, the lease is granted again.
+            ttl_s: how long it lasts without being renewed, in seconds.
+            scope: what it is for, such as a selector. In each scope a name is another lease.
+            wait_s: how long to wait for it, in seconds.
+
+        Raises:
+            LeaseHeld: somebody else has held it all that time.
+            Unavailable: the group's broker does not answer, so that nobody can know who holds it.
+        """
+        wait_s = min(wait_s, max(ctx.remaining_s() - 1.0, 0.0))
+        request = LeaseRequest(name=name, scope=scope, id=holder_id, holder=_name_holder(ctx), ttl_s=ttl_s)
+        return await self._parts.membership.leases.acquire(request, wait_s)
+
+    @method(kind="idempotent", permission="rpc.lease", errors=(LeaseLost,))
+    async def renew_lease(self, name: LeaseName, holder_id: LeaseId, scope: LeaseScope = "") -> LeaseGrant:
+        """Have a lease last as long again: its holder counts from before this was sent.
+
+        Parameters:
+            name, holder_id, scope: as of `rpc.acquire_lease`.
+
+        Raises:
+            LeaseLost: this holder holds it no more.
+            Unavailable: the group's broker does not answer.
+        """
+        return await self._parts.membership.leases.renew(LeaseRequest(name=name, scope=scope, id=holder_id))
+
+    @method(kind="idempotent", permission="rpc.lease")
+    async def release_lease(self, name: LeaseName, holder_id: LeaseId, scope: LeaseScope = "") -> bool:
+        """Give a lease back, and return whether this holder has still held it.
+
+        Parameters:
+            name, holder_id, scope: as of `rpc.acquire_lease`.
+
+        Raises:
+            Unavailable: the group's broker does not answer. The lease then expires.
+        """
+        return await self._parts.membership.leases.release(LeaseRequest(name=name, scope=scope, id=holder_id))
+
     @method(kind="read")
     async def discover(self) -> dict[str, Any]:
         """Describe everything that is offered, as an OpenRPC 1.4.1 document."""
@@ -512,3 +583,8 @@ class System(Service):
             )
             for name, service in sorted(self._parts.registry.services.items())
         ]
+
+
+def _name_holder(ctx: Context) -> str:
+    principal = ctx.connection.principal
+    return "" if principal is None else printable(principal.name, 200)

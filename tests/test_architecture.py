@@ -368,8 +368,9 @@ def test_each_room_of_the_services_imports_only_what_it_may() -> None:
 
 # What each folder of the server, and each module beside the folders, may import of the server: a folder or one module.
 ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
-    "": frozenset({"security/way"}),  # The package itself, which plugins import.
+    "": frozenset({"fence", "security/way"}),  # The package itself, which plugins import.
     "__main__": frozenset({"daemon/cli", "daemon/early_reload"}),
+    "fence": frozenset(),
     "credentials": frozenset(),
     "config": frozenset(),
     "layers": frozenset({"config", "credentials", "plugins/toml"}),
@@ -456,7 +457,7 @@ ROOMS_OF_CLIENT: dict[str, frozenset[str]] = {
         {
             f"{colour}/{name}"
             for colour in ("aio", "sync")
-            for name in ("client", "group", "outcomes", "program", "stream", "transaction")
+            for name in ("client", "group", "lease", "outcomes", "program", "stream", "transaction")
         }
         | {"group/events", "group/failures", "programs/results"}
     ),

@@ -20,6 +20,7 @@ VIEWS = (
     "group_programs",
     "group_stub",
     "hardware",
+    "lease",
     "outcomes",
     "picking",
     "program",

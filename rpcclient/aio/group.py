@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from rpcclient.describe import ServiceDescription
 from rpcclient.group.request import EVERYONE, GroupMethod, GroupProgressHook, GroupRequest, target_of
+from rpcclient.leases import scope_of
 from rpcclient.methods import Method, method_of
 from rpcclient.proxy import DynamicMethod, bind, dress, names_of, overview
 from rpcwire.aio.cancelling import gives_way
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .database import AsyncDatabase
     from .group_programs import AsyncGroupPrograms
     from .hardware import AsyncHardware
+    from .lease import AsyncLease
     from .programs import AsyncPrograms
     from .stubs.group_database import AsyncGroupDatabase
     from .stubs.group_hardware import AsyncGroupHardware
@@ -140,6 +142,31 @@ class AsyncGroup:
     def _with_policy(self, **policy: Any) -> Self:
         request = replace(self._request, policy=replace(self._request.policy, **policy))
         return type(self)(self._calls, self._descriptions, request)
+
+    def lease(
+        self,
+        name: str,
+        *,
+        ttl_s: float = 30.0,
+        wait_s: float | None = None,
+        on_lost: Callable[[], object] | None = None,
+    ) -> AsyncLease:
+        """A lease for work on these nodes, as of :meth:`rpcclient.AsyncClient.lease`: of the same name for another
+        selector there is another one. The truth of it is the whole group's, whichever nodes there are::
+
+            async with client.group("role=web").lease("restart") as lease:
+                ...
+
+        Parameters:
+            name, ttl_s, wait_s, on_lost: as of :meth:`rpcclient.AsyncClient.lease`.
+
+        Raises:
+            ValueError: a parameter cannot be used.
+            InvalidParams: the selector cannot be used.
+        """
+        from .lease import AsyncLease
+
+        return AsyncLease(self._calls, name, scope_of(self._request.target), ttl_s, wait_s, on_lost)
 
     # --- calls --------------------------------------------------------------------------------------------------
 

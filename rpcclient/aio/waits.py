@@ -76,3 +76,27 @@ class BackgroundReader:
         """Stop reading."""
         if not self._task.get_loop().is_closed():
             self._task.cancel()
+
+
+class Bell:
+    """Wakes work in the background before its time."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake whoever waits, now and from now on."""
+        self._event.set()
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Wait for the bell, and return whether it has rung.
+
+        Parameters:
+            timeout_s: how long to wait, in seconds.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -25,6 +25,7 @@ COMMANDS = {
     "hello": "who the server is, and who it takes you for",
     "hw": "the machine on one screen",
     "kill": "end programs there, or send them a signal",
+    "lease": "run a command here while holding a lease of the group",
     "logs": "what a program there has written",
     "nodes": "the nodes of the group, and watch them",
     "ping": "how long the way there and back takes",

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .database import Database
     from .group import Group
     from .hardware import Hardware
+    from .lease import Lease
     from .programs import Programs
 
 _T = TypeVar("_T")
@@ -405,6 +406,40 @@ class Client:
         calls = self._calls.with_options(timeout_s=timeout_s)
         policy = {"parallel": parallel, "stop_after_failures": stop_after_failures, "canary": canary}
         return Group.of(calls, self._descriptions, None, policy, progress)
+
+    # --- leases of its group ------------------------------------------------------------------------------------
+
+    def lease(
+        self,
+        name: str,
+        *,
+        ttl_s: float = 30.0,
+        wait_s: float | None = None,
+        on_lost: Callable[[], object] | None = None,
+    ) -> Lease:
+        """A lease of the server's group: a lock that at most one holds, wherever they are connected. It is acquired on
+        entering the ``with`` block, and given back at its end::
+
+            with client.lease("nightly", ttl_s=30) as lease:
+                storage.write(data, fencing_token=lease.fencing_token)
+
+        It needs the permission ``rpc.lease``. Without a group, it is one of the server alone.
+
+        Parameters:
+            name: its name.
+            ttl_s: how long it lasts if this program cannot renew it, in seconds.
+            wait_s: how long to wait for it, in seconds; 0 not to wait, ``None`` for ever.
+            on_lost: called once, in the background, when it is lost.
+
+        Returns:
+            The lease, which is not acquired yet. Entering it raises LeaseHeld if somebody else holds it so long.
+
+        Raises:
+            ValueError: a parameter cannot be used.
+        """
+        from .lease import Lease
+
+        return Lease(self._calls, name, "", ttl_s, wait_s, on_lost)
 
     # --- what there is ------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from rpcclient.describe import ServiceDescription
 from rpcclient.group.request import EVERYONE, GroupMethod, GroupProgressHook, GroupRequest, target_of
+from rpcclient.leases import scope_of
 from rpcclient.methods import Method, method_of
 from rpcclient.proxy import DynamicMethod, bind, dress, names_of, overview
 from rpcwire.errors import RpcError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .database import Database
     from .group_programs import GroupPrograms
     from .hardware import Hardware
+    from .lease import Lease
     from .programs import Programs
     from .stubs.group_database import GroupDatabase
     from .stubs.group_hardware import GroupHardware
@@ -141,6 +143,31 @@ class Group:
     def _with_policy(self, **policy: Any) -> Self:
         request = replace(self._request, policy=replace(self._request.policy, **policy))
         return type(self)(self._calls, self._descriptions, request)
+
+    def lease(
+        self,
+        name: str,
+        *,
+        ttl_s: float = 30.0,
+        wait_s: float | None = None,
+        on_lost: Callable[[], object] | None = None,
+    ) -> Lease:
+        """A lease for work on these nodes, as of :meth:`rpcclient.Client.lease`: of the same name for another
+        selector there is another one. The truth of it is the whole group's, whichever nodes there are::
+
+            with client.group("role=web").lease("restart") as lease:
+                ...
+
+        Parameters:
+            name, ttl_s, wait_s, on_lost: as of :meth:`rpcclient.Client.lease`.
+
+        Raises:
+            ValueError: a parameter cannot be used.
+            InvalidParams: the selector cannot be used.
+        """
+        from .lease import Lease
+
+        return Lease(self._calls, name, scope_of(self._request.target), ttl_s, wait_s, on_lost)
 
     # --- calls --------------------------------------------------------------------------------------------------
 

@@ -104,3 +104,22 @@ class BackgroundReader:
     def end(self) -> None:
         """Stop reading."""
         self._chunks.close()
+
+
+class Bell:
+    """Wakes work in the background before its time."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def ring(self) -> None:
+        """Wake whoever waits, now and from now on."""
+        self._event.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the bell, and return whether it has rung.
+
+        Parameters:
+            timeout_s: how long to wait, in seconds.
+        """
+        return self._event.wait(timeout_s)

@@ -265,6 +265,7 @@ def write_configuration(settings: BrokerSettings, credentials: Credentials, port
             "store_dir": str(folder / STORE),
             "max_memory_store": settings.memory_bytes,
             "max_file_store": settings.disk_bytes,
+            "sync_interval": "always",  # Only leases are on disk, and must outlive a loss of power.
         },
         "system_account": SYSTEM_ACCOUNT,
         "accounts": {

@@ -15,6 +15,9 @@ from rpcwire.trusted_files import UntrustedFile
 from .broker import Broker
 from .broker_settings import BrokerSettings, BrokerTls, NodeLogin, read_node_login
 from .identity import Identity, begin_identity, make_identity
+from .lease_bucket import BucketStore
+from .lease_file import LEASES, FileStore
+from .leases import Leases
 from .link import Link, LinkSettings
 from .members import InvalidGroupMessage
 from .node import Description, Node
@@ -43,6 +46,14 @@ class Membership:
         self._witness: Witness | None = None
         self._login: NodeLogin | None = None
         self._node: Node | None = None
+        self._leases: Leases | None = None
+        self._store: BucketStore | None = None
+
+    @property
+    def leases(self) -> Leases:
+        """What grants leases. It is there once the membership has been prepared."""
+        assert self._leases is not None, "the membership has not been prepared"
+        return self._leases
 
     @property
     def node(self) -> Node:
@@ -80,6 +91,7 @@ class Membership:
         self.check()
         if not group.url:
             self._node = Node(make_identity(time.time()), self._describe)
+            self._leases = Leases(FileStore(config.group_path / LEASES), self._name)
             return
         own = None if self._login is None else self._login.id
         identity = begin_identity(config.group_path, own, time.time())
@@ -89,6 +101,9 @@ class Membership:
         link = Link(identity.id, self._name, self._make_settings())
         renew = self._renew if self._may_renew else None
         self._node = Node(identity, self._describe, link, renew, makes_bucket=self._broker is not None)
+        self._store = BucketStore(link, is_maker=self._broker is not None)
+        self._node.on_up = self._store.begin
+        self._leases = Leases(self._store, self._name)
         if self._broker is not None:
             settings, credentials = self._make_settings(), self._broker.credentials
             login = credentials.system
@@ -113,6 +128,10 @@ class Membership:
 
     async def stop(self) -> None:
         """Leave, and stop the broker. This may be called at any time."""
+        if self._leases is not None:
+            self._leases.close()
+        if self._store is not None:
+            self._store.stop()
         if self._witness is not None:
             await self._witness.close()
         if self._node is not None:

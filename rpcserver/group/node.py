@@ -65,6 +65,7 @@ class Node:
 
     Attributes:
         link: the connection to the broker.
+        on_up: called when it is up.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Node:
         makes_bucket: bool = False,
     ) -> None:
         self.link = link
+        self.on_up: Callable[[], None] = _do_nothing
         self._identity = identity
         self._describe = describe
         self._renew = renew
@@ -368,6 +370,7 @@ class Node:
         self._tick()
         if self._bucket is not None:
             self._bucket.start()
+        self.on_up()
 
     def _on_down(self) -> None:
         if self._bucket is not None:
@@ -395,6 +398,10 @@ class Node:
         if now >= self._reported_at + _REPORT_S:
             self._reported_at = now
             logger.warning("group: %s", printable(text, 500))
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def _measure_load() -> float:

@@ -8,6 +8,8 @@ Each subject tells who publishes there, so that the broker can see to it that no
 ``rpcgroup.to.TARGET.ID.…``  what a node sends to one other node. The next word is the kind, further ones are the kind's
 ``rpcgroup.inbox.ID.…``      what the broker itself answers to a node
 ``$KV.rpcgroup.ID``          the entry of a node in the bucket
+``$KV.rpcleases.KEY``        the entry of a lease in its bucket: any node may change it, if it knows the last change
+``rpcgroup.lease.KEY``       where the broker tells that it has changed
 ============================ ==================================================================================
 
 A node answers on ``rpcgroup.to.ASKER.ID`` and never on the reply subject of a request. So an answer, too, can only come
@@ -28,6 +30,10 @@ BUCKET = "rpcgroup"
 """The name of the bucket."""
 STREAM = f"KV_{BUCKET}"
 """The name of the stream behind the bucket."""
+LEASE_BUCKET = "rpcleases"
+"""The name of the bucket of leases."""
+LEASE_STREAM = f"KV_{LEASE_BUCKET}"
+"""The name of the stream behind it."""
 WORD_CHARACTERS = 63
 """The longest word of a subject that a kind adds, in characters."""
 
@@ -90,6 +96,16 @@ def entry_of(number: int) -> str:
     return f"$KV.{BUCKET}.{format_id(number)}"
 
 
+def lease_entry_of(key: str) -> str:
+    """Return the subject that writes the entry of a lease."""
+    return f"$KV.{LEASE_BUCKET}.{key}"
+
+
+def lease_news_of(key: str) -> str:
+    """Return the subject on which the broker tells that the entry of a lease has changed."""
+    return f"{PREFIX}.lease.{key}"
+
+
 @dataclass(frozen=True, slots=True)
 class Permissions:
     """What a node may do at the broker.
@@ -108,8 +124,8 @@ def permissions_of(number: int, *, makes_bucket: bool) -> Permissions:
 
     Parameters:
         number: the id of the node.
-        makes_bucket: whether it makes the bucket if it is missing. Who may do that could have the broker publish for
-            other nodes (``republish`` of a stream), so it is only for a node that everybody trusts.
+        makes_bucket: whether it makes the buckets if they are missing. Who may do that could have the broker publish
+            for other nodes (``republish`` of a stream), so it is only for a node that everybody trusts.
     """
     text = format_id(number)
     publish = [
@@ -124,8 +140,16 @@ def permissions_of(number: int, *, makes_bucket: bool) -> Permissions:
         f"$JS.API.CONSUMER.INFO.{STREAM}.>",
         f"$JS.API.CONSUMER.DELETE.{STREAM}.>",
         f"$JS.FC.{STREAM}.>",
+        lease_entry_of("*"),
+        f"$JS.API.DIRECT.GET.{LEASE_STREAM}.>",
     ]
     if makes_bucket:
-        publish.append(f"$JS.API.STREAM.CREATE.{STREAM}")
-    subscribe = (f"{PREFIX}.beat.*", f"{PREFIX}.all.*", f"{PREFIX}.to.{text}.>", f"{PREFIX}.inbox.{text}.>")
+        publish += [f"$JS.API.STREAM.CREATE.{STREAM}", f"$JS.API.STREAM.CREATE.{LEASE_STREAM}"]
+    subscribe = (
+        f"{PREFIX}.beat.*",
+        f"{PREFIX}.all.*",
+        f"{PREFIX}.to.{text}.>",
+        f"{PREFIX}.inbox.{text}.>",
+        lease_news_of("*"),
+    )
     return Permissions(tuple(publish), subscribe)
