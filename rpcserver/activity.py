@@ -29,6 +29,9 @@ class ConnectionInfo(_Part):
     principal: Annotated[str | None, Field(description="Who is on it; null before authentication.")]
     authenticated_by: Annotated[str | None, Field(description="How that was established.")]
     role: str | None
+    node: Annotated[
+        str | None, Field(description="Name of the other node that it leads to; null if it ends at this one.")
+    ] = None
     age_s: Annotated[float, Field(description="Time since it began, in seconds.")]
     calls_in_flight: int
     streams: Annotated[int, Field(description="Open streams, in both directions.")]
@@ -52,6 +55,16 @@ class Refusals(_Part):
 
     limit: Annotated[str, Field(description="The setting of the limit.")]
     count: int
+
+
+class CircuitUse(_Part):
+    """The connections with other nodes of the group, in one direction."""
+
+    direction: Annotated[str, Field(description="out: of own clients to other nodes; in: of other nodes' clients.")]
+    open: Annotated[int, Field(description="How many there are now.")]
+    began: Annotated[int, Field(description="How many have begun since the start.")]
+    sent_bytes: Annotated[int, Field(description="Bytes that this node has sent over them, since the start.")]
+    received_bytes: Annotated[int, Field(description="Bytes that have arrived over them, since the start.")]
 
 
 class ServiceFigure(_Part):
@@ -86,6 +99,7 @@ def list_connections(connections: Connections, roles: Roles, leave_out: Connecti
             principal=None if principal is None else principal.name,
             authenticated_by=None if principal is None else principal.method,
             role=None if role is None else role.name,
+            node=connections.node_of(connection),
             age_s=round(now - peer.began_s, 3),
             calls_in_flight=peer.session.calls_running,
             streams=len(peer.session.streams),

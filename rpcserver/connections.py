@@ -206,6 +206,7 @@ class Connections(Mapping[Connection, Peer]):
         self._context = copy_context()  # One for all: otherwise each connection would keep a copy.
         self._peers: dict[Connection, Peer] = {}
         self._links: dict[Connection, AdmittedLink] = {}
+        self._nodes: dict[Connection, str] = {}
         self._leaving: set[Link] = set()
         self._with_own_dispatch: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -232,6 +233,15 @@ class Connections(Mapping[Connection, Peer]):
         """Return the transport of a connection: ``tcp``, ``tls``, ``unix``, ``memory``, ``node`` or ``other``."""
         link = self._links.get(connection)
         return "memory" if link is None else link.kind
+
+    def note_node(self, connection: Connection, name: str) -> None:
+        """Note that a connection leads to another node of the group."""
+        if connection in self._peers:
+            self._nodes[connection] = name
+
+    def node_of(self, connection: Connection) -> str | None:
+        """Return the name of the node that a connection leads to; ``None`` for this one."""
+        return self._nodes.get(connection)
 
     # --- the beginning ----------------------------------------------------------------------------------------
 
@@ -544,6 +554,7 @@ class Connections(Mapping[Connection, Peer]):
         if peer is not None:
             self.quotas.leave(peer.session)
         self._links.pop(connection, None)
+        self._nodes.pop(connection, None)
         self._authentication.forget(connection)
         self.memory.leave(NOBODY if connection.principal is None else connection.principal.name)
         level, remote = self._level_of(connection), connection.remote

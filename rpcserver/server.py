@@ -215,6 +215,7 @@ class Server:
             self._count_waiting,
             lambda: self.authentication.wrong_attempts.count,
             lambda: self.door.certificate_expiries,
+            lambda: self.circuits,
             self.version,
         )
         if config.metrics.enabled:

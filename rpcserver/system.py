@@ -40,7 +40,15 @@ from rpcwire.secret import Secret
 from rpcwire.service import Health, Page, Service, method
 from rpcwire.values.encoded import EncodedObject
 
-from .activity import ConnectionInfo, Refusals, RunningCall, ServiceFigure, list_connections, list_running
+from .activity import (
+    CircuitUse,
+    ConnectionInfo,
+    Refusals,
+    RunningCall,
+    ServiceFigure,
+    list_connections,
+    list_running,
+)
 from .config import ServerConfig
 from .connections import Connections
 from .health import TIMEOUT_S, figures_of
@@ -159,6 +167,8 @@ class Activity(Status):
     running: Annotated[list[RunningCall], Field(description="Calls, notifications and streams that have not ended.")]
     waiting: Annotated[dict[str, int], Field(description="Connections that have not authenticated, by their state.")]
     refused: Annotated[list[Refusals], Field(description="What was refused for limits since the start.")]
+    circuits: Annotated[list[CircuitUse], Field(description="Connections with other nodes of the group.")]
+    circuit_ends: Annotated[dict[str, int], Field(description="Those that have ended since the start, by the reason.")]
     figures: Annotated[list[ServiceFigure], Field(description="Numbers that services tell of themselves.")]
 
 
@@ -329,7 +339,10 @@ class System(Service):
             raise Unavailable("the server is starting: try again", executed="no")
         connections = self._parts.connections
         peer, takes_bytes = connections[ctx.connection], connections.takes_bytes_of(ctx.connection)
-        return await lead_to(circuits, peer, node, takes_bytes, min(ctx.remaining_s(), CONNECT_NODE_S))
+        answer = await lead_to(circuits, peer, node, takes_bytes, min(ctx.remaining_s(), CONNECT_NODE_S))
+        if not answer.is_here:
+            connections.note_node(ctx.connection, answer.name)
+        return answer
 
     @method(kind="read")
     async def ping(self) -> str:
@@ -346,7 +359,7 @@ class System(Service):
         """Say what the server does at the moment: who is connected, what runs, what waits, what was refused for limits,
         and how the services are."""
         answers = await self._parts.ask_health(TIMEOUT_S)
-        connections = self._parts.connections
+        connections, circuits = self._parts.connections, self._parts.circuits()
         return Activity(
             **dict(self._status()),
             health=[
@@ -357,6 +370,14 @@ class System(Service):
             running=list(list_running(connections, ctx.connection)),
             waiting=self._parts.count_waiting(),
             refused=[Refusals(limit=limit, count=count) for limit, count in connections.refusals.most_common()],
+            circuits=[
+                CircuitUse(
+                    direction=use.direction, open=use.open_count, began=use.began_count, sent_bytes=use.sent_bytes,
+                    received_bytes=use.received_bytes,
+                )
+                for use in ([] if circuits is None else circuits.uses())
+            ],
+            circuit_ends={} if circuits is None else dict(circuits.ends),
             figures=[
                 ServiceFigure(
                     service=service.name, name=figure.name, labels=dict(figure.labels), value=figure.value,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 40
 """The most rows of one table; ``--json`` has all of them."""
 
+_SIZES = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
@@ -98,6 +99,13 @@ def lay_out(activity: Mapping[str, Any], *, is_short: bool = False) -> Iterator[
     yield _table(
         "running", ("what", "method", "who", "connection", "for", "items"), [_write_run(each) for each in running]
     )
+    circuits = [each for each in activity["circuits"] if each["began"]]
+    if circuits:
+        heads = ("direction", "open", "since the start", "sent", "received")
+        yield _table("connections with other nodes", heads, [_write_circuits(each) for each in circuits])
+    if activity["circuit_ends"]:
+        ends = [(reason, str(number)) for reason, number in activity["circuit_ends"].items()]
+        yield _table("their ends", ("reason", "times"), ends)
     waiting = [(state.replace("_", " "), str(number)) for state, number in activity["waiting"].items() if number]
     if waiting:
         yield _table("connections that have not authenticated", ("state", "number"), waiting)
@@ -127,11 +135,23 @@ def _lay_out_services(activity: Mapping[str, Any], *, is_short: bool) -> Table:
     return table
 
 
+def _write_address(each: Mapping[str, Any]) -> str:
+    address = each["address"] if each["transport"] == "tcp" else f"{each['address']} ({each['transport']})"
+    return address if each["node"] is None else f"{address} to {each['node']}"
+
+
 def _write_connection(each: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         each["id"], each["principal"] or "-", each["role"] or "-", each["authenticated_by"] or "-",
-        each["address"] if each["transport"] == "tcp" else f"{each['address']} ({each['transport']})",
+        _write_address(each),
         _duration(each["age_s"]), str(each["calls_in_flight"]), str(each["streams"]),
+    )  # fmt: skip
+
+
+def _write_circuits(each: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        {"out": "to other nodes", "in": "from other nodes"}[each["direction"]], str(each["open"]), str(each["began"]),
+        _size(each["sent_bytes"]), _size(each["received_bytes"]),
     )  # fmt: skip
 
 
@@ -158,6 +178,13 @@ def _table(title: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) 
     if not rows:
         table.add_row("none")
     return table
+
+
+def _size(size_bytes: int) -> str:
+    for size, unit in _SIZES:
+        if size_bytes >= size:
+            return f"{size_bytes / size:.1f} {unit}"
+    return f"{size_bytes} B"
 
 
 def _duration(seconds: float) -> str:

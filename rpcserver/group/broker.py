@@ -76,8 +76,8 @@ _OF_CLIENT = " - cid:"
 _ENVIRONMENT = ("TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "GOMEMLIMIT", "GOMAXPROCS", "GOGC")
 """The variables that the broker gets, if they are there."""
 _FEW_PROCESSORS = 2
-"""On a machine with no more processors the broker runs on one of them, unless GOMAXPROCS says something else: its threads
-would take the other one from its server, and each message would wait until they have woken each other."""
+"""On a machine with no more processors the broker runs on one of them, unless GOMAXPROCS says something else: its
+threads would take the other one from its server, and each message would wait until they have woken each other."""
 
 
 def _choose_environment(environment: Mapping[str, str], processors: int) -> dict[str, str]:

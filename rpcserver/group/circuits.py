@@ -12,8 +12,9 @@ import contextlib
 import logging
 import secrets
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -30,7 +31,7 @@ from rpcwire.errors import (
 from rpcwire.group.nodes import ambiguous_error, not_found_error
 from rpcwire.logs import about, printable
 
-from .circuit import CHUNK_BYTES, HEADER_BYTES, Circuit, Datagram, Kind, pack, pack_reset, read_datagram
+from .circuit import CHUNK_BYTES, HEADER_BYTES, Cause, Circuit, Datagram, Kind, pack, pack_reset, read_datagram
 from .line import Line
 from .members import LIVE, InvalidGroupMessage, Member, State, is_same_process, parse_id
 from .vouching import Gateways, identify
@@ -197,6 +198,24 @@ _Key = tuple[int, int]
 """The id of the node at the other end, and the number of the circuit."""
 
 
+class Use(NamedTuple):
+    """What the circuits of one direction are, and have carried since the start.
+
+    Attributes:
+        direction: ``out`` for those of this node's clients to other nodes, ``in`` for those that lead here.
+        open_count: how many there are now.
+        began_count: how many have begun.
+        sent_bytes: the bytes that this node has sent over them.
+        received_bytes: the bytes that have arrived over them.
+    """
+
+    direction: str
+    open_count: int
+    began_count: int
+    sent_bytes: int
+    received_bytes: int
+
+
 class Circuits:
     """The circuits of a node. All methods belong to the thread of the event loop.
 
@@ -210,18 +229,21 @@ class Circuits:
         gateways: the parameter.
         opened_count: how many circuits of own clients have begun.
         accepted_count: how many circuits have begun that lead here.
+        ends: counts how circuits have ended, by the value of :class:`~rpcserver.group.circuit.Cause`.
     """
 
     def __init__(self, broker: Broker | None, directory: Directory, gateways: Gateways, admit: Admit) -> None:
         self.gateways = gateways
         self.opened_count = self.accepted_count = 0
+        self.ends: Counter[str] = Counter()
+        self._old_bytes = {"out": (0, 0), "in": (0, 0)}  # Of circuits that have ended: sent, and received.
         self._broker = broker
         self._directory = directory
         self._admit = admit
         self._lines: dict[_Key, Line] = {}
         self._attempts: dict[_Key, _Attempt] = {}
         self._own: set[_Key] = set()  # Circuits of this node's clients.
-        self._drained: asyncio.Event | None = None
+        self._drain_end: asyncio.Event | None = None
         self._acceptances: dict[_Key, bytes] = {}  # Of circuits that lead here: the answer may be lost.
         self._timer: asyncio.TimerHandle | None = None
         self._starts = 0
@@ -246,6 +268,17 @@ class Circuits:
 
     def __len__(self) -> int:
         return len(self._lines)
+
+    def uses(self) -> list[Use]:
+        """Return what the circuits of both directions are, and have carried."""
+        uses = []
+        for direction, began_count in (("out", self.opened_count), ("in", self.accepted_count)):
+            lines = [line for key, line in self._lines.items() if (key in self._own) == (direction == "out")]
+            sent_bytes, received_bytes = self._old_bytes[direction]
+            sent_bytes += sum(line.circuit.sent_bytes for line in lines)
+            received_bytes += sum(line.circuit.received_bytes for line in lines)
+            uses.append(Use(direction, len(lines), began_count, sent_bytes, received_bytes))
+        return uses
 
     def is_vouched_for(self, principal: Principal) -> bool:
         """Return whether the node that has vouched for a client may still do so."""
@@ -487,10 +520,10 @@ class Circuits:
         for key in self._own - self._attempts.keys():
             self._lines[key].ask_to_drain(grace_s, reason)
         if self._own:
-            self._drained = asyncio.Event()
+            self._drain_end = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace_s + patience_s):
-                    await self._drained.wait()
+                    await self._drain_end.wait()
 
     async def close(self, reason: str) -> None:
         """Drop all circuits, because the node is about to leave. Those that lead here end with their connections.
@@ -517,12 +550,18 @@ class Circuits:
             self._broker.post(target, KIND, data)
 
     def _forget(self, line: Line) -> None:
-        key = line.other, line.circuit.number
-        self._lines.pop(key, None)
+        key, circuit = (line.other, line.circuit.number), line.circuit
+        if self._lines.pop(key, None) is None:
+            return
+        if line.user is not None:  # Otherwise it was never granted.
+            self.ends[(Cause.CLOSED if circuit.end is None else circuit.end.cause).value] += 1
+        direction = "out" if key in self._own else "in"
+        sent_bytes, received_bytes = self._old_bytes[direction]
+        self._old_bytes[direction] = sent_bytes + circuit.sent_bytes, received_bytes + circuit.received_bytes
         self._acceptances.pop(key, None)
         self._own.discard(key)
-        if self._drained is not None and not self._own:
-            self._drained.set()
+        if self._drain_end is not None and not self._own:
+            self._drain_end.set()
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()

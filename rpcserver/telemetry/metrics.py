@@ -6,7 +6,7 @@ import asyncio
 import platform
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from rpcserver.connections import Connections
 from rpcserver.health import TIMEOUT_S, figures_of
@@ -14,7 +14,7 @@ from rpcserver.stalls import StallProbe
 from rpcwire.registry import Registry
 from rpcwire.service import Health, Service
 
-from . import process
+from . import circuits, process
 from .calls import CallMeter
 from .exposition import Family, write
 from .garbage import GarbageWatch
@@ -23,6 +23,20 @@ from .histogram import LAG_BOUNDS_S, Histogram
 _MOST_RECENT = 1000
 """After how many looks at the loop its lag goes into the histogram: in one go, they cost less, and somebody may never
 ask for the figures."""
+
+
+class Circuits(Protocol):
+    """The connections with other nodes, as :class:`~rpcserver.group.circuits.Circuits` has them.
+
+    Attributes:
+        ends: how many have ended, by the reason.
+    """
+
+    ends: Counter[str]
+
+    def uses(self) -> Sequence[circuits.Use]:
+        """Return what those of each direction are."""
+        ...
 
 
 class Metrics:
@@ -37,6 +51,7 @@ class Metrics:
         waiting: returns the number of connections that have not authenticated, by what they wait for.
         wrong_attempts: returns the number of wrong attempts to authenticate.
         expiries: returns when certificates expire, in seconds since 1970, by the settings that name their files.
+        circuits: returns the connections with other nodes; ``None`` before the start.
         version: the version of the server.
 
     Attributes:
@@ -53,6 +68,7 @@ class Metrics:
         waiting: Callable[[], dict[str, int]],
         wrong_attempts: Callable[[], int],
         expiries: Callable[[], Mapping[str, int]],
+        circuits: Callable[[], Circuits | None],
         version: str,
     ) -> None:
         self.calls = CallMeter(registry)
@@ -63,6 +79,7 @@ class Metrics:
         self._waiting = waiting
         self._wrong_attempts = wrong_attempts
         self._expiries = expiries
+        self._circuits = circuits
         self._version = version
         self._garbage = GarbageWatch()
         self._lag = Histogram(LAG_BOUNDS_S)
@@ -96,6 +113,7 @@ class Metrics:
             [
                 *self._of_build(),
                 *self._of_connections(),
+                *self._of_circuits(),
                 *self._of_certificates(),
                 *self.calls.families(),
                 *self._of_use(),
@@ -134,6 +152,11 @@ class Metrics:
         wrong = Family("rpcserver_wrong_credentials_total", "counter", "Wrong attempts to authenticate.")
         wrong.add(self._wrong_attempts())
         yield wrong
+
+    def _of_circuits(self) -> Iterator[Family]:
+        ours = self._circuits()
+        if ours is not None:
+            yield from circuits.families(ours.uses(), ours.ends)
 
     def _of_certificates(self) -> Iterator[Family]:
         expiries = Family(

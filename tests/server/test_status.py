@@ -94,7 +94,7 @@ def test_a_small_screen_shows_who_is_connected_and_what_runs() -> None:
     names = ("database", "hardware", "programs")
     activity: dict[str, Any] = {
         "version": "1", "uptime_s": 1.0, "longest_stall_s": 0.0, "wrong_attempts": 0, "connected": [], "running": [],
-        "services": [], "waiting": {}, "refused": [],
+        "services": [], "waiting": {}, "refused": [], "circuits": [], "circuit_ends": {},
         "health": [{"name": name, "ok": True, "reason": ""} for name in names],
         "figures": [
             {"service": name, "name": f"figure_{number}", "labels": {}, "value": number}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import io
 import json
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,10 +16,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from rich.console import Console
 
 from rpcclient import AsyncClient, Client
 from rpcserver import Context, Service, method
 from rpcserver.config import ServerConfig
+from rpcserver.daemon.status import lay_out
 from rpcserver.group.broker import Broker
 from rpcserver.group.broker_settings import BrokerSettings
 from rpcserver.group.circuit import Kind, read_datagram
@@ -358,6 +361,67 @@ def test_a_gateway_that_stops_has_late_calls_cancelled(tools: Tools, broker: Bro
     tools.run(main())
 
 
+def test_circuits_are_told(tools: Tools, broker: Broker, tmp_path: Path) -> None:
+    async def figures(server: Server) -> dict[str, float]:
+        lines = (await server.metrics.render()).splitlines()
+        return {
+            name: float(value)
+            for name, _, value in (line.rpartition(" ") for line in lines)
+            if name.startswith("rpcserver_circuit")
+        }
+
+    def show(activity: dict[str, Any]) -> str:
+        console = Console(record=True, width=160, file=io.StringIO())
+        console.print(*lay_out(activity))
+        return console.export_text()
+
+    async def main() -> None:
+        async with two_nodes(broker, tmp_path) as world, world.client() as client:
+            gateway, there = world.nodes["gateway-1"].server, world.nodes["db-1"].server
+            before = await figures(gateway)
+            assert before['rpcserver_circuits{direction="out"}'] == 0
+            node = client.node("db-1")
+            data = bytes(100_000)
+            await node.call("work.double", {"data": data}, returns=bytes)
+            activity = await client.call("rpc.activity")
+            [led] = activity["connected"]
+            assert (led["node"], led["principal"], led["transport"]) == ("db-1", "owner", "tcp")
+            out, into = activity["circuits"]
+            assert (out["direction"], out["open"], out["began"], into["began"]) == ("out", 1, 1, 0)
+            assert 100_000 < out["sent_bytes"] < 110_000
+            assert 200_000 < out["received_bytes"] < 210_000
+            text = show(activity)
+            assert " to db-1" in text
+            assert "to other nodes" in text
+            async with AsyncClient(there.addresses[0], token=TOKEN, proxy=None) as direct:
+                far = await direct.call("rpc.activity")
+                [own] = [each for each in far["connected"] if each["transport"] == "node"]
+                assert (own["principal"], own["node"]) == ("owner via gateway-1", None)
+                assert "via the node gateway-1" in own["address"]
+                assert [each["open"] for each in far["circuits"]] == [0, 1]
+            after = await figures(there)
+            assert (
+                after['rpcserver_circuits{direction="in"}']
+                == after['rpcserver_circuits_began_total{direction="in"}']
+                == 1
+            )
+            assert 200_000 < after['rpcserver_circuit_bytes_total{direction="in",flow="sent"}'] < 210_000
+            await node.close()
+            await wait_for(lambda: not any(len(each.circuits) for each in world.nodes.values()))
+            assert (await figures(there))['rpcserver_circuit_ends_total{reason="closed"}'] == 1
+            last = await client.call("rpc.activity")
+            assert last["circuit_ends"] == {"closed": 1}
+            assert (last["circuits"][0]["open"], last["circuits"][0]["sent_bytes"]) == (0, out["sent_bytes"])
+            assert "their ends" in show(last)
+            # How the others end is told, too.
+            node = client.node("db-1")
+            await node.call("work.add", [1, 2])
+            world.change(world.other, state=State.DIED)
+            await wait_for(lambda: gateway.circuits is not None and gateway.circuits.ends["gone"] == 1)
+
+    tools.run(main())
+
+
 def test_a_datagram_that_is_lost_ends_the_connection(tools: Tools, broker: Broker, tmp_path: Path) -> None:
     async def main() -> None:
         async with two_nodes(broker, tmp_path) as world, world.client() as client:
@@ -627,6 +691,54 @@ def prepare(machine: Machine) -> Machine:
     text = settings.read_text().replace("[group.broker]", "trust_gateway_names = true\n[group.broker]")
     settings.write_text(text + '[roles.all]\nprincipals = ["* via a"]\npermissions = ["*"]\n')
     return machine
+
+
+def test_a_reload_takes_the_right_of_a_gateway_away(broker: Broker, tmp_path: Path) -> None:
+    """Real processes: the audit log says who called through whom, and SIGHUP ends what may go on no more."""
+    del broker  # It only says whether there can be one.
+
+    async def main() -> None:
+        a = prepare(Machine(tmp_path, "a", "embedded"))
+        machines = [a]
+        try:
+            await a.start()
+            folder = a.folder / "state" / "group" / "broker"
+            (ports,) = (folder / "ports").glob("*.ports")
+            url = json.loads(ports.read_text())["nats"][0]
+            b = prepare(Machine(tmp_path, "b", url, credentials_file=str(folder / "nodes" / "b.json")))
+            settings = b.folder / "rpcserver.toml"
+            settings.write_text(settings.read_text() + "[audit]\nenabled = true\n")
+            machines.append(b)
+            await b.start()
+            await a.see_all(a, b)
+            assert a.client is not None
+            node, has_begun = a.client.node("b"), asyncio.Event()
+            assert await node.call("work.add", [1, 2]) == 3
+            seen = node.options(progress=lambda *_: has_begun.set())
+            call = asyncio.ensure_future(seen.call("work.wait"))
+            await asyncio.wait_for(has_begun.wait(), LIMIT_S)
+            settings.write_text(
+                settings.read_text().replace("trust_gateway_names = true", "trust_gateway_names = false")
+            )
+            b.signal(signal.SIGHUP)
+            with pytest.raises(ConnectionLost, match="owner via a are valid no more") as loss:
+                await asyncio.wait_for(call, LIMIT_S)
+            assert loss.value.executed == "unknown"
+            await node.close()
+            with pytest.raises(PermissionDenied, match=r"group\.gateways"):
+                await a.client.node("b").call("work.add", [1, 2])
+            b.signal(signal.SIGTERM)
+            await b.end()
+            lines = b"".join(path.read_bytes() for path in sorted((b.folder / "state" / "audit").iterdir()))
+            assert b'"owner via a"' in lines
+            assert b"via the node a" in lines
+        finally:
+            for machine in reversed(machines):
+                if machine.process is not None:
+                    machine.signal(signal.SIGKILL)
+                    await machine.end()
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
