@@ -120,23 +120,34 @@ def summarize(nodes: Sequence[GroupNode], outcomes: Sequence[NodeOutcome[Any]]) 
 
 def _choose_cells(
     nodes: Sequence[GroupNode], outcomes: Sequence[NodeOutcome[Any]]
-) -> tuple[list[str], list[list[Any]]]:
-    """Return the names and the cells of a table: what is the same for all is left out."""
-    rows = make_rows(outcomes[:SHOWN_ROWS])
+) -> tuple[list[str], list[list[Any]], str]:
+    """Return the names and the cells of a table without what is empty for all, and the summary. A result with a method
+    ``brief`` says itself what of it people want to see."""
+    rows = make_rows(_brief(outcome) for outcome in outcomes[:SHOWN_ROWS])
     done = {outcome.node for outcome in outcomes}
-    rows += [{"node": node.name, "state": "…"} for node in nodes if node not in done][: SHOWN_ROWS - len(rows)]
+    rows += [{"node": node.name, "state": "…"} for node in nodes if node not in done]
+    more = max(len(rows) - SHOWN_ROWS, 0) + len(outcomes[SHOWN_ROWS:])
+    rows = rows[:SHOWN_ROWS]
     names = [
-        name
-        for name in _columns(rows)
-        if name not in ("node_id", "executed", "duration_s", "error") or (name == "error" and _has(rows, name))
+        name for name in _columns(rows) if name not in _NOT_SHOWN and not all(_is_empty(r.get(name)) for r in rows)
     ]
-    if "error" in names:  # At the end, as it is long.
-        names = [name for name in names if name != "error"] + ["error"]
-    return names, [[_readable(row.get(name)) for name in names] for row in rows]
+    if any(row.get("error") for row in rows):  # At the end, as it is long.
+        names.append("error")
+    cells = [[_readable(row.get(name)) for name in names] for row in rows]
+    note = f" ({more} {'row' if more == 1 else 'rows'} not shown)" if more else ""
+    return names, cells, summarize(nodes, outcomes) + note
 
 
-def _has(rows: Iterable[Mapping[str, Any]], name: str) -> bool:
-    return any(row.get(name) is not None for row in rows)
+_NOT_SHOWN = frozenset({"node_id", "executed", "duration_s", "error"})
+
+
+def _brief(outcome: NodeOutcome[Any]) -> NodeOutcome[Any]:
+    brief = getattr(outcome.result, "brief", None)
+    return dataclasses.replace(outcome, result=brief()) if callable(brief) else outcome
+
+
+def _is_empty(cell: Any) -> bool:
+    return cell is None or cell is False or (isinstance(cell, (str, bytes, list, dict, set, tuple)) and not cell)
 
 
 def _readable(cell: Any) -> Any:
@@ -156,8 +167,9 @@ def make_table(nodes: Sequence[GroupNode], outcomes: Sequence[NodeOutcome[Any]])
     Parameters:
         nodes, outcomes: as of :func:`summarize`.
     """
-    names, cells = _choose_cells(nodes, outcomes)
-    return f"{text_table(names, cells)}\n{summarize(nodes, outcomes)}"
+    names, cells, summary = _choose_cells(nodes, outcomes)
+    table, _, _ = text_table(names, cells).rpartition("\n")  # Its last line counts the rows.
+    return f"{table}\n{summary}"
 
 
 def make_html(nodes: Sequence[GroupNode], outcomes: Sequence[NodeOutcome[Any]]) -> str:
@@ -166,5 +178,5 @@ def make_html(nodes: Sequence[GroupNode], outcomes: Sequence[NodeOutcome[Any]]) 
     Parameters:
         nodes, outcomes: as of :func:`summarize`.
     """
-    names, cells = _choose_cells(nodes, outcomes)
-    return f"<div><p>{html.escape(summarize(nodes, outcomes))}</p>{html_table(names, cells)}</div>"
+    names, cells, summary = _choose_cells(nodes, outcomes)
+    return f"<div><p>{html.escape(summary)}</p>{html_table(names, cells)}</div>"

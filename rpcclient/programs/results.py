@@ -263,6 +263,10 @@ class CompletedProgram(Generic[AnyStr]):
         """Whether it was ended because it exceeded its time limit."""
         return self.status.timed_out
 
+    def brief(self) -> dict[str, Any]:
+        """Return what of it people want to see in a table of many nodes."""
+        return {"status": str(self.status), "stdout": self.stdout, "stderr": self.stderr}
+
     def check_returncode(self) -> None:
         """Check that the program succeeded.
 
