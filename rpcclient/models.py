@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -47,6 +49,7 @@ class MethodInfo(_Answer):
     permission: str
     kind: str
     streams: bool
+    is_event: bool = False
     deadline_s: float
 
 
@@ -106,3 +109,33 @@ class NodesEvent(_Answer):
     kind: str
     version: int
     nodes: list[NodeInfo]
+
+
+class EventNews(_Answer):
+    """What is told to those who follow events.
+
+    Attributes:
+        kind: ``event``; ``lost``: events that will not come, after the last one; ``resync``: the node's server has
+            begun a new life, and what was published between is not known; ``following``: the node tells its events from
+            now on; ``refused``: it does not; ``gone``: it is not there any more.
+        node: the name of the node.
+        id: its id.
+        event: the full name of the event; empty if the news concern all of the node.
+        epoch: the number of the life of the node's server, as 16 hexadecimal digits.
+        seq: the number of the event in that life, from 1 on.
+        time: when it was published, in seconds since 1970.
+        lost: how many events are lost before it, or after the last one (``lost``).
+        value: what has happened, as plain data.
+        reason: why (``refused``, ``gone``).
+    """
+
+    kind: str
+    node: str
+    id: str
+    event: str
+    epoch: str
+    seq: int
+    time: float
+    lost: int
+    value: Any = None
+    reason: str = ""

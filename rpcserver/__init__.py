@@ -18,6 +18,7 @@ from rpcwire.errors import (
 )
 from rpcwire.group.leases import StaleFencingToken
 from rpcwire.outcomes import Observer, Outcome
+from rpcwire.publishing import Event
 from rpcwire.secret import Secret
 from rpcwire.service import (
     Figure,
@@ -32,6 +33,7 @@ from rpcwire.service import (
     ServiceRole,
     ServiceRuntime,
     SlowPolicy,
+    event,
     method,
 )
 from rpcwire.values.tagged import Value
@@ -43,6 +45,7 @@ __all__ = [
     "Connection",
     "Context",
     "DeadlineExceeded",
+    "Event",
     "Fence",
     "Figure",
     "Guard",
@@ -71,5 +74,6 @@ __all__ = [
     "Unavailable",
     "Value",
     "Way",
+    "event",
     "method",
 ]

@@ -18,6 +18,8 @@ from rpcserver.door.activation import ActivatedSocket
 from rpcserver.door.door import Door
 from rpcserver.door.entrance import Entrance
 from rpcserver.door.pages import Pages, pages_of
+from rpcserver.events.board import Board, Origin
+from rpcserver.events.exchange import Exchange
 from rpcserver.group.call_link import CallDispatch, CallLink
 from rpcserver.group.calls import GroupCalls
 from rpcserver.group.circuit import Drain
@@ -28,7 +30,14 @@ from rpcserver.group.executing import Executing
 from rpcserver.group.identity import name_of_machine
 from rpcserver.group.joining import Membership
 from rpcserver.group.line import Line
-from rpcserver.group.members import MOST_ADDRESSES, MOST_SERVICES, InvalidGroupMessage, Profile, read_name
+from rpcserver.group.members import (
+    MOST_ADDRESSES,
+    MOST_SERVICES,
+    InvalidGroupMessage,
+    Profile,
+    format_id,
+    read_name,
+)
 from rpcserver.group.node import Description
 from rpcserver.group.vouching import Gateways
 from rpcserver.plugins.finding import BrokenPlugin, find_installed
@@ -139,6 +148,8 @@ class Server:
         trail: the audit log; ``None`` if the configuration wants none, and before the start.
         circuits: the connections of clients with other nodes of the group; ``None`` before the start.
         group_calls: the calls to many nodes of the group; ``None`` before the start.
+        board: the events of all services.
+        exchange: follows events of this and other nodes for clients; ``None`` before the start.
         is_stopping: whether the server will stop soon.
         version: the version of the server.
     """
@@ -165,6 +176,8 @@ class Server:
         self.trail: Trail | None = None
         self.circuits: Circuits | None = None
         self.group_calls: GroupCalls | None = None
+        self.board = Board(self._name_origin)
+        self.exchange: Exchange | None = None
         self._state_lock: int | None = None
         self.registry = Registry(logger)
         broken_plugins = list(broken_plugins)
@@ -273,8 +286,13 @@ class Server:
             membership=self.membership,
             circuits=lambda: self.circuits,
             group_calls=lambda: self.group_calls,
+            exchange=lambda: self.exchange,
         )
         return System(parts)
+
+    def _name_origin(self) -> Origin:
+        node = self.membership.node
+        return Origin(self._node_name, format_id(node.id), f"{node.process_epoch:016x}")
 
     def _make_door(self, system: System) -> Door:
         config = self.config
@@ -354,6 +372,7 @@ class Server:
             Exception: an essential service cannot start, and raises this. The services that have started are stopped.
         """
         self._loop = asyncio.get_running_loop()
+        self.board.start()
         self.connections.start()
         if self.config.metrics.enabled:
             self.metrics.start()
@@ -400,6 +419,7 @@ class Server:
         executing = Executing(
             directory, lambda: circuits.gateways, self._adopt_call, lambda: self.config.limits.message_bytes
         )
+        self.exchange = Exchange(node, self.board, self.registry, self.roles, lambda: circuits.gateways)
         self.group_calls = GroupCalls(node.link, directory, executing, lambda: node.is_settled)
 
     def _adopt_call(self, link: CallLink, subprotocol: Subprotocol) -> None:
@@ -456,6 +476,7 @@ class Server:
             self._observe(observer)
             lifeline.observers.append(observer)
 
+        events = [spec.name for spec in service.methods() if spec.options.event is not None]
         await start_service(
             service,
             self.config.state_path,
@@ -465,6 +486,7 @@ class Server:
             tuple(self.roles.views(service.name).values()),
             lifeline.fail,
             lifeline.rely_on,
+            self.board.outlet(service.name, events),
         )
 
     def _observe(self, observer: Observer) -> None:
@@ -598,6 +620,9 @@ class Server:
         if self.group_calls is not None:
             self.group_calls.executing.is_leaving = True
         self.membership.leave()
+        self.board.close()
+        if self.exchange is not None:
+            self.exchange.close()
         grace_s = self.config.grace_s if grace_s is None else grace_s
         try:
             self.door.stop_accepting()

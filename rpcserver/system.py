@@ -3,6 +3,7 @@ and ``rpc.services``. They are a service like any other."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rpcserver.group.asking_clients import CallPolicy, CallTarget, call_group
+from rpcserver.events.exchange import EventNews, Exchange
+from rpcserver.events.messages import MOST_NAMES
+from rpcserver.group.asking_clients import CallPolicy, CallTarget, call_group, read_target
 from rpcserver.group.calls import GroupCalls
 from rpcserver.group.circuits import Circuits
 from rpcserver.group.gateway import NodeConnection, lead_to
@@ -34,6 +37,7 @@ from rpcwire.group.leases import (
 from rpcwire.group.nodes import NodeAmbiguous, NodeNotFound, NoNodes
 from rpcwire.limits import METHOD_MESSAGE_BYTES
 from rpcwire.logs import printable
+from rpcwire.publishing import BUFFER_ITEMS, BufferItems, EventPolicy
 from rpcwire.reading import readable, summary_of
 from rpcwire.registry import Registry
 from rpcwire.secret import Secret
@@ -181,6 +185,7 @@ class MethodInfo(_Answer):
     permission: str
     kind: str
     streams: Annotated[bool, Field(description="Whether it answers with a stream.")]
+    is_event: Annotated[bool, Field(description="Whether that is the stream of an event that the service publishes.")]
     deadline_s: float
 
 
@@ -214,6 +219,7 @@ class SystemParts:
         membership: makes the server a node of its group.
         circuits: returns the connections of clients with other nodes; ``None`` before the start.
         group_calls: returns the calls to many nodes; ``None`` before the start.
+        exchange: returns what follows events for clients; ``None`` before the start.
     """
 
     registry: Registry
@@ -233,6 +239,7 @@ class SystemParts:
     membership: Membership
     circuits: Callable[[], Circuits | None]
     group_calls: Callable[[], GroupCalls | None]
+    exchange: Callable[[], Exchange | None]
 
 
 class System(Service):
@@ -255,6 +262,7 @@ class System(Service):
         "rpc.reload": "have the server read its configuration anew",
         "rpc.lease": "hold leases of the group",
         "rpc.nodes": "see which nodes belong to the group, and how they are; and call methods on many of them",
+        "rpc.follow": "follow events of this node and of others, each of which decides about its own",
         "rpc.audit": f"read the page {AUDIT_PAGE}, with the state of the audit log",
     }
 
@@ -576,6 +584,44 @@ class System(Service):
         """
         return await self._parts.membership.leases.release(LeaseRequest(name=name, scope=scope, id=holder_id))
 
+    @method(kind="read", permission="rpc.follow", group=False)
+    async def follow(
+        self,
+        ctx: Context,
+        events: Annotated[list[str] | None, Field(min_length=1, max_length=MOST_NAMES)] = None,
+        target: CallTarget | None = None,
+        policy: EventPolicy = "drop_oldest",
+        buffer_items: BufferItems = BUFFER_ITEMS,
+    ) -> AsyncIterator[EventNews]:
+        """Follow events of one or several kinds, of this node or of many, also of nodes that join later.
+
+        Each node decides by its own roles which events the caller gets. The stream tells what becomes of the nodes, too
+        (`following`, `refused`, `gone`).
+
+        Parameters:
+            events: their full names, such as programs.program_ended; null for all that the caller may follow.
+            target: the nodes; null for this one.
+            policy: what becomes of events while the caller is slow: drop_oldest, latest (all but the newest of each
+                kind and node are dropped) or close.
+            buffer_items: how many events may wait for the caller.
+
+        Raises:
+            PermissionDenied: target is null, and the caller may not follow one of the events.
+            SlowConsumer: the policy is close, and more events wait.
+            InvalidParams: the target cannot be used.
+            Unavailable: the server is starting.
+        """
+        exchange = self._parts.exchange()
+        if exchange is None:
+            raise Unavailable("the server is starting: try again", executed="no")
+        principal = ctx.principal
+        is_packed = self._parts.connections[ctx.connection].session.codec.packed
+        nodes = None if target is None else read_target(target)
+        source = exchange.follow(principal, events, nodes, policy, buffer_items, is_packed=is_packed)
+        async with contextlib.aclosing(source):
+            async for news in source:
+                yield news
+
     @method(kind="read")
     async def discover(self) -> dict[str, Any]:
         """Describe everything that is offered, as an OpenRPC 1.4.1 document."""
@@ -596,6 +642,7 @@ class System(Service):
                         permission=offer.spec.permission,
                         kind=offer.spec.options.kind,
                         streams=offer.contract.item is not None,
+                        is_event=offer.spec.options.event is not None,
                         deadline_s=offer.spec.options.deadline_s,
                     )
                     for offer in self._parts.registry.offers.values()

@@ -16,12 +16,12 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypeVar as DefaultTypeVar
@@ -29,9 +29,10 @@ from typing_extensions import TypeVar as DefaultTypeVar
 from .accounts import SMALL_BYTES
 from .context import Context, Principal
 from .contracts import Contract
-from .errors import ServiceError
+from .errors import ServiceError, Unavailable
 from .limits import DEFAULT_DEADLINE_S, MESSAGE_BYTES, METHOD_MESSAGE_BYTES
 from .outcomes import Observer
+from .publishing import BUFFER_ITEMS, Event, EventPolicy, annotate, describe
 
 
 class ServiceConfig(BaseModel):
@@ -88,6 +89,7 @@ class MethodOptions:
             accepts. A larger call is refused before its parameters are read. Items of streams do not count.
         group: whether it may be called on many nodes at once. It may not if what it does belongs to the connection over
             which it is called, such as a transaction.
+        event: the function that declares an event, if the method answers with the stream of one (:func:`event`).
     """
 
     name: str | None = None
@@ -101,6 +103,7 @@ class MethodOptions:
     window: int | None = None
     message_bytes: int | None = METHOD_MESSAGE_BYTES
     group: bool = True
+    event: Callable[..., Any] | None = None
 
 
 _FunctionT = TypeVar("_FunctionT", bound=Callable[..., Any])
@@ -141,6 +144,145 @@ def method(
         return function
 
     return mark
+
+
+_PublishT = TypeVar("_PublishT", bound=Callable[..., None])
+
+
+def event(*, name: str | None = None, permission: str | None = None) -> Callable[[_PublishT], _PublishT]:
+    """Declare an event of a :class:`Service`: a method with one parameter and no body, whose call publishes::
+
+        @event(permission="disks.watch")
+        def disk_full(self, disk: Disk) -> None:
+            "A disk has less than 5 % left."
+
+        ...
+        self.disk_full(Disk(mount="/", free_bytes=1024))
+
+    Any thread may publish, and nobody waits for it: see :class:`EventOutlet`. The value must not change afterwards.
+    Clients call ``disks.disk_full`` and get a stream of :class:`~rpcwire.publishing.Event`.
+
+    Parameters:
+        name: the event's name on the wire; ``None`` for the function's name.
+        permission: the permission that a reader needs; ``None`` for ``service.event``.
+    """
+
+    def declare(function: _PublishT) -> _PublishT:
+        return cast("_PublishT", _EventDeclaration(function, name, permission))
+
+    return declare
+
+
+class _EventDeclaration:
+    """Publishes an event of an object, and gives its class the method that answers with a stream of the event."""
+
+    def __init__(self, function: Callable[..., None], name: str | None, permission: str | None) -> None:
+        self.__name__, self.__doc__, self.__module__ = function.__name__, function.__doc__, function.__module__
+        self._function = function
+        self._name = function.__name__ if name is None else name
+        self._options = MethodOptions(
+            name=self._name, permission=permission, kind="read", shared_items=True, event=function
+        )
+
+    def __set_name__(self, owner: type, attribute: str) -> None:
+        event_name, declaration = self._name, self._function
+
+        async def follow(
+            self: Service[Any], policy: EventPolicy = "drop_oldest", buffer_items: int = BUFFER_ITEMS
+        ) -> AsyncIterator[Event[Any]]:
+            subscription = self.runtime.events.follow(event_name, policy, buffer_items)
+            try:
+                async for item in subscription:
+                    yield item
+            finally:
+                subscription.close()
+
+        follow.__name__ = event_name
+        follow.__qualname__ = declaration.__qualname__
+        follow.__module__ = declaration.__module__
+        follow.__doc__ = describe(declaration)
+        setattr(follow, _MARK, self._options)
+        setattr(owner, f"_rpc_follow_{attribute}", follow)
+
+    def __get__(self, service: Service[Any] | None, owner: type | None = None) -> Callable[..., None]:
+        return self if service is None else partial(_publish, service, self._name)  # type: ignore[return-value]
+
+
+def _publish(service: Service[Any], name: str, value: Any) -> None:
+    runtime = service.__dict__.get("runtime")
+    if runtime is not None:  # Outside a server nobody can follow.
+        runtime.events.publish(name, value)
+
+
+class Subscription(Protocol):
+    """The events that one reader gets, from the moment on at which it was made."""
+
+    def __aiter__(self) -> Self:
+        """Return itself."""
+        ...
+
+    async def __anext__(self) -> Event[Any]:
+        """Wait for the next event.
+
+        Raises:
+            SlowConsumer: the policy is ``close``, and too many events have waited.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop following."""
+        ...
+
+
+class EventOutlet(Protocol):
+    """Where a service publishes its events, and where those get them who follow."""
+
+    def publish(self, name: str, value: Any, /) -> None:
+        """Publish an event, from any thread, at once. While nobody follows it, it is only counted.
+
+        Parameters:
+            name: the event's name, without that of the service.
+            value: its value.
+        """
+        ...
+
+    def follow(self, name: str, policy: EventPolicy, buffer_items: int, /) -> Subscription:
+        """Begin to follow an event.
+
+        Parameters:
+            name: as of :meth:`publish`.
+            policy: what becomes of events while the reader is slow.
+            buffer_items: how many may wait.
+        """
+        ...
+
+    def on_interest(self, name: str, callback: Callable[[bool], None], /) -> None:
+        """Have a function called, in the event loop, when the first reader begins to follow an event, and when the last
+        one stops: for events whose source costs something. If somebody follows it already, it is called at once.
+
+        Parameters:
+            name: as of :meth:`publish`.
+            callback: gets whether anybody follows. It must be quick. Another one takes its place.
+        """
+        ...
+
+
+class _NoOutlet:
+    """Publishes nothing, because there is nobody outside a server who could follow."""
+
+    def publish(self, name: str, value: Any) -> None:
+        """Do nothing."""
+
+    def follow(self, name: str, policy: EventPolicy, buffer_items: int) -> Subscription:  # noqa: ARG002
+        """Refuse.
+
+        Raises:
+            Unavailable: in any case.
+        """
+        raise Unavailable(f"events, such as {name}, can be followed only at a server", executed="no")
+
+    def on_interest(self, name: str, callback: Callable[[bool], None]) -> None:
+        """Do nothing."""
 
 
 def _observe_nothing(_: Observer) -> None:
@@ -219,6 +361,7 @@ class ServiceRuntime:
             makes and starts another object of it after a pause. Any thread may call this.
         rely_on: names a task without which the service cannot go on: an exception of it is such a failure. The server
             cancels the task when the service has stopped.
+        events: where it publishes its events, which :func:`event` declares.
     """
 
     state_dir: Path
@@ -229,6 +372,7 @@ class ServiceRuntime:
     roles: tuple[ServiceRole, ...] = ()
     fail: Callable[[str], None] = _log_failure
     rely_on: Callable[[BackgroundTask], None] = _rely_on_nothing
+    events: EventOutlet = field(default_factory=_NoOutlet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -530,6 +674,8 @@ class MethodSpec:
         Raises:
             TypeError: an annotation is missing or cannot be sent.
         """
+        if self.options.event is not None:
+            annotate(self.function, self.options.event)
         return Contract(self.function, context_type=Context)
 
     @property

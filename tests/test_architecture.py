@@ -383,6 +383,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "security": frozenset({"config"}),
     "audit": frozenset({"config"}),
     "group": frozenset({"config", "memory"}),
+    "events": frozenset({"group", "security/gate", "security/roles"}),
     "plugins": frozenset({"config", "health"}),
     "memory": frozenset({"config"}),
     "quotas": frozenset({"config"}),
@@ -394,7 +395,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "reload": frozenset({"config", "connections", "door", "plugins/finding", "plugins/upkeep", "security"}),
     "system": frozenset(
         {"activity", "config", "connections", "health", "reload/report", "security/attempts", "security/roles"}
-        | {"group", "stalls"}
+        | {"events", "group", "stalls"}
     ),
     "door": frozenset(
         {"config", "connections", "health", "memory"}
@@ -402,7 +403,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     ),
     "server": frozenset(
         {"audit", "config", "connections", "door", "plugins", "reload", "security", "stalls", "state", "system"}
-        | {"group", "telemetry", "trimming"}
+        | {"events", "group", "telemetry", "trimming"}
     ),
     "installing": frozenset({"config"}),
     "daemon": frozenset(

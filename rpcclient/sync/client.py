@@ -12,10 +12,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
 from rpcclient.describe import ServiceDescription
+from rpcclient.following import follow_params
 from rpcclient.headers import HeadersChoice
 from rpcclient.memory import MemoryDial
 from rpcclient.methods import Method, method_of
-from rpcclient.models import Hello, NodeInfo, NodesEvent, ServiceInfo
+from rpcclient.models import EventNews, Hello, NodeInfo, NodesEvent, ServiceInfo
 from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions
 from rpcclient.proxies import ProxyChoice
 from rpcclient.targets import TokenBy, find_target, memory_target
@@ -25,6 +26,7 @@ from rpcwire.elsewhere import raise_unpicklable
 from rpcwire.errors import ConnectionClosed
 from rpcwire.events import ProgressHook
 from rpcwire.forking import ForkLock
+from rpcwire.publishing import BUFFER_ITEMS, EventPolicy
 from rpcwire.service import Service
 
 from .batch import Batch
@@ -480,6 +482,31 @@ class Client:
             The stream; the call is made when it is entered or its first item is asked for.
         """
         return self.stream("rpc.watch_nodes", items=NodesEvent)
+
+    def subscribe(
+        self, *events: str, policy: EventPolicy = "drop_oldest", buffer_items: int = BUFFER_ITEMS
+    ) -> Stream[EventNews]:
+        """Follow events of the server's services; ``client.group("role=web").subscribe()`` follows those of many
+        nodes::
+
+            with client.subscribe("hardware.device_changed") as news:
+                for each in news:
+                    print(each.event, each.lost, each.value)
+
+        Of a single event there is a typed stream, too: the method of its name, here
+        ``client.hardware.device_changed()``.
+
+        Parameters:
+            events: full names of events; without any, all that the client may follow.
+            policy: what becomes of events while the reader is slow: ``drop_oldest``, ``latest`` (all but the newest of
+                each event are dropped) or ``close`` (the stream ends with SlowConsumer). What is lost is told.
+            buffer_items: how many events may wait at the server.
+
+        Returns:
+            The stream; the call is made when it is entered or its first item is asked for. It begins with an item
+            ``following``.
+        """
+        return self.stream("rpc.follow", follow_params(events, None, policy, buffer_items), items=EventNews)
 
     def describe(self, service: str) -> ServiceDescription:
         """Return a service's methods with their signatures and documentation.

@@ -87,7 +87,7 @@ def call_group(
     """
     codec = peer.session.codec
     request = GroupRequest(
-        target=_read_target(target),
+        target=read_target(target),
         method=method,
         params=None if params is None else dump_plain(params, codec),
         policy=_read_policy(policy),
@@ -105,7 +105,7 @@ def call_group(
     return cast("AsyncIterator[EncodedObject]", calls.call(request, caller))
 
 
-def _read_target(target: CallTarget) -> Target:
+def read_target(target: CallTarget) -> Target:
     """Return the nodes that are meant.
 
     Raises:

@@ -114,6 +114,11 @@ class Node:
         return self._identity.id
 
     @property
+    def process_epoch(self) -> int:
+        """The number of the first life of this process. It stays when others have taken the process for dead."""
+        return self._identity.epoch
+
+    @property
     def presence(self) -> Presence:
         """What this node knows of the group. It is there from the start on."""
         assert self._presence is not None, "the node has not been started"

@@ -40,10 +40,10 @@ def document(registry: Registry, *, title: str, version: str) -> dict[str, Any]:
         The OpenRPC document as plain data. Extensions begin with ``x-``: ``x-permission``, ``x-kind``,
         ``x-deadline_s``, ``x-message_bytes`` (the largest call, where the method has a limit of its own),
         ``x-message_nodes`` (the most values in a call, where its types bound them),
-        ``x-slow_policy`` of a method that answers with a stream, ``x-group`` (false for a method that cannot be called
-        on many nodes at once), ``x-stream`` (the schema of a
-        streamed result's items, or of a parameter's), ``x-keyword-only`` of a parameter that is given by name only, and
-        ``x-secret`` of one whose value is secret.
+        ``x-slow_policy`` of a method that answers with a stream, ``x-event`` of one that answers with the stream of an
+        event that its service publishes (the policy is a parameter), ``x-group`` (false for a method that cannot be
+        called on many nodes at once), ``x-stream`` (the schema of a streamed result's items, or of a parameter's),
+        ``x-keyword-only`` of a parameter that is given by name only, and ``x-secret`` of one whose value is secret.
     """
     offers = sorted(registry.offers.values(), key=lambda offer: offer.name)
     inputs: list[tuple[str, JsonSchemaMode, CoreSchema]] = []
@@ -105,7 +105,9 @@ def _method(
         method["x-message_bytes"] = spec.options.message_bytes
     if contract.most_nodes is not None:
         method["x-message_nodes"] = contract.most_nodes
-    if contract.item:
+    if spec.options.event is not None:
+        method["x-event"] = True
+    elif contract.item:
         method["x-slow_policy"] = spec.options.slow_policy.value
     if not spec.options.group:
         method["x-group"] = False

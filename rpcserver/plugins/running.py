@@ -10,7 +10,15 @@ from typing import Any
 
 from rpcserver.config import ConfigError
 from rpcwire.outcomes import Observer
-from rpcwire.service import BackgroundTask, RoleFinder, Service, ServiceConfigError, ServiceRole, ServiceRuntime
+from rpcwire.service import (
+    BackgroundTask,
+    EventOutlet,
+    RoleFinder,
+    Service,
+    ServiceConfigError,
+    ServiceRole,
+    ServiceRuntime,
+)
 
 logger = logging.getLogger("rpcserver")
 
@@ -24,6 +32,7 @@ async def start_service(
     roles: tuple[ServiceRole, ...],
     fail: Callable[[str], None],
     rely_on: Callable[[BackgroundTask], None],
+    events: EventOutlet,
 ) -> None:
     """Give a service its folder and its logger, and start it.
 
@@ -36,6 +45,7 @@ async def start_service(
         roles: all roles, as this service sees them.
         fail: says that the service cannot go on.
         rely_on: names a task without which it cannot go on.
+        events: where it publishes its events.
 
     Raises:
         ConfigError: the service cannot work with its settings.
@@ -44,7 +54,7 @@ async def start_service(
     folder = state_path / "services" / service.name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     own_logger = logging.getLogger(f"rpcserver.services.{service.name}")
-    service.runtime = ServiceRuntime(folder, own_logger, message_bytes, observe, role_of, roles, fail, rely_on)
+    service.runtime = ServiceRuntime(folder, own_logger, message_bytes, observe, role_of, roles, fail, rely_on, events)
     try:
         await service.start()
     except ServiceConfigError as exc:

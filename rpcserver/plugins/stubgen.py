@@ -417,8 +417,10 @@ class _StubbedMethod:
     @staticmethod
     def of(spec: MethodSpec, collector: _Collector) -> _StubbedMethod:
         module = spec.function.__module__
-        node = ast.parse(textwrap.dedent(inspect.getsource(spec.function))).body[0]
+        node = ast.parse(textwrap.dedent(inspect.getsource(spec.options.event or spec.function))).body[0]
         assert isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        if spec.options.event is not None:
+            node = _event_method(node, collector)
         contract = spec.contract
         arguments = _without(node.args, {"self", contract.context_name})
         for part in (*_annotations(arguments), *_defaults(arguments)):
@@ -455,6 +457,21 @@ class _StubbedMethod:
             extra += ", group=False"
         short = self.spec.name
         return f'"{short}": StubMethod("{self.spec.full_name}", {short}{extra}),'
+
+
+def _event_method(declaration: ast.FunctionDef | ast.AsyncFunctionDef, collector: _Collector) -> ast.FunctionDef:
+    """Return the definition of the method that answers with a stream of an event, and collect what it needs."""
+    (value,) = (each.annotation for each in declaration.args.args if each.arg != "self")
+    assert value is not None
+    names = ("BUFFER_ITEMS", "BufferItems", "Event", "EventPolicy")
+    collector.imports |= {("rpcwire.publishing", name, name) for name in names}
+    text = (
+        'def follow(self, policy: EventPolicy = "drop_oldest", buffer_items: BufferItems = BUFFER_ITEMS) '
+        f"-> AsyncIterator[Event[{ast.unparse(value)}]]: ..."
+    )
+    node = ast.parse(text).body[0]
+    assert isinstance(node, ast.FunctionDef)
+    return node
 
 
 def _without(arguments: ast.arguments, names: set[str | None]) -> ast.arguments:

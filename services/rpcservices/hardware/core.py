@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, get_args
 
-from rpcserver import Context, Guard, InvalidParams, MethodSpec, Page, Principal, Reload, Service, ServiceRole
+from rpcserver import Context, Guard, InvalidParams, MethodSpec, Page, Principal, Reload, Service, ServiceRole, event
 from rpcservices.hardware.serial.ports import SerialPorts
 
 from .config import HardwareConfig
@@ -18,7 +18,7 @@ from .gpu_processes import ProcessView
 from .inventory.inventory import Inventory
 from .inventory.uevents import open_source
 from .inventory.watcher import DeviceWatcher
-from .models import Section, Snapshot
+from .models import DeviceEvent, Section, Snapshot
 from .readers.gpus import GpuReader
 from .readers.places import Places
 from .roles import HardwareRole, check_own_user, limits_to_own
@@ -33,6 +33,9 @@ from .sampling.worker import Worker
 
 HISTORY_SECTIONS: frozenset[Section] = frozenset(get_args(Section)) - WITHOUT_HISTORY
 """The sections that have a history."""
+
+DEVICES_AGAIN_S = 10.0
+"""How long to wait before devices are watched again, if that has failed, in seconds."""
 
 _SAMPLER = "what reads the sections is made at the start"
 _WATCHER = "the watch of devices is made at the start"
@@ -89,6 +92,7 @@ class HardwareCore(Service[HardwareConfig]):
             lambda: open_source(self.places, self.config.device_events_bytes),
             self.config.device_events,
         )
+        self._announcer: asyncio.Task[None] | None = None
         self._serial = SerialPorts(self.inventory, self.config, self._worker)
         self.history_kept: History | None = None
         self._history_in_turn = asyncio.Lock()
@@ -108,6 +112,31 @@ class HardwareCore(Service[HardwareConfig]):
         if self.history_kept is not None:
             self._recorder = asyncio.get_running_loop().create_task(self._record(self.history_kept))
             self.runtime.rely_on(self._recorder)
+        self.runtime.events.on_interest("device_changed", self._mind_devices)
+
+    def _mind_devices(self, is_wanted: bool) -> None:
+        """Watch the devices as long as somebody follows what changes in them."""
+        if self._announcer is not None:
+            self._announcer.cancel()
+            self._announcer = None
+        if is_wanted:
+            self._announcer = asyncio.get_running_loop().create_task(self._announce_devices())
+
+    async def _announce_devices(self) -> None:
+        while True:
+            try:
+                async with contextlib.aclosing(self._watcher.follow(None)) as events:
+                    async for news in events:
+                        if news.action != "snapshot":
+                            self.device_changed(news.model_copy(update={"devices": None}))
+            except (OSError, SectionUnavailable) as exc:
+                self.runtime.logger.warning("device events cannot be told: %s", exc)
+            await asyncio.sleep(DEVICES_AGAIN_S)
+
+    @event(permission="hardware.read")
+    def device_changed(self, change: DeviceEvent) -> None:
+        """A device was added or removed, or has changed. `resync` tells that some of this was missed; `devices` lists
+        all."""
 
     async def prepare_reload(self, config: HardwareConfig, roles: tuple[ServiceRole, ...]) -> Reload:  # noqa: ARG002
         """New settings hold for calls and streams that begin afterwards."""
@@ -119,10 +148,11 @@ class HardwareCore(Service[HardwareConfig]):
 
     async def stop(self) -> None:
         """End all reading."""
-        if self._recorder is not None:
-            self._recorder.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._recorder
+        for task in (self._recorder, self._announcer):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         await self._sampler.close()
         await self._processes.close()
         await self._watcher.close()

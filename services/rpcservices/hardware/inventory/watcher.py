@@ -8,7 +8,7 @@ import errno
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Literal
 
 from rpcservices.hardware.errors import SectionUnavailable
@@ -75,7 +75,7 @@ class DeviceWatcher:
         self._has_list = False
         self._task: asyncio.Task[None] | None = None
 
-    async def follow(self, subsystems: frozenset[Subsystem] | None) -> AsyncIterator[DeviceEvent]:
+    async def follow(self, subsystems: frozenset[Subsystem] | None) -> AsyncGenerator[DeviceEvent, None]:
         """Yield all devices, and then every change.
 
         Parameters:

@@ -1,0 +1,337 @@
+"""Follows events of this and other nodes for clients, over the broker: drives :mod:`.follower` and :mod:`.teller`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from itertools import count
+from typing import Annotated, Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rpcserver.group.link import Delivery
+from rpcserver.group.members import LIVE, InvalidGroupMessage, Member, format_id, parse_id
+from rpcserver.group.node import Node
+from rpcserver.group.vouching import Gateways, identify
+from rpcserver.security.roles import Roles
+from rpcwire.context import Principal
+from rpcwire.errors import RemoteProtocolError, RpcError, SlowConsumer, TooLarge
+from rpcwire.group.selectors import Target, select
+from rpcwire.logs import about, printable
+from rpcwire.publishing import EventPolicy
+from rpcwire.registry import Registry
+from rpcwire.values.dynamic import load_plain
+
+from .board import Board
+from .follower import Follower, Item, NewsKind
+from .messages import Follow, Mark, Message, News, Unfollow, pack, read
+from .teller import PACKED, TEXT, Teller
+
+logger = logging.getLogger("rpcserver.events")
+
+KIND = "events"
+"""The kind of the messages between two nodes about events."""
+TICK_S = 0.25
+"""How often it is looked whom to ask, in seconds, while somebody follows."""
+REASON_CHARACTERS = 1_000
+"""The longest reason of another node that is passed on, in characters."""
+
+
+class EventNews(BaseModel):
+    """What a client is told that follows events."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Annotated[
+        NewsKind,
+        Field(
+            description="event; lost (events that will not come, after the last one); resync (the server has begun a "
+            "new life, and what was published between is not known); following (the node tells its events from now "
+            "on), refused (it does not, and why), gone (it is not there any more, and why)."
+        ),
+    ]
+    node: Annotated[str, Field(description="The name of the node.")]
+    id: Annotated[str, Field(description="Its id.")]
+    event: Annotated[str, Field(description="The full name of the event; empty if the news concern all of the node.")]
+    epoch: Annotated[str, Field(description="The number of the life of its server, as 16 hexadecimal digits.")]
+    seq: Annotated[int, Field(description="The number of the event in that life, from 1 on.")]
+    time: Annotated[float, Field(description="When it was published, in seconds since 1970.")]
+    lost: Annotated[int, Field(description="How many events are lost before it, or after the last one (lost).")]
+    value: Annotated[Any, Field(description="What has happened (event).")]
+    reason: str
+
+
+class Broker(Protocol):
+    """What is needed of the connection to the broker; :class:`~rpcserver.group.link.Link` is one."""
+
+    most_bytes: int
+    is_up: bool
+    starts: int
+
+    def on(self, kind: str, handler: Callable[[Delivery], None], /) -> None:
+        """Say who takes the messages of a kind."""
+        ...
+
+    def post(self, target: int, kind: str, data: bytes) -> None:
+        """Send a message to one node soon, in order. If there is no connection, it is dropped."""
+        ...
+
+
+class _Reader:
+    """One client that follows events.
+
+    Parameters:
+        follower: what it follows.
+        principal: who it is.
+        names: the events; ``None`` for all.
+        target: the nodes; ``None`` for this one.
+        is_packed: in which form it wants values.
+    """
+
+    def __init__(
+        self,
+        follower: Follower,
+        principal: Principal,
+        names: list[str] | None,
+        target: Target | None,
+        *,
+        is_packed: bool,
+    ) -> None:
+        self.follower = follower
+        self.principal = principal
+        self.names = names
+        self.target = target
+        self.is_packed = is_packed
+        self.version = -1
+        self.has_news = asyncio.Event()
+
+
+class Exchange:
+    """What the clients of this node follow, and what this node tells others. All methods belong to the event loop.
+
+    Parameters:
+        node: this node, which has been prepared.
+        board: the events of this server.
+        registry: its methods.
+        roles: who may do what.
+        gateways: returns which nodes may vouch for clients.
+    """
+
+    def __init__(
+        self, node: Node, board: Board, registry: Registry, roles: Roles, gateways: Callable[[], Gateways]
+    ) -> None:
+        self._node = node
+        self._broker: Broker | None = node.link
+        self._gateways = gateways
+        self._teller = Teller(board, registry, roles, lambda: node.process_epoch, self._post)
+        self._readers: dict[int, _Reader] = {}
+        self._numbers = count(1)
+        self._timer: asyncio.TimerHandle | None = None
+        self._starts = 0
+        self._is_closed = False
+        if self._broker is not None:
+            self._broker.on(KIND, self._take)
+
+    async def follow(
+        self,
+        principal: Principal,
+        names: list[str] | None,
+        target: Target | None,
+        policy: EventPolicy,
+        buffer_items: int,
+        *,
+        is_packed: bool,
+    ) -> AsyncGenerator[EventNews, None]:
+        """Yield the events of some nodes, and what becomes of these nodes, until this node leaves.
+
+        Parameters:
+            principal: the client.
+            names: the full names of the events; ``None`` for all that it may follow.
+            target: the nodes, also those that come later; ``None`` for this one alone.
+            policy: what becomes of events while the client is slow.
+            buffer_items: how many may wait.
+            is_packed: whether values become MessagePack; else JSON.
+
+        Raises:
+            PermissionDenied: only this node is wanted, and the client may not follow an event of it.
+            SlowConsumer: the policy is ``close``, and too many events have waited.
+        """
+        if target is None and names is not None:
+            self._teller.check(names, principal)
+        reader = _Reader(Follower(policy, buffer_items), principal, names, target, is_packed=is_packed)
+        number = next(self._numbers)
+        self._readers[number] = reader
+        try:
+            self._look(number, reader)
+            self._set_timer()
+            while True:
+                while (item := reader.follower.take()) is not None:
+                    yield self._describe(item, is_packed=is_packed)
+                if reader.follower.is_over:
+                    raise SlowConsumer(
+                        f"more than {buffer_items} events wait: read faster, or choose the policy drop_oldest or latest"
+                    )
+                if self._is_closed:
+                    return
+                reader.has_news.clear()
+                await reader.has_news.wait()
+        finally:
+            del self._readers[number]
+            for node in reader.follower.targets:
+                self._send(node, Unfollow(number))
+
+    def close(self) -> None:
+        """End everything, because the node is about to leave."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for reader in self._readers.values():
+            reader.has_news.set()
+
+    # --- the nodes -----------------------------------------------------------------------------------------------
+
+    def _set_timer(self) -> None:
+        if self._timer is None and not self._is_closed and (self._readers or len(self._teller)):
+            self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._teller.expire(asyncio.get_running_loop().time())
+        starts = 0 if self._broker is None else self._broker.starts
+        for number, reader in list(self._readers.items()):
+            if starts != self._starts:  # What was sent while there was no connection is lost.
+                reader.follower.ask_all(asyncio.get_running_loop().time())
+            self._look(number, reader)
+        self._starts = starts
+        self._set_timer()
+
+    def _look(self, number: int, reader: _Reader) -> None:
+        """Find the nodes that a client follows now, and ask those that have to be asked."""
+        now, follower = asyncio.get_running_loop().time(), reader.follower
+        version = self._node.presence.roster.version
+        if reader.version != version:
+            reader.version = version
+            self._find_targets(reader, now)
+        for node in follower.take_questions(now):
+            self._send(node, Follow(number, reader.names, reader.principal.name, reader.is_packed))
+        if len(follower):
+            reader.has_news.set()
+
+    def _find_targets(self, reader: _Reader, now: float) -> None:
+        members = self._node.members()
+        if reader.target is None:
+            selected = [member for member in members if parse_id(member.id) == self._node.id]
+        else:
+            selected = [member for member in select(reader.target, members).nodes if member.state in LIVE]
+        wanted = {parse_id(member.id): member for member in selected}
+        known = {parse_id(member.id): member for member in members}
+        for node in [node for node in reader.follower.targets if node not in wanted]:
+            reader.follower.remove_target(node, _explain(known.get(node)))
+        for node, member in wanted.items():
+            reader.follower.set_target(node, member.name, member.epoch, now)
+
+    # --- messages ------------------------------------------------------------------------------------------------
+
+    def _send(self, node: int, message: Message) -> None:
+        """Send a message to a node, which may be this one."""
+        if node == self._node.id:
+            asyncio.get_running_loop().call_soon(self._handle, node, message)
+        elif self._broker is not None:
+            self._broker.post(node, KIND, pack(message))
+
+    def _post(self, node: int, news: News) -> None:
+        """Tell an event. One that is too large for the broker is lost, which the next number shows."""
+        try:
+            self._send(node, news)
+        except TooLarge as exc:
+            logger.warning("an event %s is lost to others: %s", news.name, exc.message)
+
+    def _take(self, delivery: Delivery) -> None:
+        source = delivery.source
+        try:
+            message = read(delivery.data)
+        except InvalidGroupMessage as exc:
+            node = f"the node {format_id(source)}"
+            logger.warning(
+                "%s has sent what is no message about events: %s", node, exc, extra=about(node, is_known=False)
+            )
+            return
+        if source != self._node.id:
+            self._handle(source, message)
+
+    def _handle(self, source: int, message: Message) -> None:
+        match message:
+            case Follow():
+                self._on_follow(source, message)
+            case Unfollow(number):
+                self._teller.unfollow(source, number)
+            case Mark(number):
+                reader = self._readers.get(number)
+                if reader is not None:
+                    self._on_mark(source, reader, message)
+            case News():
+                self._on_news(source, message)
+
+    def _on_follow(self, source: int, message: Follow) -> None:
+        number, now = message.number, asyncio.get_running_loop().time()
+        try:
+            principal = self._identify(source, message)
+        except RpcError as exc:
+            mark = Mark(number, self._node.process_epoch, {}, {"": exc.message})
+        else:
+            if principal is None:
+                return
+            mark = self._teller.follow(source, number, message.names, principal, now, is_packed=message.is_packed)
+        self._send(source, mark)
+        self._set_timer()
+
+    def _identify(self, source: int, message: Follow) -> Principal | None:
+        """Return the client of another node, or of this one; ``None`` if the one of this node is gone."""
+        if source == self._node.id:
+            reader = self._readers.get(message.number)
+            return None if reader is None else reader.principal
+        member = self._node.presence.roster.get(source, asyncio.get_running_loop().time())
+        return identify(self._gateways(), format_id(source), "" if member is None else member.name, message.principal)
+
+    def _on_mark(self, source: int, reader: _Reader, mark: Mark) -> None:
+        refusals = {name: printable(reason, REASON_CHARACTERS) for name, reason in mark.refusals.items()}
+        now = asyncio.get_running_loop().time()
+        reader.follower.on_mark(source, mark.epoch, mark.seqs, refusals, now)
+        if len(reader.follower):
+            reader.has_news.set()
+
+    def _on_news(self, source: int, news: News) -> None:
+        for number in news.numbers:
+            reader = self._readers.get(number)
+            if reader is None:
+                self._send(source, Unfollow(number))
+            elif news.is_packed is reader.is_packed and (reader.names is None or news.name in reader.names):
+                reader.follower.on_event(source, news.name, news.epoch, news.seq, news.time, news.body)
+                reader.has_news.set()
+
+    def _describe(self, item: Item, *, is_packed: bool) -> EventNews:
+        value = None
+        if item.value is not None:
+            try:
+                value = load_plain(item.value, PACKED if is_packed else TEXT)
+            except RemoteProtocolError:
+                item = Item("lost", item.node, item.id, item.event, item.epoch, item.seq, lost=item.lost + 1)
+        return EventNews(
+            kind=item.kind,
+            node=item.node,
+            id=format_id(item.id),
+            event=item.event,
+            epoch=f"{item.epoch:016x}" if item.epoch else "",
+            seq=item.seq,
+            time=item.time,
+            lost=item.lost,
+            value=value,
+            reason=item.reason,
+        )
+
+
+def _explain(member: Member | None) -> str:
+    if member is None:
+        return "it is not listed any more"
+    return member.reason.words if member.state not in LIVE else "its labels have changed, and do not fit any more"

@@ -1,0 +1,234 @@
+"""The other end of following: which nodes want to hear events of this server for their clients, and whether they may.
+
+A wish holds for some time only, and is repeated while somebody has it. So nothing is left of a node that is gone, and
+rights that were taken back end with the next repetition.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+from rpcserver.security.gate import denial
+from rpcserver.security.roles import Roles
+from rpcwire.codec import Codec, codec_for
+from rpcwire.context import Principal
+from rpcwire.errors import PermissionDenied, RpcError
+from rpcwire.limits import ITEM_LEVELS
+from rpcwire.publishing import Event, value_type
+from rpcwire.registry import Offer, Registry
+from rpcwire.values.wiretypes import WireType
+
+from .board import Board
+from .feed import Queue
+from .messages import MOST_EVENTS, MOST_NUMBERS, Mark, News
+
+logger = logging.getLogger("rpcserver.events")
+
+WISH_S = 35.0
+"""How long a wish holds if it is not repeated, in seconds."""
+ROOM = 10_000
+"""How many events of one kind wait for the turn of the event loop that sends them."""
+MOST_WISHES = 100_000
+"""The most wishes of all nodes."""
+
+PACKED: Codec = codec_for("rpc.v1.msgpack")
+TEXT: Codec = codec_for("rpc.v1.json")
+"""The two forms of values."""
+
+
+@dataclass(slots=True)
+class _Wish:
+    """A wish of a client of another node.
+
+    Attributes:
+        names: the events that it gets.
+        is_packed: in which form.
+        until: when it ends.
+    """
+
+    names: frozenset[str]
+    is_packed: bool
+    until: float
+
+
+class _Told:
+    """An event that is told to others.
+
+    Parameters:
+        offer: the method that answers with a stream of it.
+        queue: what waits to be sent.
+    """
+
+    def __init__(self, offer: Offer, queue: Queue) -> None:
+        self.offer = offer
+        self.queue = queue
+
+    @cached_property
+    def value(self) -> WireType:
+        """Encodes values."""
+        declaration = self.offer.spec.options.event
+        assert declaration is not None
+        return WireType(value_type(declaration))
+
+
+_Key = tuple[int, int]
+"""The id of a node, and the number of the wish there."""
+
+
+class Teller:
+    """The wishes of other nodes, and of this one for clients that follow several nodes.
+
+    Parameters:
+        board: the events of this server.
+        registry: its methods.
+        roles: who may do what.
+        epoch: returns the number of the life of this server.
+        send: sends events to a node; only called within :meth:`tell`.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        registry: Registry,
+        roles: Roles,
+        epoch: Callable[[], int],
+        send: Callable[[int, News], None],
+    ) -> None:
+        self._board = board
+        self._registry = registry
+        self._roles = roles
+        self._epoch = epoch
+        self._send = send
+        self._wishes: dict[_Key, _Wish] = {}
+        self._told: dict[str, _Told] = {}
+
+    def __len__(self) -> int:
+        return len(self._wishes)
+
+    def follow(
+        self,
+        source: int,
+        number: int,
+        names: Iterable[str] | None,
+        principal: Principal,
+        now: float,
+        *,
+        is_packed: bool,
+    ) -> Mark:
+        """Enter a wish, or repeat it.
+
+        Parameters:
+            source: the id of the node.
+            number: tells the wish from others of that node.
+            names: the full names of the events; ``None`` for all that the client may follow.
+            principal: the client.
+            now: the time.
+            is_packed: whether values are wanted as MessagePack.
+
+        Returns:
+            The answer, to be sent after what :meth:`tell` has sent meanwhile.
+        """
+        key = source, number
+        if key not in self._wishes and not self._has_room(source):
+            text = f"the node tells events to {MOST_NUMBERS} clients of that node already"
+            return Mark(number, self._epoch(), {}, {"": text})
+        permitted, refusals = self._decide(names, principal)
+        if permitted:
+            self._wishes[key] = _Wish(frozenset(permitted), is_packed, now + WISH_S)
+        else:
+            self._wishes.pop(key, None)
+        seqs = {}
+        for name, offer in permitted.items():
+            if name not in self._told:
+                queue = self._board.join(self._board.feeds[name], "drop_oldest", ROOM, partial(self.tell, name))
+                self._told[name] = _Told(offer, queue)
+            self.tell(name)
+            seqs[name] = self._told[name].queue.seen
+        self._forget_feeds()
+        return Mark(number, self._epoch(), seqs, refusals)
+
+    def unfollow(self, source: int, number: int) -> None:
+        """End a wish."""
+        if self._wishes.pop((source, number), None) is not None:
+            self._forget_feeds()
+
+    def expire(self, now: float) -> None:
+        """End the wishes that were not repeated."""
+        ended = [key for key, wish in self._wishes.items() if wish.until <= now]
+        for key in ended:
+            del self._wishes[key]
+        if ended:
+            self._forget_feeds()
+
+    def tell(self, name: str) -> None:
+        """Send the events of one kind that wait."""
+        told = self._told.get(name)
+        while told is not None and (event := self._board.take(told.queue)) is not None:
+            self._tell(name, told, event)
+
+    def _tell(self, name: str, told: _Told, event: Event[Any]) -> None:
+        readers: dict[tuple[int, bool], list[int]] = {}
+        for (source, number), wish in self._wishes.items():
+            if name in wish.names:
+                readers.setdefault((source, wish.is_packed), []).append(number)
+        bodies: dict[bool, bytes] = {}
+        for (source, is_packed), numbers in readers.items():
+            if is_packed not in bodies:
+                try:
+                    bodies[is_packed] = told.value.dump(event.value, PACKED if is_packed else TEXT, ITEM_LEVELS)
+                except ValueError:
+                    logger.exception("an event %s has a value that cannot be sent: it is lost", name)
+                    return
+            body = bodies[is_packed]
+            self._send(source, News(numbers, name, int(event.epoch, 16), event.seq, event.time, is_packed, body))
+
+    def _decide(self, names: Iterable[str] | None, principal: Principal) -> tuple[dict[str, Offer], dict[str, str]]:
+        methods = self._roles.methods_of(principal)
+        permitted: dict[str, Offer] = {}
+        refusals: dict[str, str] = {}
+        for name in sorted(self._board.feeds) if names is None else names:
+            offer = self._registry.get(name)
+            if offer is None or name not in self._board.feeds:
+                refusals[name] = f"there is no event {name} at this node"
+            elif name in methods:
+                try:
+                    if offer.guard is not None:
+                        offer.guard(principal, {})
+                except RpcError as exc:
+                    refusals[name] = exc.message
+                else:
+                    permitted[name] = offer
+            elif names is not None:
+                refusals[name] = denial(self._roles, principal, offer.spec.permission, f"follow {name}").message
+        if names is None and not permitted:
+            refusals[""] = f"{principal.name} may follow no event at this node" if self._board.feeds else "no events"
+        return dict(list(permitted.items())[:MOST_EVENTS]), refusals
+
+    def check(self, names: Iterable[str], principal: Principal) -> None:
+        """Check that a client of this node may follow events of it.
+
+        Parameters:
+            names: the full names of the events.
+            principal: the client.
+
+        Raises:
+            PermissionDenied: it may not follow one of them. The message names the remedy.
+        """
+        refusals = self._decide(names, principal)[1]
+        methods = self._roles.methods_of(principal)
+        for name, reason in refusals.items():
+            if self._registry.get(name) is not None and name not in methods:
+                raise PermissionDenied(reason)
+
+    def _has_room(self, source: int) -> bool:
+        return len(self._wishes) < MOST_WISHES and sum(key[0] == source for key in self._wishes) < MOST_NUMBERS
+
+    def _forget_feeds(self) -> None:
+        wanted: set[str] = set().union(*(wish.names for wish in self._wishes.values()))
+        for name in self._told.keys() - wanted:
+            told = self._told.pop(name)
+            self._board.leave(self._board.feeds[name], told.queue)
