@@ -198,13 +198,19 @@ class Exchange:
     def _tick(self) -> None:
         self._timer = None
         self._teller.expire(asyncio.get_running_loop().time())
-        starts = 0 if self._broker is None else self._broker.starts
+        if self._broker is not None and self._broker.is_up and self._broker.starts != self._starts:
+            self._starts = self._broker.starts
+            self._make_up()
         for number, reader in list(self._readers.items()):
-            if starts != self._starts:  # What was sent while there was no connection is lost.
-                reader.follower.ask_all(asyncio.get_running_loop().time())
             self._look(number, reader)
-        self._starts = starts
         self._set_timer()
+
+    def _make_up(self) -> None:
+        """Find out, at both ends, what was lost while there was no connection."""
+        for reader in self._readers.values():
+            reader.follower.ask_all(asyncio.get_running_loop().time())
+        for source, mark in self._teller.repeat_marks():
+            self._send(source, mark)
 
     def _look(self, number: int, reader: _Reader) -> None:
         """Find the nodes that a client follows now, and ask those that have to be asked."""
@@ -287,12 +293,19 @@ class Exchange:
         self._set_timer()
 
     def _identify(self, source: int, message: Follow) -> Principal | None:
-        """Return the client of another node, or of this one; ``None`` if the one of this node is gone."""
+        """Return the client of another node, or of this one; ``None`` if the one of this node is gone, or the other
+        node is not known yet, and will ask again.
+
+        Raises:
+            RpcError: the node may not vouch for clients.
+        """
         if source == self._node.id:
             reader = self._readers.get(message.number)
             return None if reader is None else reader.principal
         member = self._node.presence.roster.get(source, asyncio.get_running_loop().time())
-        return identify(self._gateways(), format_id(source), "" if member is None else member.name, message.principal)
+        if member is None:
+            return None
+        return identify(self._gateways(), format_id(source), member.name, message.principal)
 
     def _on_mark(self, source: int, reader: _Reader, mark: Mark) -> None:
         refusals = {name: printable(reason, REASON_CHARACTERS) for name, reason in mark.refusals.items()}

@@ -46,11 +46,13 @@ class _Wish:
 
     Attributes:
         names: the events that it gets.
+        refusals: why it does not get others.
         is_packed: in which form.
         until: when it ends.
     """
 
     names: frozenset[str]
+    refusals: dict[str, str]
     is_packed: bool
     until: float
 
@@ -138,7 +140,7 @@ class Teller:
             return Mark(number, self._epoch(), {}, {"": text})
         permitted, refusals = self._decide(names, principal)
         if permitted:
-            self._wishes[key] = _Wish(frozenset(permitted), is_packed, now + WISH_S)
+            self._wishes[key] = _Wish(frozenset(permitted), refusals, is_packed, now + WISH_S)
         else:
             self._wishes.pop(key, None)
         seqs = {}
@@ -150,6 +152,16 @@ class Teller:
             seqs[name] = self._told[name].queue.seen
         self._forget_feeds()
         return Mark(number, self._epoch(), seqs, refusals)
+
+    def repeat_marks(self) -> list[tuple[int, Mark]]:
+        """Return for each wish its node and the answer to it, as it would be now: events may have been lost."""
+        marks = []
+        for (source, number), wish in self._wishes.items():
+            for name in wish.names:
+                self.tell(name)
+            seqs = {name: self._told[name].queue.seen for name in wish.names}
+            marks.append((source, Mark(number, self._epoch(), seqs, wish.refusals)))
+        return marks
 
     def unfollow(self, source: int, number: int) -> None:
         """End a wish."""

@@ -69,10 +69,13 @@ def run_broker(folder: Path, *, has_bucket: bool = True) -> Iterator[str]:
         for line in process.stderr:
             if "Server is ready" in line:
                 break
-        while not (files := list(folder.glob("*.ports"))):
-            assert process.poll() is None
-        yield json.loads(files[0].read_text())["nats"][0]
-        process.terminate()
+        try:
+            # The file is there before its text is.
+            while not (text := "".join(file.read_text() for file in folder.glob("*.ports"))).strip().endswith("}"):
+                assert process.poll() is None
+            yield json.loads(text)["nats"][0]
+        finally:
+            process.terminate()
 
 
 @asynccontextmanager
