@@ -10,12 +10,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from rpcclient.describe import ServiceDescription
+from rpcclient.following import follow_params
 from rpcclient.group.request import EVERYONE, GroupMethod, GroupProgressHook, GroupRequest, target_of
 from rpcclient.leases import scope_of
 from rpcclient.methods import Method, method_of
+from rpcclient.models import EventNews
 from rpcclient.proxy import DynamicMethod, bind, dress, names_of, overview
 from rpcwire.errors import RpcError
 from rpcwire.group.outcomes import Policy
+from rpcwire.publishing import BUFFER_ITEMS, EventPolicy
 
 from .calling import Calls
 from .dynamic import Descriptions, ServiceProxy
@@ -213,6 +216,29 @@ class Group:
         """
         group_method = GroupMethod(method_of(method, items), self._request, streams=True)
         return GroupStream(self._calls, group_method, params)
+
+    def subscribe(
+        self, *events: str, policy: EventPolicy = "drop_oldest", buffer_items: int = BUFFER_ITEMS
+    ) -> Stream[EventNews]:
+        """Follow events of the nodes, also of those that join later or return. Each node decides by its own roles which
+        events the client gets; the stream tells that (``refused``), and what becomes of the nodes (``following``,
+        ``gone``)::
+
+        with client.everyone().subscribe("hardware.device_changed") as news:
+            for each in news:
+                print(each.node, each.event, each.lost, each.value)
+
+        Parameters:
+            events: full names of events; without any, all that the client may follow.
+            policy: what becomes of events while the reader is slow: ``drop_oldest``, ``latest`` (all but the newest of
+                each node and event are dropped) or ``close`` (the stream ends with SlowConsumer). What is lost is told.
+            buffer_items: how many events may wait at the server.
+
+        Returns:
+            The stream; the call is made when it is entered or its first item is asked for.
+        """
+        params = follow_params(events, self._request.target, policy, buffer_items)
+        return self._calls.open(Method("rpc.follow", EventNews), params)
 
     def service(self, name: str) -> GroupServiceProxy:
         """Return any service by its name: ``client.group("role=web").service("greeter").hello(name="Ada")``.

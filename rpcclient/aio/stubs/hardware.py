@@ -62,6 +62,7 @@ from rpcclient.stubs.hardware import (
     Subsystem,
     User,
 )
+from rpcwire.publishing import BUFFER_ITEMS, BufferItems, Event, EventPolicy
 
 
 class AsyncHardware(AsyncStub):
@@ -70,6 +71,24 @@ class AsyncHardware(AsyncStub):
     A value that cannot be read is None, and ``reasons`` beside it says why. Names are psutil's where it has them, with
     the unit added.
     """
+
+    def device_changed(
+        self, policy: EventPolicy = "drop_oldest", buffer_items: BufferItems = BUFFER_ITEMS
+    ) -> AsyncStream[Event[DeviceEvent]]:
+        """A device was added or removed, or has changed. `resync` tells that some of this was missed; `devices` lists
+        all.
+
+        This is an event: the answer is a stream of all that happen from now on.
+
+        Parameters:
+            policy: what becomes of events while you are slow: drop_oldest, latest (all but the newest are
+                dropped) or close.
+            buffer_items: how many events may wait for you.
+
+        Raises:
+            SlowConsumer: the policy is close, and more events wait.
+        """
+        return self._stream("device_changed", {"policy": policy, "buffer_items": buffer_items})
 
     async def serial_ports(self) -> list[SerialPort]:
         """The serial ports of the machine."""
@@ -596,6 +615,7 @@ class AsyncHardware(AsyncStub):
         return result
 
     _methods: ClassVar[Mapping[str, StubMethod]] = {
+        "device_changed": StubMethod("hardware.device_changed", device_changed),
         "serial_ports": StubMethod("hardware.serial_ports", serial_ports),
         "open_serial": StubMethod(
             "hardware.open_serial",

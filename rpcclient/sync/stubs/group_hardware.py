@@ -45,6 +45,7 @@ from rpcclient.sync.group_stub import GroupStub
 from rpcclient.sync.outcomes import GroupStream, Outcomes
 from rpcclient.sync.stub import SyncStub
 from rpcclient.sync.stubs.hardware import Hardware
+from rpcwire.publishing import BUFFER_ITEMS, BufferItems, Event, EventPolicy
 
 
 class GroupHardware(GroupStub):
@@ -55,6 +56,24 @@ class GroupHardware(GroupStub):
 
     Each method calls all nodes of a group. What takes streams, or belongs to a connection, is left out.
     """
+
+    def device_changed(
+        self, policy: EventPolicy = "drop_oldest", buffer_items: BufferItems = BUFFER_ITEMS
+    ) -> GroupStream[Event[DeviceEvent]]:
+        """A device was added or removed, or has changed. `resync` tells that some of this was missed; `devices` lists
+        all.
+
+        This is an event: the answer is a stream of all that happen from now on.
+
+        Parameters:
+            policy: what becomes of events while you are slow: drop_oldest, latest (all but the newest are
+                dropped) or close.
+            buffer_items: how many events may wait for you.
+
+        Raises:
+            SlowConsumer: the policy is close, and more events wait.
+        """
+        return self._stream("device_changed", {"policy": policy, "buffer_items": buffer_items})
 
     def serial_ports(self) -> Outcomes[list[SerialPort]]:
         """The serial ports of the machine."""

@@ -96,7 +96,7 @@ def test_a_client_follows_all_nodes_also_those_that_come_later(tmp_path: Path, o
             _, there = await stack.enter_async_context(serve(tmp_path, open_broker, "b"))
             client = await stack.enter_async_context(connect(a))
             await see(client, lambda nodes: names(nodes) == ["a", "b"])
-            news = await stack.enter_async_context(client.subscribe("disks.disk_full", everyone=True))
+            news = await stack.enter_async_context(client.everyone().subscribe("disks.disk_full"))
             assert {each.node for each in await read(news, "following", count=2)} == {"a", "b"}
             there.disk_full(Disk(mount="/srv"))
             (one,) = await read(news, "event")
@@ -133,7 +133,7 @@ def test_selectors_choose_the_nodes_and_each_node_decides(
             _, there = await stack.enter_async_context(serve(tmp_path, open_broker, "b"))
             client = await stack.enter_async_context(connect(a, subprotocol))
             await see(client, lambda nodes: names(nodes) == ["a", "b"])
-            stream = client.subscribe("disks.disk_full", "disks.key_lost", "disks.nothing", on="role=web")
+            stream = client.group("role=web").subscribe("disks.disk_full", "disks.key_lost", "disks.nothing")
             news = await stack.enter_async_context(stream)
             refusals = {each.event: each.reason for each in await read(news, "refused", count=2)}
             assert refusals["disks.nothing"] == "there is no event disks.nothing at this node"
@@ -146,7 +146,7 @@ def test_selectors_choose_the_nodes_and_each_node_decides(
             assert (one.node, one.value["mount"]) == ("b", "/srv")
             assert one.value["serial"] == (b"abc" if subprotocol == "rpc.v1.msgpack" else "YWJj")
             # All that this client may follow, by a list of names.
-            everything = await stack.enter_async_context(client.subscribe(on=["b", "a"]))
+            everything = await stack.enter_async_context(client.group(["b", "a"]).subscribe())
             await read(everything, "following", count=2)
             here.key_lost("mine")
             there.key_lost("unseen")
@@ -155,10 +155,8 @@ def test_selectors_choose_the_nodes_and_each_node_decides(
             assert {(each.node, each.event) for each in events} == {("a", "disks.key_lost"), ("b", "disks.disk_full")}
             with pytest.raises(InvalidParams, match="exactly one of selector, names and everyone"):
                 await anext(client.stream("rpc.follow", {"target": {}}))
-            with pytest.raises(InvalidParams, match="target: "):
-                await anext(client.subscribe(on="role in"))
-            with pytest.raises(ValueError, match="on and everyone"):
-                client.subscribe(on="role=web", everyone=True)
+            with pytest.raises(InvalidParams, match="target"):
+                await anext(client.group("role in").subscribe())
 
     run(use())
 
@@ -172,10 +170,12 @@ def test_a_slow_client_learns_how_many_events_it_has_lost(tmp_path: Path, open_b
             b, there = await stack.enter_async_context(serve(tmp_path, open_broker, "b"))
             client = await stack.enter_async_context(connect(a))
             await see(client, lambda nodes: names(nodes) == ["a", "b"])
-            slow = await stack.enter_async_context(client.subscribe("disks.disk_full", on="name=b", buffer_items=20))
-            latest = await stack.enter_async_context(client.subscribe("disks.disk_full", on="name=b", policy="latest"))
+            slow = await stack.enter_async_context(client.group("name=b").subscribe("disks.disk_full", buffer_items=20))
+            latest = await stack.enter_async_context(
+                client.group("name=b").subscribe("disks.disk_full", policy="latest")
+            )
             fast = await stack.enter_async_context(
-                client.subscribe("disks.disk_full", on="name=b", buffer_items=10_000)
+                client.group("name=b").subscribe("disks.disk_full", buffer_items=10_000)
             )
             for news in (slow, latest, fast):
                 await read(news, "following")
@@ -207,7 +207,7 @@ def test_what_is_lost_while_there_is_no_broker_is_told(tmp_path: Path, open_brok
             b, there = await stack.enter_async_context(serve(tmp_path, open_broker, "b"))
             client = await stack.enter_async_context(connect(a))
             await see(client, lambda nodes: names(nodes) == ["a", "b"])
-            news = await stack.enter_async_context(client.subscribe("disks.disk_full", on="name=b"))
+            news = await stack.enter_async_context(client.group("name=b").subscribe("disks.disk_full"))
             await read(news, "following")
             there.disk_full(Disk(mount="/1"))
             await read(news, "event")
@@ -238,7 +238,7 @@ def test_a_wish_ends_with_its_client_and_rights_with_their_role(tmp_path: Path, 
             client = await stack.enter_async_context(connect(a))
             await see(client, lambda nodes: names(nodes) == ["a", "b"])
             feed = b.board.feeds["disks.disk_full"]
-            async with client.subscribe("disks.disk_full", on="name=b") as news:
+            async with client.group("name=b").subscribe("disks.disk_full") as news:
                 await read(news, "following")
                 assert len(feed.queues) == 1
             async with asyncio.timeout(LIMIT_S):
@@ -257,7 +257,7 @@ def test_messages_that_are_none_are_dropped(tmp_path: Path, open_broker: str) ->
             b, there = await stack.enter_async_context(serve(tmp_path, open_broker, "b"))
             client = await stack.enter_async_context(connect(a))
             await see(client, lambda nodes: names(nodes) == ["a", "b"])
-            news = await stack.enter_async_context(client.subscribe("disks.disk_full", on="name=b"))
+            news = await stack.enter_async_context(client.group("name=b").subscribe("disks.disk_full"))
             await read(news, "following")
             link = b.membership.node.link
             assert link is not None
@@ -268,5 +268,3 @@ def test_messages_that_are_none_are_dropped(tmp_path: Path, open_broker: str) ->
             assert one.seq == 1
 
     run(use())
-
-
