@@ -25,9 +25,8 @@ from rpcwire.errors import (
     RemoteProtocolError,
     RpcError,
     forget_origin,
-    from_wire,
 )
-from rpcwire.group.outcomes import NodeOutcome
+from rpcwire.group.outcomes import NodeOutcome, error_from_wire
 from rpcwire.limits import INITIAL_CREDIT
 from rpcwire.messages import (
     CreditParams,
@@ -148,6 +147,7 @@ class Asking:
         self._waiting_bytes = 0
         self._progress: dict[str, ProgressParams] = {}
         self._cancels: set[str] = set()
+        self._ends: set[str] = set()
         self._news = asyncio.Event()
         self._is_over = False
 
@@ -286,9 +286,15 @@ class Asking:
         """Take note that a node lives, in this life."""
         self._obey(self._gathering.on_new_life(node, epoch, self._loop.time()))
 
-    def on_link_loss(self) -> None:
-        """Take note that the connection to the broker is lost."""
+    def on_link_loss(self) -> list[Addressee]:
+        """Take note that the connection to the broker is lost.
+
+        Returns:
+            The nodes that may still execute the call, although nobody waits for them any more.
+        """
+        rest = [to for node, to in self._nodes.items() if node not in self._ends and not to.is_here]
         self._obey(self._gathering.on_link_loss(self._loop.time()))
+        return rest
 
     def on_unreadable(self, node: str, problem: str) -> None:
         """Take note that an answer of a node did not arrive as a whole."""
@@ -369,7 +375,7 @@ class Asking:
             self._obey(self._gathering.on_result(node, epoch, result, now_s))
 
     def _on_error(self, node: str, epoch: int, wire: ErrorObject, now_s: float, items: int = 0) -> None:
-        error = from_wire(wire.code, wire.message, wire.data)
+        error = error_from_wire({"code": wire.code, "message": wire.message, "data": wire.data})
         forget_origin(error)
         self._obey(self._gathering.on_error(node, epoch, error, now_s, items))
 
@@ -377,6 +383,7 @@ class Asking:
 
     def _tell(self, outcome: NodeOutcome) -> None:
         self._note(outcome)
+        self._ends.add(outcome.id)
         flow = self._flows.get(outcome.id)
         if flow is not None:
             flow.is_over = True

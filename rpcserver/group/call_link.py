@@ -57,6 +57,8 @@ class CallLink:
     Attributes:
         principal, takes_bytes, evidence: the parameters.
         number: counts the calls.
+        is_stream: whether a call was answered with a stream.
+        last_frame: the last frame of the last call.
         epoch: the life of the caller's node.
         limits: the limits of the link. The roster tells whether the caller's node lives, so that nobody pings.
         message_bytes: the largest message of the caller, in bytes.
@@ -79,13 +81,14 @@ class CallLink:
         self.takes_bytes = takes_bytes
         self.evidence = evidence
         self.number = self.epoch = 0
+        self.last_frame = b""
         self.limits = LinkLimits(ping_interval_s=0.0)
         self.message_bytes = 0
         self.origin = "node" if evidence is None else evidence.origin
         self._remote = remote
         self._answer: Callable[[bytes], None] = _drop
         self._on_end: Callable[[CallLink], None] = _forget
-        self._is_stream = False
+        self.is_stream = False
         self._loop = asyncio.get_running_loop()
         self._peer: Peer | None = None
         self._frames: deque[bytes] = deque()
@@ -140,7 +143,7 @@ class CallLink:
     def is_reusable(self) -> bool:
         """Whether a further call may use this connection, because nothing is left on it of the last one."""
         peer = self._peer
-        if peer is None or not self._is_open or self._is_stream or self._rest is not None or self._frames:
+        if peer is None or not self._is_open or self.is_stream or self._rest is not None or self._frames:
             return False
         connection = peer.connection
         return connection.principal is self.principal and not connection.has_callbacks
@@ -190,7 +193,7 @@ class CallLink:
     def note_begin(self, offer: Offer) -> None:
         """Tell the caller that a method begins to run: so it knows of a death during the call that it has run."""
         if offer.contract.item is not None:
-            self._is_stream = True
+            self.is_stream = True
             self._answer(STREAM)
         elif offer.mode is Mode.INLINE or offer.spec.options.kind == "read":
             self._tell_late(self)
@@ -231,6 +234,7 @@ class CallLink:
         session = self._peer.session
         if not session.calls_running and not len(session.streams):
             on_end, self._on_end, self._answer = self._on_end, _forget, _drop
+            self.last_frame = frames[-1]
             on_end(self)
 
     def close(self, code: int, reason: str, *, patient: bool = True) -> None:  # noqa: ARG002 - nobody waits for it

@@ -61,11 +61,13 @@ class Broker(Protocol):
     Attributes:
         most_bytes: the largest message, in bytes.
         is_up: whether there is a connection.
+        on_up: called when there is one again.
         on_down: called when the connection is lost.
     """
 
     most_bytes: int
     is_up: bool
+    on_up: Callable[[], None]
     on_down: Callable[[], None]
 
     def on(self, kind: str, handler: Callable[[Any], None], /) -> None:
@@ -159,19 +161,24 @@ class GroupCalls:
         self._calls: dict[str, _Call] = {}
         self._new: WeakSet[_Call] = WeakSet()  # Those whose answer nobody has begun to read.
         self._chunks: dict[tuple[int, str], Assembly] = {}
+        self._orphans: list[tuple[str, list[Addressee], float]] = []
         self._following: asyncio.Task[None] | None = None
         if broker is not None:
             broker.on(REQUEST, self._take_request)
             broker.on(CANCEL, self._take_cancel)
             broker.on(FRAME, self._take_frame)
             broker.on(ANSWER, self._take_answer)
-            on_down = broker.on_down
+            on_up, on_down = broker.on_up, broker.on_down
+
+            def note_return() -> None:
+                on_up()
+                self.note_link_return()
 
             def note_loss() -> None:
                 on_down()
                 self.note_link_loss()
 
-            broker.on_down = note_loss
+            broker.on_up, broker.on_down = note_return, note_loss
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -208,8 +215,25 @@ class GroupCalls:
     def note_link_loss(self) -> None:
         """Take note that the connection to the broker is lost: calls of clients end with what is known."""
         self._chunks.clear()
+        self.executing.note_link_loss()
+        now_s = asyncio.get_running_loop().time()
+        self._orphans = [each for each in self._orphans if each[2] > now_s]
         for call in list(self._calls.values()):
-            call.asking.on_link_loss()
+            rest = call.asking.on_link_loss()
+            if rest and len(self._orphans) < MOST_CALLS:
+                self._orphans.append((call.id, rest, call.deadline_s))
+
+    def note_link_return(self) -> None:
+        """Take note that there is a connection again: what nobody waits for any more is cancelled, and answers are
+        told again that may be lost."""
+        self.executing.note_link_return(self._answer_to)
+        orphans, self._orphans = self._orphans, []
+        now_s = asyncio.get_running_loop().time()
+        for number, rest, deadline_s in orphans:
+            if deadline_s > now_s and self._broker is not None:
+                for to in rest:
+                    left = pack_ttl(deadline_s - now_s)
+                    self._broker.post(parse_id(to.id), CANCEL, left, number, f"{to.epoch:016x}")
 
     async def close(self) -> None:
         """End all calls, because the node is about to leave."""
@@ -392,7 +416,8 @@ class _Call:
             takes_bytes=caller.takes_bytes,
         )
         self._frame, self._data, self._data_at_s = b"", b"", -1.0
-        nodes = {each.id: Addressee(each.id, each.epoch, each.name) for each in members}
+        own = f"{calls.directory.own:016x}"
+        nodes = {each.id: Addressee(each.id, each.epoch, each.name, each.id == own) for each in members}
         gathering = Gathering(nodes.values(), request.deadline_s, request.policy, unknown=unknown)
 
         def note(outcome: NodeOutcome) -> None:
@@ -421,14 +446,16 @@ class _Call:
             await source.aclose()
             self._calls.forget(self)
 
+    @property
+    def deadline_s(self) -> float:
+        """When the call ends at the latest, on the loop's clock."""
+        return self._request.deadline_s
+
     def new_assembly(self) -> Assembly:
         """Return what joins the chunks of an answer."""
         return Assembly(self._caller.takes_bytes or 1 << 40)
 
     # --- for asking ------------------------------------------------------------------------------------------------
-
-    def _is_here(self, to: Addressee) -> bool:
-        return parse_id(to.id) == self._calls.directory.own
 
     def _fresh_data(self, now_s: float) -> bytes:
         """Return the request with the time that is left; it is the same for all that are asked at a time."""
@@ -444,7 +471,7 @@ class _Call:
     def send_request(self, to: Addressee, attempt: int) -> None:
         """Send the request to a node."""
         data = self._fresh_data(self._loop.time())
-        if self._is_here(to):
+        if to.is_here:
             self._loop.call_soon(self._execute_here, to)
             return
         broker = self._calls.broker
@@ -489,14 +516,14 @@ class _Call:
     def send_cancel(self, to: Addressee) -> None:
         """Tell a node to cancel the call."""
         left = pack_ttl(self._request.deadline_s - self._loop.time())
-        if self._is_here(to):
+        if to.is_here:
             self._loop.call_soon(self._calls.executing.cancel, self._calls.directory.own, self.id, to.epoch, left)
         elif self._calls.broker is not None:
             self._calls.broker.post(parse_id(to.id), CANCEL, left, self.id, f"{to.epoch:016x}")
 
     def send_frame(self, to: Addressee, frame: bytes) -> None:
         """Send a frame that belongs to the call."""
-        if self._is_here(to):
+        if to.is_here:
             self._loop.call_soon(self._calls.executing.take_frame, self._calls.directory.own, self.id, frame)
         elif self._calls.broker is not None:
             self._calls.broker.post(parse_id(to.id), FRAME, frame, self.id, f"{to.epoch:016x}")

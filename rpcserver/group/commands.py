@@ -20,11 +20,13 @@ class Addressee:
         id: its id, which no other node has.
         epoch: the number of its life. A later life has a larger one.
         name: its name, which other nodes may have, too.
+        is_here: whether it is the caller's own node, which is asked without the broker.
     """
 
     id: str
     epoch: int
     name: str
+    is_here: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,21 @@ from typing import Protocol
 from rpcwire.aio.deadlines import Deadlines
 from rpcwire.codec import Subprotocol
 from rpcwire.context import Principal
-from rpcwire.errors import Busy, Cancelled, InternalError, InvalidRequest, RpcError, TooLarge, Unavailable
+from rpcwire.errors import (
+    Busy,
+    Cancelled,
+    ConnectionLost,
+    InternalError,
+    InvalidRequest,
+    RpcError,
+    TooLarge,
+    Unavailable,
+)
 from rpcwire.logs import printable
-from rpcwire.messages import Failure
+from rpcwire.messages import EndParams, ErrorObject, Failure, Notification
 
 from .call_link import CallLink, Evidence
-from .call_wire import CALL_ID, Assembly, Order, codec_of, read_request, read_ttl_s, subprotocol_of
+from .call_wire import CALL_ID, STREAM_ID, Assembly, Order, codec_of, read_request, read_ttl_s, subprotocol_of
 from .circuits import Directory
 from .members import InvalidGroupMessage, Member, State, is_same_process, parse_id
 from .receiving import Decision, Receiving
@@ -29,6 +38,12 @@ TELL_LATE_S = 0.02
 answered by then, and of one that reads it matters little."""
 GRACE_S = 1.0
 """How long after its deadline a call may take to answer that it is over, in seconds, before it is dropped."""
+UNSURE_S = 3.0
+"""How long the loss of a connection may go unnoticed, in seconds: answers of that time before it may be lost."""
+MOST_ANSWERS = 1000
+"""The most answers that are kept for that."""
+KEPT_BYTES = 4096
+"""The largest answer that is kept."""
 IDLE_S = 10.0
 """How long a connection is kept for the next call of its caller, in seconds."""
 MOST_IDLE = 64
@@ -88,8 +103,10 @@ class Executing:
         self._waiting: dict[tuple[int, str], Assembly] = {}
         self._deadlines: Deadlines[tuple[int, str]] | None = None
         self._late: deque[tuple[float, CallLink, int]] = deque()
+        self._answers: deque[tuple[float, tuple[int, str], bytes]] = deque()
         self._idle: dict[_Kind, deque[tuple[float, CallLink]]] = {}
         self._idle_count = 0
+        self._doubt_s = float("inf")
         self._names: dict[int, str] = {}
 
     def __len__(self) -> int:
@@ -217,6 +234,27 @@ class Executing:
             if source == number and source != self._directory.own and _is_over(member, link.epoch):
                 link.cancel()  # It is answered: the node may have been taken for dead without being so.
 
+    def note_link_loss(self) -> None:
+        """Take note that the connection to the broker is lost: callers may have missed answers since a while."""
+        now_s = asyncio.get_running_loop().time()
+        self._doubt_s = min(self._doubt_s, now_s - UNSURE_S)
+
+    def note_link_return(self, answer_to: Callable[[int, str], Answer]) -> None:
+        """Take note that there is a connection again: tell callers once more what they may have missed. Streams of
+        which items may be lost end.
+
+        Parameters:
+            answer_to: returns what sends an answer to a node, for a call of it.
+        """
+        since_s, self._doubt_s = self._doubt_s, float("inf")
+        for (source, _), link in list(self._links.items()):
+            if source != self._directory.own and link.is_stream:
+                link.drop("items may be lost, since the connection to the group's broker was lost")
+        answers, self._answers = self._answers, deque()
+        for at_s, (source, call), frame in answers:
+            if at_s >= since_s:
+                answer_to(source, call)(frame)
+
     def close(self) -> None:
         """End all calls at once, because the node is about to leave."""
         for link in [*self._links.values(), *(link for links in self._idle.values() for _, link in links)]:
@@ -288,6 +326,8 @@ class Executing:
         def end(link: CallLink) -> None:
             if self._links.pop(key, None) is not None:
                 deadlines.clear(key)
+                if evidence is None and key[0] != self._directory.own:
+                    self._remember(key, order, link)
                 self._put_aside(kind, link)
 
         link = self._take_idle(kind, evidence)
@@ -298,6 +338,17 @@ class Executing:
         deadlines.set(key, deadline_s + GRACE_S)
         link.begin(order.epoch, answer, end)
         link.receive(frame)
+
+    def _remember(self, key: tuple[int, str], order: Order, link: CallLink) -> None:
+        """Keep what a call was answered, for as long as the loss of the connection may go unnoticed."""
+        now_s = asyncio.get_running_loop().time()
+        while self._answers and (self._answers[0][0] <= now_s - UNSURE_S or len(self._answers) >= MOST_ANSWERS):
+            self._answers.popleft()
+        frame = link.last_frame
+        if link.is_stream or len(frame) > KEPT_BYTES:
+            # Whether all of it has arrived, nobody knows; if it has, this is dropped there.
+            frame = _pack_end(order, is_stream=link.is_stream)
+        self._answers.append((now_s, key, frame))
 
     def _take_idle(self, kind: _Kind, evidence: Evidence | None) -> CallLink | None:
         """Return a connection of the same caller on which no call runs; ``None`` if there is none."""
@@ -351,6 +402,17 @@ def pack_error(error: RpcError, *, is_packed: bool) -> bytes:
     """
     error.executed = "no"
     return codec_of(is_packed=is_packed).encode(Failure(CALL_ID, error.to_wire()))
+
+
+def _pack_end(order: Order, *, is_stream: bool) -> bytes:
+    """Return the frame that says of a call that it has ended, and that its answer may be lost."""
+    wire = ConnectionLost(
+        "the node has executed the call, and its connection to the group's broker was lost then", executed="yes"
+    ).to_wire()
+    encode = codec_of(is_packed=order.is_packed).encode
+    if is_stream:
+        return encode(Notification("rpc.stream.end", EndParams(STREAM_ID, ErrorObject(**wire))))
+    return encode(Failure(CALL_ID, wire))
 
 
 def _refusal(decision: Decision) -> RpcError:

@@ -404,7 +404,8 @@ class Gathering:
         return self.on_death(node, epoch - 1, "it was restarted", now_s)
 
     def on_link_loss(self, now_s: float) -> list[Output]:
-        """The link to the broker is lost: the call ends with what is known.
+        """The link to the broker is lost: the call ends with what is known. Only the caller's own node goes on, if it
+        was asked.
 
         Parameters:
             now_s: the time.
@@ -416,7 +417,7 @@ class Gathering:
         self._has_stopped = True
         self._pass_time(now_s, out)
         for slot in self._slots:
-            if slot.phase is _ENDED:
+            if slot.phase is _ENDED or (slot.to.is_here and slot.phase is not _WAITING):
                 continue
             if slot.death and slot.phase in (_SENT, _BEGUN):
                 self._die(slot, out)

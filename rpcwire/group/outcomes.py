@@ -163,7 +163,7 @@ def outcome_from_wire(wire: Mapping[str, Any], known: Mapping[str, type[ServiceE
             state=wire["state"],
             executed=wire["executed"],
             result=wire.get("result"),
-            error=None if error is None else _error_from_wire(error, known),
+            error=None if error is None else error_from_wire(error, known),
             items=_count(wire.get("items", 0)),
             items_lost=_count(wire.get("items_lost", 0)),
             duration_s=float(wire["duration_s"]),
@@ -179,7 +179,16 @@ _TRANSPORT: Mapping[object, type[TransportError]] = {cls.__name__: cls for cls i
 """Errors of the way to a node. Otherwise only clients raise them, so they have no codes on the wire."""
 
 
-def _error_from_wire(wire: Mapping[str, Any], known: Mapping[str, type[ServiceError]] | None) -> RpcError:
+def error_from_wire(wire: Mapping[str, Any], known: Mapping[str, type[ServiceError]] | None = None) -> RpcError:
+    """Make the error of an outcome of its plain values: it may be one of the way to a node.
+
+    Parameters:
+        wire: the error object.
+        known: the errors that the method declares, by class name.
+
+    Raises:
+        TypeError, KeyError: it is malformed.
+    """
     data = wire.get("data")
     code = wire["code"]
     if not isinstance(code, int):

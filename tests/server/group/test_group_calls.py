@@ -52,6 +52,7 @@ class Work(Service):
         super().__init__()
         self.node = node
         self.all = everybody
+        self.gate = asyncio.Event()
         self.runs: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
 
@@ -92,6 +93,16 @@ class Work(Service):
                 await asyncio.sleep(0.005)
         finally:
             self.ends["race"] += 1
+        return self.node
+
+    @method()
+    async def pass_gate(self) -> str:
+        """Wait until the test opens the gate."""
+        self.runs["gate"] += 1
+        try:
+            await self.gate.wait()
+        finally:
+            self.ends["gate"] += 1
         return self.node
 
     @method(kind="read")
@@ -424,5 +435,118 @@ def test_other_forms_of_the_wire(broker: str, tmp_path: Path, form: Any) -> None
                 assert answers.outcomes["db-1"]["result"] == {"a": [1, 2.5, "ä"]}
                 answers = await call(client, "everyone", "work.count", [30])
                 assert sorted(map(len, answers.items.values())) == [30, 30, 30]
+
+    asyncio.run(main())
+
+
+class Running:
+    """A group call that goes on beside the test."""
+
+    def __init__(self, client: Any, target: Any, method: str, params: Any = None) -> None:
+        self.answers = Answers()
+        self.task = asyncio.ensure_future(self._run(client, ask(target, method, params)))
+
+    async def _run(self, client: Any, params: Any) -> None:
+        async with client.stream("rpc.call_nodes", params) as stream:
+            async for each in stream:
+                self.answers.add(each)
+
+    async def end(self) -> dict[str, str]:
+        await asyncio.wait_for(self.task, LIMIT_S)
+        return self.answers.states
+
+
+def lose_link(server: Server) -> None:
+    """Break the connection of a node to the broker. It makes another one."""
+    link = server.membership.node.link
+    assert link is not None and link._connection is not None
+    link._lost.set()
+
+
+def test_the_link_of_the_callers_node_is_lost(broker: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start(broker, tmp_path) as (group, client):
+            running = Running(client, "everyone", "work.pass_gate")
+            await wait_for(lambda: all(work.runs["gate"] for work in group.work.values()))
+            lose_link(group.servers["web-1"])
+            await wait_for(lambda: len(running.answers.outcomes) == 2)
+            # What is known of the others is told at once; the own node goes on.
+            assert running.answers.states == {"web-2": "error yes", "db-1": "error yes"}
+            error = running.answers.outcomes["db-1"]["error"]
+            assert error["data"]["type"] == "ConnectionLost" and "the link to the broker was lost" in error["message"]
+            # The others learn, as soon as they can, that nobody waits for them.
+            await wait_for(lambda: all(group.work[name].ends["gate"] for name in ("web-2", "db-1")))
+            group.work["web-1"].gate.set()
+            assert (await running.end())["web-1"] == "ok yes"
+
+    asyncio.run(main())
+
+
+def test_the_link_of_an_asked_node_is_lost(broker: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start(broker, tmp_path) as (group, client):
+            server, work = group.servers["db-1"], group.work["db-1"]
+            link = server.membership.node.link
+            assert link is not None
+            running = Running(client, ["db-1"], "work.pass_gate")
+            await wait_for(lambda: work.runs["gate"] == 1)
+            lose_link(server)
+            while link.is_up:
+                await asyncio.sleep(0)
+            work.gate.set()  # Its answer cannot leave now.
+            assert await running.end() == {"db-1": "ok yes"}
+            assert (work.runs["gate"], running.answers.outcomes["db-1"]["result"]) == (1, "db-1")
+            assert link.is_up and link.starts == 2
+
+            # A stream of which items may be lost ends, and says so.
+            running = Running(client.options(window=16), ["db-1"], "work.count", [10_000_000])
+            await wait_for(lambda: work.runs["items"] > 100)
+            lose_link(server)
+            assert await running.end() == {"db-1": "error yes"}
+            assert "items may be lost" in running.answers.outcomes["db-1"]["error"]["message"]
+            await wait_for(lambda: work.ends["count"] == 1)
+
+    asyncio.run(main())
+
+
+def test_a_node_that_is_not_there_any_more(broker: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start(broker, tmp_path) as (group, client):
+            link = group.servers["db-1"].membership.node.link
+            assert link is not None
+            await link.close()
+            # The roster does not know yet: the broker says that nobody is there.
+            answers = await call(client, "everyone", "work.echo", ["x"])
+            assert answers.states == {"web-1": "ok yes", "web-2": "ok yes", "db-1": "gone no"}
+            async with asyncio.timeout(LIMIT_S), client.watch_nodes() as events:
+                async for event in events:
+                    if any(node.name == "db-1" and node.state == "died" for node in event.nodes):
+                        break
+            # Now it does: whoever asks for it by name has an outcome, and others are not told of it.
+            answers = await call(client, ["db-1", "web-2"], "work.echo", ["x"])
+            assert answers.states == {"web-2": "ok yes", "db-1": "gone no"}
+            assert "has died" in answers.outcomes["db-1"]["error"]["message"]
+            assert (await call(client, "everyone", "work.echo", ["x"])).states == {"web-1": "ok yes", "web-2": "ok yes"}
+            assert {name: work.runs["echo"] for name, work in group.work.items()} == {
+                "web-1": 2,
+                "web-2": 3,
+                "db-1": 0,
+            }
+
+    asyncio.run(main())
+
+
+def test_a_node_that_stops_in_the_midst(broker: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start(broker, tmp_path) as (group, client):
+            running = Running(client, "everyone", "work.pass_gate")
+            await wait_for(lambda: all(work.runs["gate"] for work in group.work.values()))
+            await group.servers["db-1"].stop(grace_s=0)
+            await wait_for(lambda: len(running.answers.outcomes) == 1)
+            assert running.answers.states["db-1"] in ("error yes", "died yes")
+            assert group.work["db-1"].ends["gate"] == 1
+            for work in group.work.values():
+                work.gate.set()
+            await running.end()
 
     asyncio.run(main())
