@@ -115,17 +115,17 @@ class Line:
 
     def send(self, frame: bytes) -> None:
         """Send a frame soon."""
+        if not self._is_flush_due and not self._is_full and (now := time.monotonic()) >= self._sent_at + TOGETHER_S:
+            datagram = self.circuit.send_alone(frame, self._loop.time())
+            if datagram is not None:  # A frame that comes alone goes at once.
+                self._sent_at = now
+                self._post(self.other, datagram)
+                return
         self.circuit.send(frame)
         if self.circuit.waiting_bytes > WINDOW_BYTES:
             self._is_full = True
-        if self._is_flush_due:
-            self._count()
-        elif (now := time.monotonic()) < self._sent_at + TOGETHER_S or self._is_full:
-            self._count()
-            self.flush_soon()
-        else:  # A frame that comes alone goes at once.
-            self._sent_at = now
-            self._send_ready()
+        self._count()
+        self.flush_soon()
 
     def hold(self) -> Hold | None:
         """Return what a link waits for before it reads more; ``None`` if it need not wait."""
@@ -137,13 +137,15 @@ class Line:
 
     def take(self) -> bytes | None:
         """Return the next frame; ``None`` if there is none."""
-        frame = self.circuit.take()
+        circuit = self.circuit
+        frame = circuit.take()
         if frame is None:
             return None
-        if self.circuit.has_output:
+        if circuit.has_output:
             self.flush_soon()
-        self._count()
-        if self.circuit.end is not None and not self.circuit.has_frames:
+        if self._loan is not None:
+            self._count()
+        if circuit.end is not None and not circuit.has_frames:
             self._loop.call_soon(self._look_at_end)
         return frame
 
@@ -176,8 +178,8 @@ class Line:
         """Take a datagram of the other end."""
         self.circuit.receive(datagram, now)
         if datagram.kind is Kind.DATA:
-            self._count()
             self._hand_on()
+            self._count()
         elif datagram.kind is Kind.DRAIN and self.circuit.drain is not None and self.user is not None:
             self.user.line_drains(self.circuit.drain)
         if self.circuit.end is not None or self.circuit.has_output:

@@ -145,6 +145,7 @@ class Link:
         self._settings = settings
         self._handlers: dict[str, Handler] = {_PROBE: self._take_probe}
         self._connection: Client | None = None
+        self._socket: asyncio.Transport | None = None
         self._lost = asyncio.Event()
         self._probe = ""
         self._probe_back = asyncio.Event()
@@ -321,7 +322,7 @@ class Link:
             raise ConnectionError(self._problem or "the broker has closed the connection")
 
     async def _discard(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._socket = self._connection, None, None
         self._beats = {}
         if connection is not None:
             # Its last words may wait for a socket that nobody reads.
@@ -359,6 +360,7 @@ class Link:
                 self._deliver(subject, data, is_absent=False)
 
         if writer is not None:
+            self._socket = writer.transport
             Intake.wrap(writer.transport, f"{PREFIX}.to.{format_id(self.own)}.", take)
 
     async def _take(self, message: Msg) -> None:
@@ -432,6 +434,11 @@ class Link:
         Raises:
             TooLarge: the broker takes no message of that size.
         """
+        if not rest and not notes_absence and self.is_up and not self._posts and len(data) <= self.most_bytes:
+            socket = self._find_free_socket()
+            if socket is not None and self._together is None:
+                socket.write(b"".join((_head_to_node(target, self.own, kind), b"%d\r\n" % len(data), data, b"\r\n")))
+                return
         self._post(*self._address(target, kind, data, rest, notes_absence=notes_absence))
 
     def post_to_all(self, data: bytes) -> None:
@@ -475,20 +482,23 @@ class Link:
         self._posts.append((subject, data, reply))
         self._has_work.set()
 
+    def _find_free_socket(self) -> asyncio.Transport | None:
+        """Return the socket if a message can be written to it within this turn of the loop, because nothing waits
+        before it. The client library takes three turns, which a call through another node would notice."""
+        connection, socket = self._connection, self._socket
+        if connection is None or socket is None or connection._pending:  # noqa: SLF001 - nothing public writes at once
+            return None
+        return None if socket.get_write_buffer_size() > WRITE_BYTES or socket.is_closing() else socket
+
     def _write_at_once(self, subject: str, data: bytes, reply: str) -> bool:
-        """Write a message to the socket within this turn of the loop, if nothing waits before it, and return whether
-        that was done. The client library takes three turns, which a call through another node would notice."""
-        connection = self._connection
-        if connection is None or connection._pending:  # noqa: SLF001 - nothing public writes at once
-            return False
-        writer = getattr(connection._transport, "_io_writer", None)  # noqa: SLF001
-        if writer is None or writer.transport.get_write_buffer_size() > WRITE_BYTES or writer.transport.is_closing():
+        socket = self._find_free_socket()
+        if socket is None:
             return False
         head = f"PUB {subject} {reply} {len(data)}\r\n".encode()
         if self._together is not None:
             self._together += (head, data, b"\r\n")
         else:
-            writer.write(b"".join((head, data, b"\r\n")))
+            socket.write(b"".join((head, data, b"\r\n")))
         return True
 
     @contextlib.contextmanager
@@ -579,6 +589,12 @@ def _read_subject(subject: bytes) -> tuple[int, str, tuple[str, ...]] | None:
 
 
 _read_short_subject = lru_cache(4096)(_read_subject)
+
+
+@lru_cache(4096)
+def _head_to_node(target: int, own: int, kind: str) -> bytes:
+    """Return what goes before the size of a message to a node."""
+    return f"PUB {to_node(target, own, kind)} ".encode()
 
 
 def _call(callback: Callable[[], None]) -> None:

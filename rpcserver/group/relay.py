@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from rpcwire.accounts import Account
@@ -98,13 +98,11 @@ class Relay:
 
     def line_received(self) -> None:
         """Pass frames on to the client."""
-        take: Callable[[], bytes | None] = self._line.take
-        while not self._is_paused:
+        line = self._line
+        while not self._is_paused and line.circuit.has_frames:
             frames: list[bytes] = []
-            while len(frames) < TURN_FRAMES and (frame := take()) is not None:
+            while len(frames) < TURN_FRAMES and line.circuit.has_frames and (frame := line.take()) is not None:
                 frames.append(frame)
-            if not frames:
-                return
             self._link.send(frames)
 
     def line_has_room(self) -> None:
