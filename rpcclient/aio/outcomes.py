@@ -298,7 +298,7 @@ class AsyncGroupStream(_AsyncAnswers[None], Generic[_T_co]):
 
         async with client.group("role=web").hardware.watch(["cpu"]) as items:
             async for item in items:
-                print(item.node, item.value.cpu.percent, item.lost)
+                print(item.node, item.value.cpu, item.lost)
     """
 
     def __aiter__(self) -> Self:
