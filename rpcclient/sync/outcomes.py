@@ -300,7 +300,7 @@ class GroupStream(_Answers[None], Generic[_T_co]):
 
         with client.group("role=web").hardware.watch(["cpu"]) as items:
             for item in items:
-                print(item.node, item.value.cpu.percent, item.lost)
+                print(item.node, item.value.cpu, item.lost)
     """
 
     def __iter__(self) -> Self:
