@@ -422,6 +422,61 @@ def test_circuits_are_told(tools: Tools, broker: Broker, tmp_path: Path) -> None
     tools.run(main())
 
 
+def test_the_death_of_the_gateway_ends_the_work_of_its_clients(tools: Tools, broker: Broker, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with two_nodes(broker, tmp_path) as world, world.client() as client:
+            there = world.nodes["db-1"]
+            call = asyncio.ensure_future(client.node("db-1").call("work.wait"))
+            await wait_for(lambda: "started" in there.work.log)
+            world.change(GATEWAY, state=State.DIED)
+            await wait_for(lambda: "cancelled" in there.work.log)
+            await wait_for(lambda: not len(there.server.connections))
+            with pytest.raises(ConnectionLost) as loss:  # It was only cut off, and its client is told.
+                await call
+            assert loss.value.executed == "unknown"
+
+    tools.run(main())
+
+
+def test_the_death_of_the_broker(tools: Tools, broker: Broker, tmp_path: Path) -> None:
+    """Direct calls go on, nothing is said to be executed or not that nobody knows, and all is well when it is back."""
+    del broker  # It only says whether there can be one.
+    own = Broker(BrokerSettings(folder=tmp_path / "broker", own=GATEWAY, nodes=("db-1",)))
+    own.start_and_wait()
+
+    async def main() -> None:
+        async with two_nodes(own, tmp_path) as world, world.client() as client:
+            gateway, there = world.nodes["gateway-1"], world.nodes["db-1"]
+            idle, node = world.client(node="db-1"), client.node("db-1")
+            assert await idle.call("work.add", [1, 2]) == 3
+            call = asyncio.ensure_future(node.call("work.wait"))
+            await wait_for(lambda: "started" in there.work.log)
+            port = own.port
+            await asyncio.to_thread(own.stop_and_wait)
+            await wait_for(lambda: not gateway.link.is_up and not there.link.is_up)
+            assert await client.call("work.add", [1, 2]) == 3
+            there.work.release.set()  # Its answer has no way.
+            with pytest.raises(ConnectFailed, match="no connection to the group's broker") as failure:
+                await world.client(node="db-1", reconnect=False).connect()
+            assert failure.value.executed == "no"
+            again = Broker(BrokerSettings(folder=tmp_path / "broker", own=GATEWAY, nodes=("db-1",), port=port))
+            await asyncio.to_thread(again.start_and_wait)
+            try:
+                with pytest.raises(ConnectionLost) as loss:
+                    await call
+                assert loss.value.executed == "unknown"
+                assert await node.call("work.add", [1, 2]) == 3
+                assert await idle.call("work.add", [1, 2]) == 3
+                await idle.close()
+            finally:
+                await asyncio.to_thread(again.stop_and_wait)
+
+    try:
+        tools.run(main())
+    finally:
+        own.stop_and_wait()
+
+
 def test_a_datagram_that_is_lost_ends_the_connection(tools: Tools, broker: Broker, tmp_path: Path) -> None:
     async def main() -> None:
         async with two_nodes(broker, tmp_path) as world, world.client() as client:
