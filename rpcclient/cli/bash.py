@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from click.shell_completion import BashComplete, add_completion_class
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
 _SOURCE = """\
 %(complete_func)s() {
@@ -29,15 +29,27 @@ class Bash(BashComplete):
     """As click's, but that the cursor stays behind ``name=``, and that ``name=value`` is one word."""
 
     source_template: ClassVar[str] = _SOURCE
+    _before = ""
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the one at the cursor, and that one. Bash takes a ``=`` for a word of its own."""
+        """The words before the one at the cursor, and that one. Bash takes a ``=`` for a word of its own, and what is
+        behind it for the word to complete."""
         args, incomplete = super().get_completion_args()
-        if incomplete == "=" and args:
-            return args[:-1], args[-1] + "="
-        if len(args) > 1 and args[-1] == "=":
-            return args[:-2], f"{args[-2]}={incomplete}"
+        words: list[str] = []
+        goes_on = False
+        for word in [*args, incomplete]:
+            if words and (word == "=" or goes_on):
+                words[-1] += word
+            else:
+                words.append(word)
+            goes_on = word == "="
+        *args, incomplete = words
+        self._before = incomplete[: incomplete.rfind("=") + 1]
         return args, incomplete
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """What bash is to put in place of the word that it completes: what is behind the last ``=``."""
+        return f"{item.type},{item.value.removeprefix(self._before)}"
 
 
 def register() -> None:

@@ -20,6 +20,8 @@ import psutil
 import pytest
 
 from rpcclient import Client
+from rpcclient.cli.many.completing import selector_words
+from rpcclient.models import NodeInfo
 from tests.client_cli.conftest import Shell
 from tests.client_cli.nodes import TOKEN
 from tests.server.group.test_joining import run_broker
@@ -325,3 +327,73 @@ def test_what_is_refused_says_why(group: Group, words: list[str], status: int, w
     done = group.shell.run(*words)
     assert (done.returncode, done.stdout) == (status, b"")
     assert what in " ".join(done.stderr.decode().split())
+
+
+# --- completion -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        (("run", "--on", ""), ["all", "name=", "role="]),
+        (("run", "--on", "ro"), ["role="]),
+        (("run", "--on", "role", "=", ""), ["db", "web"]),
+        (("run", "--on", "role", "=", "w"), ["web"]),
+        (("run", "--on", "role", "=", "web,name", "=", "d"), ["db-1"]),
+        (("run", "--on", "role!", "=", "w"), ["web"]),
+        (("run", "--nodes", "web-1,"), ["web-1,db-1", "web-1,web-2"]),
+        (("ps", "--node", "w"), ["web-1", "web-2"]),
+        (("--node", "d"), ["db-1"]),
+        (("run", "--ga"), ["--gather"]),
+    ],
+)
+def test_bash_completes_nodes_and_labels(group: Group, typed: tuple[str, ...], wanted: list[str]) -> None:
+    words = ["rpcclient", *typed]
+    environment = {
+        "_RPCCLIENT_COMPLETE": "bash_complete", "COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1),
+    }  # fmt: skip
+    done = subprocess.run(
+        group.shell.command(), capture_output=True, text=True, env={**group.shell.environment, **environment}
+    )
+    offers = {line.partition(",")[2] for line in done.stdout.splitlines()}
+    # Nodes of other tests are listed for a while after their death.
+    assert sorted(offer for offer in offers if not re.search("web-[3-9]$", offer)) == wanted, done.stderr
+
+
+def test_a_selector_is_completed_by_what_nodes_have() -> None:
+    nodes = [
+        NodeInfo.model_construct(name="web-1", labels={"role": "web", "zone": "eu"}),
+        NodeInfo.model_construct(name="db-1", labels={"role": "db", "zone": "eu"}),
+    ]
+    assert selector_words(nodes, "") == [("all", 2), ("name=", 2), ("role=", 2), ("zone=", 2)]
+    assert selector_words(nodes, "zone=") == [("zone=eu", 2)]
+    assert selector_words(nodes, "zone!=eu,role=d") == [("zone!=eu,role=db", 1)]
+    assert selector_words(nodes, "zone!") == []
+    assert selector_words([], "") == [("all", 0)]
+
+
+# --- top --------------------------------------------------------------------------------------------------------
+
+
+def test_top_shows_nodes_below_each_other_as_they_come_and_go(group: Group) -> None:
+    command, *arguments = group.shell.command("top", "--on", "name=web-*", "--interval", "0.2")
+    with group.start("web-4") as process:
+        child = pexpect.spawn(
+            command, arguments, env=group.shell.environment, encoding="utf-8", timeout=LIMIT_S, dimensions=(12, 100)
+        )
+        child.expect(r"3 nodes.*up 3")
+        child.expect(r"web-4 +.*up .*%")
+        process.kill()
+        child.expect(r"up 2.*died 1|died 1.*up 2")
+        child.expect("has died")
+    with group.start("web-4"):
+        child.expect(r"up 3")
+        child.send("M")
+        child.expect("sorted by mem")
+        child.send("h")
+        child.expect("the other way round")
+        child.send("x")
+        child.send("q")
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 0

@@ -38,7 +38,7 @@ def draw(state: NodesState, width: int, height: int) -> list[Text]:
         names = min(names, _WIDEST_NAME)
         titles = _columns(width, names)
         spark = max(min(width - names - 10 - sum(_WIDTHS[_TITLES.index(title)] + 1 for title in titles), 30), 0)
-        lines = [*head, _head(state, titles, names, spark, width)]
+        lines = [*head, _head(titles, names, width)]
         lines += [_row(row, titles, names, spark) for row in rows]
     lines = lines[: height - 1]
     lines += [Text()] * (height - 1 - len(lines))
@@ -67,15 +67,14 @@ def _summary(state: NodesState) -> Text:
         line.append(f"  unknown: {', '.join(map(visible_line, state.unknown))}", style="not bold red")
     busy = [row.cpu_percent for row in state.rows.values() if row.is_up and row.cpu_percent is not None]
     if busy:
-        line.append(f"  processors {sum(busy) / len(busy):.0f} % on average, {max(busy):.0f} % at most", "not bold")
-    return line
+        line.append(f"  cpu {sum(busy) / len(busy):.0f} % on average, {max(busy):.0f} % at most", "not bold")
+    sign = "↑" if state.reverse != (state.sort == "N") else "↓"
+    return line.append(f"  sorted by {SORTS[state.sort][0]} {sign}", style="not bold dim")
 
 
-def _head(state: NodesState, titles: list[str], names: int, spark: int, width: int) -> Text:
+def _head(titles: list[str], names: int, width: int) -> Text:
     cells = [f"{title:>{_WIDTHS[_TITLES.index(title)]}}" for title in titles]
     line = Text(f"{'node':{names}} {'state':8} {' '.join(cells)}")
-    sign = "↑" if state.reverse != (state.sort == "N") else "↓"
-    line.append(f"{' ' * (spark + 1) if spark else ''}  sorted by {SORTS[state.sort][0]} {sign}", style="dim")
     line.pad_right(max(width - len(line), 0))
     line.stylize("black on green")
     return line
