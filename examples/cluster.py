@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rpcclient import Client
+from rpcclient.errors import LeaseHeld
 from rpcclient.models import NodeInfo, NodesEvent
 
 console = Console(highlight=False)
@@ -68,6 +69,7 @@ class Cluster:
             f'state_dir = "{state}"',
             'log = { level = "ERROR" }',
             'listen = { port = 0, unix = "none" }',
+            f'plugins = {{ files = ["{Path(__file__).with_name("alarm.py")}"] }}',
             "[group]",
             f'url = "{url}"',
             f'name = "{name}"',
@@ -204,6 +206,37 @@ def call_many(client: Client) -> None:
     console.print(f"the least busy    has {client.everyone().one().hardware.cpu().logical} processors")
 
 
+def tell_many(client: Client) -> None:
+    title("events of all nodes, by one subscription")
+    with client.everyone().subscribe("alarm.rung") as news:
+        following: set[str] = set()
+        for each in news:
+            if each.kind == "following":
+                following.add(each.node)
+                if following == set(LABELS):
+                    client.group("role=web").call("alarm.ring", ["smoke"]).wait()
+            elif each.kind == "event":
+                console.print(
+                    f"{each.node:17} {each.event} {each.value}, number {each.seq}, {each.lost} lost before it"
+                )
+                following.remove(each.node)
+                if following == {"db-1"}:
+                    return
+
+
+def hold_one(client: Client) -> None:
+    title("a lease: one holder in the whole group, and a number that grows")
+    for _ in range(2):
+        with client.lease("nightly", ttl_s=30) as lease:
+            text = f"number {lease.fencing_token}, {lease.remaining_s:.0f} s left"
+            console.print(f"db-1's client     holds nightly, {text}")
+            try:
+                with client.node("web-1") as web, web.lease("nightly", wait_s=0):
+                    raise SystemExit("two hold one lease")
+            except LeaseHeld as exc:
+                console.print(f"web-1's client    {exc.message}")
+
+
 def use_commands(cluster: Cluster) -> None:
     title("the same from a shell")
     for command in ("run --on role=web -- echo hello", "run --on all --gather -- uname -s"):
@@ -248,6 +281,8 @@ def main() -> None:
                 know(client)
                 call_one(client)
                 call_many(client)
+                tell_many(client)
+                hold_one(client)
                 use_commands(cluster)
                 lose_one(cluster, client, watch)
                 regain_one(cluster, watch)
