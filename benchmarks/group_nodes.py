@@ -25,6 +25,7 @@ async def measure(urls: str, nodes: int, processes: int, victims: int, idle_s: f
     size = (nodes - victims) // processes
     sizes = [victims, *[size] * (processes - 1), nodes - victims - size * (processes - 1)]
     async with crowd(urls, sizes) as it:
+        (bare,) = [answer["bytes"] for answer in await asyncio.gather(it.processes[0].do("connect", count=100))]
         begin = time.monotonic()
         started = await it.start(at_once)
         connected_s = time.monotonic() - begin
@@ -41,7 +42,10 @@ async def measure(urls: str, nodes: int, processes: int, victims: int, idle_s: f
         spent_s = sum(look["cpu_s"] - cpu_s for look, cpu_s in zip(looks, before, strict=True))
         print(f"processor of an idle node  {100 * spent_s / idle_s / nodes:.4f} % of a core")
         grown = [look["memory_bytes"] - answer["before_bytes"] for look, answer in zip(looks, started, strict=True)]
-        print(f"memory of a node           {sum(grown) / nodes / 1024:.1f} KiB, with its connection")
+        each = sum(grown) / nodes
+        print(
+            f"memory of a node           {(each - bare) / 1024:.1f} KiB, and {bare / 1024:.1f} KiB for its connection"
+        )
         for look in looks:
             print(f"    {look['states']}, {look['drops']} drops, {look['starts']} connections")
         await it.do("forget")

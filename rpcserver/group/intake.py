@@ -2,7 +2,8 @@
 
 The client library reads the socket in one task, and hands each message to another one: that is three turns of the loop,
 of which a call through another node would need twelve. So its protocol is wrapped by this one, which takes the messages
-of one subject, and gives everything else to the library: greetings, pings, errors, and messages with headers.
+of some subjects, and gives everything else to the library: greetings, pings, errors, and messages with headers. What is
+taken comes in the order in which the broker has sent it, whichever subscription it is for.
 
 The protocol of the broker (docs.nats.io, reference/protocols, client): lines that end with CRLF. After a line ``MSG
 subject sid [reply] size`` or ``HMSG subject sid [reply] header_size size`` follow that many bytes, and CRLF.
@@ -29,28 +30,28 @@ class Intake(asyncio.Protocol):
 
     Parameters:
         library: the protocol of the client library.
-        prefix: how the subjects begin whose messages are taken.
+        prefixes: how the subjects begin whose messages are taken.
         take: takes them. If it raises, that is logged.
     """
 
-    def __init__(self, library: asyncio.Protocol, prefix: str, take: Take) -> None:
+    def __init__(self, library: asyncio.Protocol, prefixes: tuple[str, ...], take: Take) -> None:
         self._library = library
-        self._head = b"MSG " + prefix.encode()
+        self._heads = tuple(b"MSG " + prefix.encode() for prefix in prefixes)
         self._take = take
         self._parts: list[bytes] = []
         self._missing_bytes = 0
 
     @classmethod
-    def wrap(cls, transport: asyncio.Transport, prefix: str, take: Take) -> None:
+    def wrap(cls, transport: asyncio.Transport, prefixes: tuple[str, ...], take: Take) -> None:
         """Take messages of a connection from now on.
 
         Parameters:
             transport: the socket of the client library, by which no message has come yet.
-            prefix, take: as of the class.
+            prefixes, take: as of the class.
         """
         library = transport.get_protocol()
         assert isinstance(library, asyncio.Protocol)
-        transport.set_protocol(cls(library, prefix, take))
+        transport.set_protocol(cls(library, prefixes, take))
 
     def data_received(self, data: bytes) -> None:
         """Take the messages that are whole by now, and keep the beginning of one that is not."""
@@ -73,7 +74,7 @@ class Intake(asyncio.Protocol):
                 if end > len(data):
                     self._keep(data, begin, at, end - len(data))
                     return
-                if data.startswith(self._head, at):
+                if data.startswith(self._heads, at):
                     if begin < at:
                         self._library.data_received(data[begin:at])
                     self._hand_over(data[at + 4 : data.index(b" ", at + 4)], data[line_end + 2 : end - 2])

@@ -352,16 +352,26 @@ class Link:
 
     def _take_inbound(self, client: Client) -> None:
         """Take messages to this node in the turn of the loop in which they arrive: calls through other nodes would
-        notice the two turns more that the client library takes."""
+        notice the two turns more that the client library takes.
+
+        So they also come in the order in which the broker has sent them. The library has a queue for each subscription,
+        and an echo would overtake the beats before it.
+        """
         writer = getattr(client._transport, "_io_writer", None)  # noqa: SLF001 - nothing public tells the socket
 
         def take(subject: bytes, data: bytes) -> None:
-            if self._connection is client:
+            if self._connection is not client:
+                return
+            if subject.startswith(to_own):
                 self._deliver(subject, data, is_absent=False)
+            else:
+                self._deliver_public(subject.decode(errors="replace"), data)
 
+        prefix = f"{PREFIX}.to.{format_id(self.own)}."
+        to_own = prefix.encode()
         if writer is not None:
             self._socket = writer.transport
-            Intake.wrap(writer.transport, f"{PREFIX}.to.{format_id(self.own)}.", take)
+            Intake.wrap(writer.transport, (prefix, _ALL, _BEAT), take)
 
     async def _take(self, message: Msg) -> None:
         headers: Mapping[str, str] = message.headers or {}
@@ -382,15 +392,17 @@ class Link:
             self._probe_back.set()
 
     async def _take_public(self, message: Msg) -> None:
-        source = _read_id(message.subject.rpartition(".")[2])
-        # Who heard others before it could speak would think that it has spoken already.
-        if source is not None and self.is_up and message.subject.startswith(_ALL):
-            self.on_all(source, message.data)
+        self._deliver_public(message.subject, message.data)
 
-    async def _take_beat(self, message: Msg) -> None:
-        source = _read_id(message.subject.rpartition(".")[2])
-        if source is not None and self.is_up and message.subject.startswith(_BEAT):
-            self.on_beat(source, message.data)
+    def _deliver_public(self, subject: str, data: bytes) -> None:
+        source = _read_id(subject.rpartition(".")[2])
+        # Who heard others before it could speak would think that it has spoken already.
+        if source is None or not self.is_up:
+            return
+        if subject.startswith(_BEAT):
+            self.on_beat(source, data)
+        elif subject.startswith(_ALL):
+            self.on_all(source, data)
 
     def listen_to(self, numbers: Iterable[int]) -> None:
         """Listen to the beats of these nodes, and no longer to those of others."""
@@ -402,7 +414,7 @@ class Link:
     async def _subscribe_to_beats(self, client: Client) -> None:
         while self._beats.keys() != self._wanted_beats:
             for number in self._wanted_beats - self._beats.keys():
-                self._beats[number] = await client.subscribe(beat_of(number), cb=self._take_beat)
+                self._beats[number] = await client.subscribe(beat_of(number), cb=self._take_public)
             for number in self._beats.keys() - self._wanted_beats:
                 await self._beats.pop(number).unsubscribe()
 

@@ -22,7 +22,7 @@ from .bucket import Bucket
 from .identity import Identity
 from .link import Delivery, Link
 from .members import Announcement, InvalidGroupMessage, Member, Profile, Reason, State, format_id
-from .messages import Ask, Beat, Echo, Message, from_wire, join_verdicts, read_beat, to_wire
+from .messages import Ask, Beat, Message, from_wire, join_verdicts, read_beat, to_wire
 from .presence import Presence
 from .watching import Change, ChangeKind, Snapshot
 
@@ -325,15 +325,6 @@ class Node:
         except (InvalidGroupMessage, msgspec.MsgspecError) as exc:
             self._report(f"the node {format_id(source)} has sent something wrong: {exc}")
             return
-        if type(message) is Echo:
-            # The client library has a queue for each subscription: what came before the echo may still be in another
-            # one until the end of this turn of the loop.
-            assert self._loop is not None
-            self._loop.call_soon(self._receive, source, message)
-        else:
-            self._receive(source, message)
-
-    def _receive(self, source: int, message: Message) -> None:
         self.presence.receive(source, message, self._now())
         self._pump()
 

@@ -61,10 +61,17 @@ class Log(Watcher):
 
 
 class CrowdNode:
-    """One node: a member of the group, and who decides on calls there."""
+    """One node: a member of the group, and who decides on calls there.
 
-    def __init__(self, urls: tuple[str, ...], name: str) -> None:
+    Parameters:
+        urls: those of the broker.
+        name: its name.
+        dispatch: decides on calls. One will do for all nodes of a process.
+    """
+
+    def __init__(self, urls: tuple[str, ...], name: str, dispatch: Dispatch | None = None) -> None:
         self.name = name
+        self.dispatch = dispatch or make_dispatch()
         number = secrets.randbits(64)
         self.link = Link(number, name, lambda: LinkSettings(urls=urls))
         labels = (("role", "web"), ("zone", f"zone-{number % 20}"))
@@ -72,9 +79,6 @@ class CrowdNode:
         description = Description(name, (f"wss://{name}.example:8765",), Profile(labels, services, "1.4.0"))
         identity = Identity(number, first_epoch(0, time.time(), secrets.randbits(32)))
         self.node = Node(identity, lambda: description, self.link)
-        self.registry = Registry(logger)
-        self.registry.add(Work())
-        self.dispatch = Dispatch(self.registry, logger=logger)
         self.log = Log()
 
     def start(self) -> None:
@@ -88,6 +92,13 @@ class CrowdNode:
         return {state: states.count(state) for state in State}
 
 
+def make_dispatch() -> Dispatch:
+    """Make who decides on calls of :class:`Work`."""
+    registry = Registry(logger)
+    registry.add(Work())
+    return Dispatch(registry, logger=logger)
+
+
 class Worker:
     """The nodes of one process."""
 
@@ -98,16 +109,34 @@ class Worker:
 
     async def start(self, at_once: int) -> dict[str, Any]:
         """Start all nodes, so many at a time. Tell what the memory of the process has grown by."""
-        gc.collect()
+        import nats.js.api
+        import nats.js.kv  # noqa: F401 - what all nodes of a process share is not counted
+
+        dispatch = make_dispatch()
         before = measure_memory()
         for index in range(0, len(self.names), at_once):
-            nodes = [CrowdNode(self.urls, name) for name in self.names[index : index + at_once]]
+            nodes = [CrowdNode(self.urls, name, dispatch) for name in self.names[index : index + at_once]]
             self.nodes += nodes
             for each in nodes:
                 each.start()
             while not all(each.link.is_up for each in nodes):
                 await asyncio.sleep(POLL_S)
         return {"before_bytes": before, "ids": [format_id(each.node.id) for each in self.nodes]}
+
+    async def connect(self, count: int) -> dict[str, Any]:
+        """Tell what a connection takes of memory that is the client library's alone."""
+        from nats.aio.client import Client
+
+        clients = [Client() for _ in range(count + 1)]
+        await clients[-1].connect(self.urls[0])
+        before = measure_memory()
+        for each in clients[:-1]:
+            await each.connect(self.urls[0], inbox_prefix=b"rpcgroup.inbox")
+            await each.subscribe(each.new_inbox())
+        grown = measure_memory() - before
+        for each in clients:
+            await each.close()
+        return {"bytes": grown // count}
 
     async def agree(self, up: int, since: float) -> dict[str, Any]:
         """Wait until each node sees so many up, and tell when it was so, and their digests."""
@@ -169,7 +198,7 @@ class Worker:
     def find(self, command: str) -> Callable[..., Awaitable[dict[str, Any]]]:
         """Return what does a command."""
         commands: tuple[Callable[..., Awaitable[dict[str, Any]]], ...] = (
-            *(self.start, self.agree, self.look, self.forget, self.see, self.stop),
+            *(self.connect, self.start, self.agree, self.look, self.forget, self.see, self.stop),
         )
         return {each.__name__: each for each in commands}[command]
 

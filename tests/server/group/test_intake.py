@@ -50,7 +50,7 @@ def pack(subject: str, data: bytes, reply: str = "") -> bytes:
 def receive(pieces: list[bytes]) -> tuple[list[tuple[str, bytes]], bytes]:
     """Return what is taken of pieces, and what the library gets."""
     library, messages = Library(), list[tuple[str, bytes]]()
-    intake = Intake(library, PREFIX, lambda subject, data: messages.append((subject.decode(), data)))
+    intake = Intake(library, (PREFIX,), lambda subject, data: messages.append((subject.decode(), data)))
     for piece in pieces:
         intake.data_received(piece)
     return messages, library.data
@@ -93,7 +93,7 @@ def test_the_library_hears_of_the_connection_and_nothing_raises(caplog: pytest.L
     def fail(_subject: bytes, data: bytes) -> None:
         raise ValueError(data.decode())
 
-    intake = Intake(library, PREFIX, fail)
+    intake = Intake(library, (PREFIX,), fail)
     intake.data_received(pack(SUBJECT, b"no") + b"PING\r\n")
     assert library.data == b"PING\r\n"
     assert "could not be handled" in caplog.text
