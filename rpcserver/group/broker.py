@@ -64,6 +64,9 @@ PAUSE_FIRST_S, PAUSE_MOST_S = 0.1, 5.0
 """The first and the longest pause before a broker that has died is started again, in seconds."""
 CALM_S = 30.0
 """After so long without a death, in seconds, the pauses begin with the first one again."""
+ASK_S, ANSWER_S, MOST_MISSES = 2.0, 2.0, 3
+"""How often the broker is asked whether it is there, how long an answer may take, in seconds, and how many answers in
+succession may be missing before it is ended and started again: it stands still."""
 _POLL_S = 0.01
 _ANSWER_BYTES = 64 * 1024
 _LINE_BYTES = 8192
@@ -314,6 +317,7 @@ class Broker:
         with self._process_lock:
             self._process = process
         self.pid = process.pid
+        has_ended = threading.Event()
         try:
             assert process.stderr is not None
             with process.stderr:
@@ -322,13 +326,30 @@ class Broker:
                 self.starts += 1
                 logger.info("the broker listens at %s", self.url)
                 self._is_settled.set()
+                threading.Thread(
+                    target=self._watch, args=(process, has_ended), name="rpcserver-broker-watch", daemon=True
+                ).start()
                 for line in iter(partial(process.stderr.readline, _LINE_BYTES), b""):
                     self._log(line)
         finally:
+            has_ended.set()
             self.pid = 0
             if process.poll() is None and not self._stops.is_set():
                 process.kill()
             self._collect(process)
+
+    def _watch(self, process: subprocess.Popen[bytes], has_ended: threading.Event) -> None:
+        """Ask the broker again and again whether it is there, and end it if it stands still: so it is started again."""
+        misses = 0
+        while not has_ended.wait(ASK_S):
+            misses = 0 if self._answers(self._port, ANSWER_S) else misses + 1
+            if misses < MOST_MISSES:
+                continue
+            with self._process_lock:
+                if self._process is process and not self._stops.is_set():
+                    logger.error("the broker has not answered %d times: it is ended", misses)
+                    process.kill()
+            return
 
     def _collect(self, process: subprocess.Popen[bytes]) -> None:
         """Wait for the end of a process that is ending. Afterwards nobody sends it signals."""
@@ -375,9 +396,9 @@ class Broker:
             self._log(rest + log.readline())
         return True
 
-    def _answers(self, port: int) -> bool:
+    def _answers(self, port: int, timeout_s: float = READY_S / 4) -> bool:
         try:
-            return ask(self.settings.host, port, self.credentials.node, self.settings.tls)
+            return ask(self.settings.host, port, self.credentials.node, self.settings.tls, timeout_s)
         except OSError:
             return False
 
@@ -408,7 +429,7 @@ def _read_port(folder: Path, pid: int) -> int:
     return 0
 
 
-def ask(host: str, port: int, login: Login, tls: BrokerTls | None) -> bool:
+def ask(host: str, port: int, login: Login, tls: BrokerTls | None, timeout_s: float = READY_S / 4) -> bool:
     """Log in at a broker on this machine, and send it a ping (NATS client protocol).
 
     Parameters:
@@ -416,6 +437,7 @@ def ask(host: str, port: int, login: Login, tls: BrokerTls | None) -> bool:
         port: its port.
         login: the user.
         tls: the files with which it listens. No other certificate than this one is accepted.
+        timeout_s: how long each step may take, in seconds.
 
     Returns:
         Whether it has answered the ping.
@@ -425,7 +447,7 @@ def ask(host: str, port: int, login: Login, tls: BrokerTls | None) -> bool:
     """
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     with contextlib.ExitStack() as stack:
-        sock: socket.socket = stack.enter_context(socket.create_connection((address, port), timeout=READY_S / 4))
+        sock: socket.socket = stack.enter_context(socket.create_connection((address, port), timeout=timeout_s))
         with sock.makefile("rb") as info:
             info.readline(_ANSWER_BYTES)
         if tls is not None:

@@ -312,6 +312,17 @@ def test_it_is_started_again_at_its_port_when_it_dies(
     assert pauses == [0.1, 0.2]
 
 
+def test_one_that_stands_still_is_started_again(start: Start, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "ASK_S", 0.1)
+    monkeypatch.setattr(broker, "ANSWER_S", 1.0)
+    it = start()
+    port, pid = it.port, it.pid
+    os.kill(pid, signal.SIGSTOP)
+    lines.wait("the broker listens", 2)
+    assert (it.port, it.starts, lines.count("has not answered 3 times")) == (port, 2, 1)
+    assert it.pid != pid and ask("127.0.0.1", port, it.credentials.node, None)
+
+
 def test_it_is_tried_again_while_its_port_is_taken(start: Start, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     it = start()
     may_go_on = threading.Event()
