@@ -156,6 +156,10 @@ class Asking:
         """The asked nodes, by id."""
         return self._nodes
 
+    def has_ended(self, node: str) -> bool:
+        """Return whether a node has its outcome."""
+        return node in self._ends
+
     # --- for the caller ------------------------------------------------------------------------------------------
 
     async def run(self, deaths: Sequence[tuple[str, int, str]] = ()) -> AsyncGenerator[Encoded]:

@@ -88,7 +88,7 @@ class CallLink:
         self._remote = remote
         self._answer: Callable[[bytes], None] = _drop
         self._on_end: Callable[[CallLink], None] = _forget
-        self.is_stream = False
+        self.is_stream = self._has_begun = False
         self._loop = asyncio.get_running_loop()
         self._peer: Peer | None = None
         self._frames: deque[bytes] = deque()
@@ -138,6 +138,7 @@ class CallLink:
         """
         self.number += 1
         self.epoch, self._answer, self._on_end = epoch, answer, on_end
+        self._has_begun = False
 
     @property
     def is_reusable(self) -> bool:
@@ -192,6 +193,7 @@ class CallLink:
 
     def note_begin(self, offer: Offer) -> None:
         """Tell the caller that a method begins to run: so it knows of a death during the call that it has run."""
+        self._has_begun = True
         if offer.contract.item is not None:
             self.is_stream = True
             self._answer(STREAM)
@@ -206,7 +208,9 @@ class CallLink:
         Parameters:
             number: the number of the call.
         """
-        if self.runs(number):
+        if self.is_stream and self._is_open:
+            self._answer(STREAM)
+        elif self._has_begun and self.runs(number):
             self._answer(BEGUN)
 
     def runs(self, number: int) -> bool:

@@ -28,7 +28,21 @@ from rpcwire.values.encoded import Encoded
 
 from .asking import Asking
 from .call_link import Evidence
-from .call_wire import ANSWER, CALL_ID, CANCEL, FRAME, REQUEST, Assembly, Order, codec_of, cut, pack_request, pack_ttl
+from .call_wire import (
+    ANSWER,
+    BEGUN,
+    CALL_ID,
+    CANCEL,
+    FRAME,
+    REQUEST,
+    STREAM,
+    Assembly,
+    Order,
+    codec_of,
+    cut,
+    pack_request,
+    pack_ttl,
+)
 from .circuits import Delivery as CircuitDelivery
 from .circuits import Directory
 from .commands import Addressee
@@ -41,6 +55,8 @@ logger = logging.getLogger("rpcserver.group")
 
 FRESH_S = 0.02
 """How long the time left that a request tells may be told again, in seconds."""
+UNWANTED_S = 60.0
+"""How long a node is to remember that a call is cancelled of which the time left is not known, in seconds."""
 MOST_CALLS = 10_000
 """The most group calls of the clients of a node at one time."""
 _GONE = frozenset({State.DIED, State.LEFT})
@@ -335,14 +351,19 @@ class GroupCalls:
 
     def _take_answer(self, delivery: Delivery) -> None:
         rest = delivery.rest
-        call = self._calls.get(rest[0]) if len(rest) in (2, 3) else None
-        if call is None or (epoch := _read_epoch(rest[1])) is None:
+        if len(rest) not in (2, 3) or (epoch := _read_epoch(rest[1])) is None:
             return
-        data: bytes | None = delivery.data
-        if len(rest) == 3:
-            data = self._join(delivery, call)
-        if data is not None:
-            call.asking.on_answer(f"{delivery.source:016x}", epoch, data)
+        call, data = self._calls.get(rest[0]), delivery.data
+        if data in (BEGUN, STREAM) and (call is None or call.asking.has_ended(f"{delivery.source:016x}")):
+            # It runs what nobody waits for: its cancel was lost, or the node was taken for dead.
+            assert self._broker is not None
+            self._broker.post(delivery.source, CANCEL, pack_ttl(UNWANTED_S), rest[0], rest[1])
+            return
+        if call is None:
+            return
+        whole = data if len(rest) == 2 else self._join(delivery, call)
+        if whole is not None:
+            call.asking.on_answer(f"{delivery.source:016x}", epoch, whole)
 
     def _join(self, delivery: Delivery, call: _Call) -> bytes | None:
         """Join the chunks of an answer; return it when it is whole."""

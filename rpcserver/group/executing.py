@@ -106,6 +106,7 @@ class Executing:
         self._answers: deque[tuple[float, tuple[int, str], bytes]] = deque()
         self._idle: dict[_Kind, deque[tuple[float, CallLink]]] = {}
         self._idle_count = 0
+        self._epoch = 0
         self._doubt_s = float("inf")
         self._names: dict[int, str] = {}
 
@@ -228,6 +229,9 @@ class Executing:
         """Take note of what the roster says of a node: if it is gone, nobody waits for its calls any more."""
         number = parse_id(member.id)
         self._names.pop(number, None)
+        epoch, self._epoch = self._epoch, self._directory.epoch
+        if epoch != self._epoch:
+            self._ask_whether_wanted()  # Those who took this node for dead have given its calls up.
         if not self._links:
             return
         for (source, _), link in list(self._links.items()):
@@ -250,10 +254,17 @@ class Executing:
         for (source, _), link in list(self._links.items()):
             if source != self._directory.own and link.is_stream:
                 link.drop("items may be lost, since the connection to the group's broker was lost")
+        self._ask_whether_wanted()
         answers, self._answers = self._answers, deque()
         for at_s, (source, call), frame in answers:
             if at_s >= since_s:
                 answer_to(source, call)(frame)
+
+    def _ask_whether_wanted(self) -> None:
+        """Tell callers once more that their calls run: a node that does not wait for one any more cancels it."""
+        for (source, _), link in list(self._links.items()):
+            if source != self._directory.own:
+                link.tell_begin(link.number)
 
     def close(self) -> None:
         """End all calls at once, because the node is about to leave."""
