@@ -15,11 +15,15 @@ random bits. ``epoch`` is the life of the asked node: in a request that for whic
 The frames are those of a connection over which one call goes, with the id :data:`CALL_ID`: the asked node makes a
 connection of it (:mod:`.call_link`), and so everything that belongs to a call is there as in any other. What is larger
 than the broker allows is cut into chunks: then a word follows that says which of how many it is (``2-5``).
+
+A node that was taken for dead, or had no connection for a while, says once more of each call that it has begun, and one
+that does not wait for the call any more answers by ``call-cancel``.
 """
 
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Iterator
 
 import msgspec
@@ -140,12 +144,17 @@ class Assembly:
 
     Parameters:
         most_bytes: the largest message to join.
+
+    Attributes:
+        begin_s: when the first chunk came, on the clock of :func:`time.monotonic`.
+        size_bytes: the bytes of the chunks that have come.
     """
 
-    __slots__ = ("_most_bytes", "_parts", "size_bytes")
+    __slots__ = ("_most_bytes", "_parts", "begin_s", "size_bytes")
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
+        self.begin_s = time.monotonic()
         self._parts: list[bytes] = []
         self.size_bytes = 0
 

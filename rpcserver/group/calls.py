@@ -372,8 +372,9 @@ class GroupCalls:
             return None
         assembly = self._chunks.setdefault(key, call.new_assembly())
         try:
+            call.check_room(len(delivery.data) + sum(each.size_bytes for each in self._chunks.values()))
             data = assembly.add(delivery.rest[2], delivery.data)
-        except InvalidGroupMessage as exc:
+        except (InvalidGroupMessage, Busy) as exc:
             del self._chunks[key]
             call.asking.on_unreadable(f"{delivery.source:016x}", exc.message)
             return None
@@ -471,6 +472,15 @@ class _Call:
     def deadline_s(self) -> float:
         """When the call ends at the latest, on the loop's clock."""
         return self._request.deadline_s
+
+    def check_room(self, size_bytes: int) -> None:
+        """Make sure that there is room for answers that come in chunks.
+
+        Raises:
+            Busy: there is too little.
+        """
+        if self._caller.account is not None:
+            self._caller.account.check_room(size_bytes)
 
     def new_assembly(self) -> Assembly:
         """Return what joins the chunks of an answer."""

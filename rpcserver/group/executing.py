@@ -48,8 +48,12 @@ IDLE_S = 10.0
 """How long a connection is kept for the next call of its caller, in seconds."""
 MOST_IDLE = 64
 """The most connections that are kept so."""
-MOST_WAITING = 1000
-"""The most requests whose chunks may be missing."""
+JOIN_S = 60.0
+"""How long the chunks of a request may take to come, in seconds."""
+MOST_REQUESTS = 4
+"""How many of the largest requests may be joined at one time."""
+HEAD_BYTES = 64 * 1024
+"""What a request may have besides the call."""
 _GONE = frozenset({State.DIED, State.LEFT})
 
 
@@ -154,9 +158,9 @@ class Executing:
         key = source, call
         assembly = self._waiting.get(key)
         if assembly is None:
-            if not word.startswith("0-") or len(self._waiting) >= MOST_WAITING:
+            if not word.startswith("0-") or not self._may_join(source, data, answer):
                 return
-            assembly = self._waiting[key] = Assembly(self._most_bytes() + 64 * 1024)
+            assembly = self._waiting[key] = Assembly(self._most_bytes() + HEAD_BYTES)
         try:
             request = assembly.add(word, data)
         except InvalidGroupMessage as exc:
@@ -166,6 +170,30 @@ class Executing:
         if request is not None:
             del self._waiting[key]
             self.take(source, call, epoch, request, answer)
+
+    def _may_join(self, source: int, data: bytes, answer: Answer) -> bool:
+        """Return whether there is room for a request that comes in chunks, of a node that may make calls here. If not,
+        it is refused.
+
+        Parameters:
+            source, answer: as of :meth:`take`.
+            data: its first chunk.
+        """
+        now_s = asyncio.get_running_loop().time()
+        for key in [key for key, each in self._waiting.items() if each.begin_s <= now_s - JOIN_S]:
+            del self._waiting[key]  # The rest of it was lost.
+        try:
+            order, _ = read_request(data)
+        except InvalidGroupMessage:
+            return False
+        try:
+            identify(self._gateways(), f"{source:016x}", self._name_of(source), order.principal)
+            if sum(each.size_bytes for each in self._waiting.values()) > MOST_REQUESTS * self._most_bytes():
+                raise Busy("too many large requests arrive at the node at this moment", executed="no")
+        except RpcError as exc:
+            answer(pack_error(exc, is_packed=order.is_packed))
+            return False
+        return True
 
     def cancel(self, source: int, call: str, epoch: int, data: bytes) -> None:
         """Cancel a call, whether or not its request has come.

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import pytest
 
@@ -78,7 +78,8 @@ class Plant(Machine):
 def test_nodes_that_are_killed_and_frozen_in_the_midst(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         monkeypatch.setattr("tests.server.group.test_nodes.Machine", Plant)
-        async with group(tmp_path) as (a, b, c):
+        async with group(tmp_path) as machines_of_group:
+            a, b, c = cast("tuple[Plant, Plant, Plant]", machines_of_group)
             client: Any = a.client
             machines = {machine.name: machine for machine in (a, b, c)}
             assert isinstance(client, AsyncClient)
