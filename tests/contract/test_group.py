@@ -12,6 +12,15 @@ from rpcclient import GroupFailed, GroupItem, RpcError
 from rpcclient.errors import InvalidParams, LocalProtocolError, MethodNotFound
 from rpcwire.group.nodes import NoNodes
 
+from .conftest import DIRECT_LEGS
+
+
+@pytest.fixture(params=DIRECT_LEGS, ids="-".join)
+def leg(request: pytest.FixtureRequest) -> tuple[str, str, str]:
+    """Those of a server without a group."""
+    found: tuple[str, str, str] = request.param
+    return found
+
 
 class Nodes:
     """The group of one, through either client."""
