@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     from rpcwire.service import Service, method
 
     from .aio.client import AsyncClient
+    from .aio.discovery import discover_async
     from .aio.group import AsyncGroup
     from .aio.lease import AsyncLease
     from .aio.outcomes import AsyncGroupStream, AsyncOutcomes
     from .aio.program import AsyncProgram
     from .aio.stream import AsyncStream
     from .aio.transaction import AsyncDatabaseTransaction
+    from .nearby import NearbyServer
     from .sync.client import Client
+    from .sync.discovery import discover
     from .sync.group import Group
     from .sync.lease import Lease
     from .sync.outcomes import GroupStream, Outcomes
@@ -46,6 +49,7 @@ __all__ = [
     "GroupNode",
     "GroupStream",
     "Lease",
+    "NearbyServer",
     "NodeOutcome",
     "Outcomes",
     "OutputCut",
@@ -55,6 +59,8 @@ __all__ = [
     "RpcError",
     "Service",
     "Stream",
+    "discover",
+    "discover_async",
     "method",
 ]
 
@@ -76,6 +82,7 @@ _HOMES = {
     "GroupItem": "rpcclient.group.events",
     "GroupNode": "rpcwire.group.outcomes",
     "GroupStream": "rpcclient.sync.outcomes",
+    "NearbyServer": "rpcclient.nearby",
     "NodeOutcome": "rpcwire.group.outcomes",
     "Outcomes": "rpcclient.sync.outcomes",
     "Lease": "rpcclient.sync.lease",
@@ -86,6 +93,8 @@ _HOMES = {
     "RpcError": "rpcwire.errors",
     "Service": "rpcwire.service",
     "Stream": "rpcclient.sync.stream",
+    "discover": "rpcclient.sync.discovery",
+    "discover_async": "rpcclient.aio.discovery",
     "method": "rpcwire.service",
 }
 

@@ -652,6 +652,30 @@ class GroupConfig(_Section):
     broker: GroupBrokerConfig = GroupBrokerConfig()
 
 
+def _check_interfaces(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    for address in addresses:
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            raise ValueError(f"{address[:100]!r} is no address of an interface, such as 192.168.1.5") from None
+    return addresses
+
+
+class DiscoveryConfig(_Section):
+    """Whether clients on the local network find this server without an address (DNS-SD)."""
+
+    enabled: bool = Field(
+        default=False,
+        description="Whether to announce name, id, version, addresses and port of the server to everybody on the local "
+        "network. It needs: pip install 'remote-services[discovery]'.",
+    )
+    interfaces: Annotated[tuple[str, ...], AfterValidator(_check_interfaces)] = Field(
+        default=(),
+        description="Addresses of the interfaces on which to announce it; if none is named, all that reach other "
+        "machines.",
+    )
+
+
 class PluginsConfig(_Section):
     """Which services are offered."""
 
@@ -721,6 +745,7 @@ class ServerConfig(BaseSettings):
     opentelemetry: OpenTelemetryConfig = OpenTelemetryConfig()
     plugins: PluginsConfig = PluginsConfig()
     group: GroupConfig = GroupConfig()
+    discovery: DiscoveryConfig = DiscoveryConfig()
     roles: Mapping[str, RoleConfig] = Field(
         default={},
         description="Who may do what: a table for each role, and in it one for each service that has conditions.",

@@ -14,6 +14,8 @@ from typing import Any, cast
 
 from rpcserver.audit.metrics import show_metrics
 from rpcserver.audit.trail import Trail
+from rpcserver.discovery.announcer import Announcer
+from rpcserver.discovery.record import Record, make_record
 from rpcserver.door.activation import ActivatedSocket
 from rpcserver.door.door import Door
 from rpcserver.door.entrance import Entrance
@@ -145,6 +147,7 @@ class Server:
         stalls: measures how long the event loop has answered nobody.
         metrics: counts what happens, for the page ``/metrics``.
         membership: what makes the server a node of its group.
+        announcer: announces the server on the local network, if the configuration wants it.
         trail: the audit log; ``None`` if the configuration wants none, and before the start.
         circuits: the connections of clients with other nodes of the group; ``None`` before the start.
         group_calls: the calls to many nodes of the group; ``None`` before the start.
@@ -236,6 +239,7 @@ class Server:
         self._node_name = config.group.name or name_of_machine()
         self._service_versions: dict[str, str] = {}
         self.membership = Membership(config, self._describe_node, self._node_name)
+        self.announcer = Announcer(config.discovery, self._describe_announcement)
         self._openrpc: dict[str, Any] | None = None
         self._openrpc_lock = asyncio.Lock()
         self._system = system = self._make_system()
@@ -354,6 +358,7 @@ class Server:
         """
         self.door.check()
         self.membership.check()
+        self.announcer.check()
         TokenFile(self.config.state_path).read()
         for service in self.services:
             check_service_settings(service, self.config.state_path)
@@ -385,6 +390,7 @@ class Server:
             if self.config.opentelemetry.enabled:
                 self._start_tracing()
             self.token_watch.start()
+            self.announcer.check()
             await self.membership.prepare()
             self._begin_circuits()
             await self.upkeep.start()
@@ -395,6 +401,8 @@ class Server:
             if listen:
                 self.door.open(sockets)
             self._begin_membership()
+            if listen:
+                self.announcer.start()
         except BaseException:
             await self.stop(grace_s=0)
             raise
@@ -445,6 +453,18 @@ class Server:
                 services=tuple(sorted(service for service in services if _can_be_told(service[0])))[:MOST_SERVICES],
                 version=self.version,
             ),
+        )
+
+    def _describe_announcement(self, interfaces: Sequence[str]) -> Record:
+        """Say what the local network is told of this server."""
+        return make_record(
+            node_id=format_id(self.membership.node.id),
+            name=self._node_name,
+            version=self.version,
+            urls=self.addresses,
+            public_urls=self.config.group.addresses,
+            interfaces=interfaces,
+            only=self.config.discovery.interfaces,
         )
 
     @property
@@ -638,6 +658,7 @@ class Server:
                 await self.group_calls.close()
             await self.membership.stop()
             await self.upkeep.stop(patience_s)
+            await self.announcer.stop()
             await self.token_watch.stop()
             self.authentication.wrong_attempts.report()
         except (

@@ -384,6 +384,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "audit": frozenset({"config"}),
     "group": frozenset({"config", "memory"}),
     "events": frozenset({"group", "security/gate", "security/roles"}),
+    "discovery": frozenset({"config"}),
     "plugins": frozenset({"config", "health"}),
     "memory": frozenset({"config"}),
     "quotas": frozenset({"config"}),
@@ -403,7 +404,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     ),
     "server": frozenset(
         {"audit", "config", "connections", "door", "plugins", "reload", "security", "stalls", "state", "system"}
-        | {"events", "group", "telemetry", "trimming"}
+        | {"discovery", "events", "group", "telemetry", "trimming"}
     ),
     "installing": frozenset({"config"}),
     "daemon": frozenset(
@@ -460,7 +461,7 @@ ROOMS_OF_CLIENT: dict[str, frozenset[str]] = {
             for colour in ("aio", "sync")
             for name in ("client", "group", "lease", "outcomes", "program", "stream", "transaction")
         }
-        | {"group/events", "group/failures", "programs/results"}
+        | {"aio/discovery", "group/events", "group/failures", "nearby", "programs/results", "sync/discovery"}
     ),
     "__main__": frozenset({"cli/main"}),
     "*": frozenset({"stubs"}),
@@ -514,7 +515,8 @@ def test_only_a_client_makes_itself_of_its_parts() -> None:
             for part, importers in who.items():
                 if f"rpcclient.{colour}.{part}" in imported and module.startswith(f"rpcclient.{colour}."):
                     importers.add(module.rpartition(".")[2])
-        assert who == {"client": set(), "connector": {"calling", "client"}}
+        # To greet is to connect to somebody of whom nobody may be told anything: no client would do.
+        assert who == {"client": set(), "connector": {"calling", "client", "greeting"}}
 
 
 def place_of(module: str, home: Path) -> tuple[str, str]:

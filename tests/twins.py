@@ -16,6 +16,7 @@ VIEWS = (
     "client",
     "database",
     "dynamic",
+    "greeting",
     "group",
     "group_programs",
     "group_stub",

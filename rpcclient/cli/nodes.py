@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -16,13 +18,36 @@ _WHOLE = ("name", "state", "for", "load")
 """Columns that are never cut. On a narrow terminal, the others are cut instead."""
 
 
+_DISCOVER_S = 3.0
+"""How long to look at the local network, in seconds."""
+
+
 @click.command()
 @click.option("--watch", "-w", is_flag=True, help="Then print each change, until Ctrl-C.")
+@click.option(
+    "--discover",
+    "-d",
+    is_flag=True,
+    help="List what is on the local network instead: servers that announce themselves, and that answer. No server is "
+    "asked, and no token is sent. With --ca-file, only those that it verifies.",
+)
+@click.option(
+    "--interface",
+    "interfaces",
+    metavar="ADDRESS",
+    multiple=True,
+    help="Look only on the network interface with this address.",
+)
 @context.json_option
 @context.pass_settings
 @context.command
-def command(settings: context.Settings, watch: bool) -> None:
+def command(settings: context.Settings, watch: bool, discover: bool, interfaces: tuple[str, ...]) -> None:
     """List the nodes of the group to which the server belongs. A server without a group is its only node."""
+    if discover:
+        _discover(settings, interfaces)
+        return
+    if interfaces:
+        raise click.UsageError("--interface belongs to --discover")
     with settings.connect() as client:
         if not watch:
             _show_all(settings, client.nodes())
@@ -35,6 +60,29 @@ def command(settings: context.Settings, watch: bool) -> None:
                     _show_all(settings, event.nodes)
                 else:
                     _show_change(event)
+
+
+def _discover(settings: context.Settings, interfaces: tuple[str, ...]) -> None:
+    import rpcclient
+
+    seconds = _DISCOVER_S if settings.timeout_s is None else settings.timeout_s
+    servers = rpcclient.discover(
+        seconds, ca_file=settings.ca_file or os.environ.get("RPC_CA_FILE"), interfaces=interfaces
+    )
+    if settings.readable and not servers:
+        print(f"no server has announced itself and answered within {seconds:g} s", file=sys.stderr)
+    rows = [
+        {
+            "name": each.name,
+            "id": each.id,
+            "url": each.url,
+            "server_hostname": each.server_hostname,
+            "is_verified": each.is_verified,
+            "version": each.version,
+        }
+        for each in servers
+    ]
+    show.show(rows, readable=settings.readable)
 
 
 def _show_all(settings: context.Settings, nodes: list[NodeInfo]) -> None:

@@ -107,6 +107,7 @@ _RULES: Mapping[str, Mapping[Rule, str]] = {
         _GROUP: "url name labels addresses credentials_file tls broker",
         _AT_ONCE: "gateways trust_gateway_names",
     },
+    "discovery": {Rule(Effect.RESTART, "the server is announced when it starts"): "enabled interfaces"},
 }
 
 RULES: Mapping[Path, Rule] = {
