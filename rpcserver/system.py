@@ -3,7 +3,6 @@ and ``rpc.services``. They are a service like any other."""
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -614,13 +613,9 @@ class System(Service):
         exchange = self._parts.exchange()
         if exchange is None:
             raise Unavailable("the server is starting: try again", executed="no")
-        principal = ctx.principal
         is_packed = self._parts.connections[ctx.connection].session.codec.packed
         nodes = None if target is None else read_target(target)
-        source = exchange.follow(principal, events, nodes, policy, buffer_items, is_packed=is_packed)
-        async with contextlib.aclosing(source):
-            async for news in source:
-                yield news
+        return exchange.follow(ctx.principal, events, nodes, policy, buffer_items, is_packed=is_packed)
 
     @method(kind="read")
     async def discover(self) -> dict[str, Any]:

@@ -190,12 +190,8 @@ class _EventDeclaration:
         async def follow(
             self: Service[Any], policy: EventPolicy = "drop_oldest", buffer_items: int = BUFFER_ITEMS
         ) -> AsyncIterator[Event[Any]]:
-            subscription = self.runtime.events.follow(event_name, policy, buffer_items)
-            try:
-                async for item in subscription:
-                    yield item
-            finally:
-                subscription.close()
+            # Not a generator, which would begin only after the answer: the caller gets what is published from then on.
+            return _outlet_of(self).follow(event_name, policy, buffer_items)
 
         follow.__name__ = event_name
         follow.__qualname__ = declaration.__qualname__
@@ -209,9 +205,12 @@ class _EventDeclaration:
 
 
 def _publish(service: Service[Any], name: str, value: Any) -> None:
-    runtime = service.__dict__.get("runtime")
-    if runtime is not None:  # Outside a server nobody can follow.
-        runtime.events.publish(name, value)
+    _outlet_of(service).publish(name, value)
+
+
+def _outlet_of(service: Service[Any]) -> EventOutlet:
+    runtime: ServiceRuntime | None = service.__dict__.get("runtime")
+    return _NO_OUTLET if runtime is None else runtime.events
 
 
 class Subscription(Protocol):
@@ -229,7 +228,7 @@ class Subscription(Protocol):
         """
         ...
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Stop following."""
         ...
 
@@ -283,6 +282,9 @@ class _NoOutlet:
 
     def on_interest(self, name: str, callback: Callable[[bool], None]) -> None:
         """Do nothing."""
+
+
+_NO_OUTLET = _NoOutlet()
 
 
 def _observe_nothing(_: Observer) -> None:

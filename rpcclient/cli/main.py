@@ -21,6 +21,7 @@ COMMANDS = {
     "call": "call a method",
     "completion": "print the script for completion in a shell",
     "devices": "list the devices of the machine, and follow them",
+    "events": "follow events of services, here and on many nodes",
     "forget": "free what is kept of programs that have ended",
     "hello": "who the server is, and who it takes you for",
     "hw": "the machine on one screen",

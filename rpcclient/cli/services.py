@@ -50,7 +50,8 @@ def command(settings: context.Settings, name: str | None) -> None:
         print(show.text(service.summary))
         for method in service.methods:
             short = method.name.rpartition(".")[2]
-            print(show.text(f"\n{method.name}{description.methods[short].signature}"))
+            event = "event " if method.is_event else ""
+            print(show.text(f"\n{event}{method.name}{description.methods[short].signature}"))
             print(f"    {show.text(method.summary)}")
 
 

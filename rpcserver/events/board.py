@@ -76,7 +76,7 @@ class Following:
                 self._waiter = None
         return event
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Stop following."""
         self._board.leave(self._feed, self._queue)
 
@@ -223,8 +223,11 @@ class Board:
     def leave(self, feed: Feed, queue: Queue) -> None:
         """Remove a follower."""
         with self._lock:
+            is_last = feed.queues == [queue]
             feed.leave(queue)
             self._wakes.pop(queue, None)
+        if is_last:
+            _call(feed, is_wanted=False)
 
     def take(self, queue: Queue) -> Event[Any] | None:
         """Return the next event of a follower; ``None`` if none waits."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from itertools import count
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -107,6 +107,50 @@ class _Reader:
         self.has_news = asyncio.Event()
 
 
+class FollowedNodes:
+    """The news for one client. At most one task may wait at a time.
+
+    Parameters:
+        exchange: what follows them.
+        number: the number of the client there.
+        reader: the client.
+        buffer_items: how many events may wait.
+    """
+
+    def __init__(self, exchange: Exchange, number: int, reader: _Reader, buffer_items: int) -> None:
+        self._exchange = exchange
+        self._number = number
+        self._reader = reader
+        self._buffer_items = buffer_items
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> EventNews:
+        """Wait for the next news.
+
+        Raises:
+            SlowConsumer: the policy is ``close``, and too many events have waited. Those before come first.
+            StopAsyncIteration: this node leaves.
+        """
+        reader = self._reader
+        while (item := reader.follower.take()) is None:
+            if reader.follower.is_over:
+                raise SlowConsumer(
+                    f"more than {self._buffer_items} events wait: read faster, or choose the policy drop_oldest or "
+                    "latest"
+                )
+            if self._exchange.is_closed:
+                raise StopAsyncIteration
+            reader.has_news.clear()
+            await reader.has_news.wait()
+        return _describe(item, is_packed=reader.is_packed)
+
+    async def aclose(self) -> None:
+        """Stop following."""
+        self._exchange.stop_following(self._number)
+
+
 class Exchange:
     """What the clients of this node follow, and what this node tells others. All methods belong to the event loop.
 
@@ -116,6 +160,9 @@ class Exchange:
         registry: its methods.
         roles: who may do what.
         gateways: returns which nodes may vouch for clients.
+
+    Attributes:
+        is_closed: whether this node is about to leave.
     """
 
     def __init__(
@@ -129,11 +176,11 @@ class Exchange:
         self._numbers = count(1)
         self._timer: asyncio.TimerHandle | None = None
         self._starts = 0
-        self._is_closed = False
+        self.is_closed = False
         if self._broker is not None:
             self._broker.on(KIND, self._take)
 
-    async def follow(
+    def follow(
         self,
         principal: Principal,
         names: list[str] | None,
@@ -142,8 +189,8 @@ class Exchange:
         buffer_items: int,
         *,
         is_packed: bool,
-    ) -> AsyncGenerator[EventNews, None]:
-        """Yield the events of some nodes, and what becomes of these nodes, until this node leaves.
+    ) -> FollowedNodes:
+        """Begin to follow the events of some nodes, and what becomes of these nodes.
 
         Parameters:
             principal: the client.
@@ -153,37 +200,35 @@ class Exchange:
             buffer_items: how many may wait.
             is_packed: whether values become MessagePack; else JSON.
 
+        Returns:
+            The news, until this node leaves.
+
         Raises:
             PermissionDenied: only this node is wanted, and the client may not follow an event of it.
-            SlowConsumer: the policy is ``close``, and too many events have waited.
         """
         if target is None and names is not None:
             self._teller.check(names, principal)
         reader = _Reader(Follower(policy, buffer_items), principal, names, target, is_packed=is_packed)
         number = next(self._numbers)
         self._readers[number] = reader
-        try:
-            self._look(number, reader)
-            self._set_timer()
-            while True:
-                while (item := reader.follower.take()) is not None:
-                    yield self._describe(item, is_packed=is_packed)
-                if reader.follower.is_over:
-                    raise SlowConsumer(
-                        f"more than {buffer_items} events wait: read faster, or choose the policy drop_oldest or latest"
-                    )
-                if self._is_closed:
-                    return
-                reader.has_news.clear()
-                await reader.has_news.wait()
-        finally:
-            del self._readers[number]
+        self._look(number, reader)
+        self._set_timer()
+        return FollowedNodes(self, number, reader, buffer_items)
+
+    def stop_following(self, number: int) -> None:
+        """End what :meth:`follow` has begun.
+
+        Parameters:
+            number: its number.
+        """
+        reader = self._readers.pop(number, None)
+        if reader is not None:
             for node in reader.follower.targets:
                 self._send(node, Unfollow(number))
 
     def close(self) -> None:
         """End everything, because the node is about to leave."""
-        self._is_closed = True
+        self.is_closed = True
         if self._timer is not None:
             self._timer.cancel()
         for reader in self._readers.values():
@@ -192,7 +237,7 @@ class Exchange:
     # --- the nodes -----------------------------------------------------------------------------------------------
 
     def _set_timer(self) -> None:
-        if self._timer is None and not self._is_closed and (self._readers or len(self._teller)):
+        if self._timer is None and not self.is_closed and (self._readers or len(self._teller)):
             self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def _tick(self) -> None:
@@ -323,28 +368,29 @@ class Exchange:
                 reader.follower.on_event(source, news.name, news.epoch, news.seq, news.time, news.body)
                 reader.has_news.set()
 
-    def _describe(self, item: Item, *, is_packed: bool) -> EventNews:
-        value = None
-        if item.value is not None:
-            try:
-                value = load_plain(item.value, PACKED if is_packed else TEXT)
-            except RemoteProtocolError:
-                item = Item("lost", item.node, item.id, item.event, item.epoch, item.seq, lost=item.lost + 1)
-        return EventNews(
-            kind=item.kind,
-            node=item.node,
-            id=format_id(item.id),
-            event=item.event,
-            epoch=f"{item.epoch:016x}" if item.epoch else "",
-            seq=item.seq,
-            time=item.time,
-            lost=item.lost,
-            value=value,
-            reason=item.reason,
-        )
-
 
 def _explain(member: Member | None) -> str:
     if member is None:
         return "it is not listed any more"
     return member.reason.words if member.state not in LIVE else "its labels have changed, and do not fit any more"
+
+
+def _describe(item: Item, *, is_packed: bool) -> EventNews:
+    value = None
+    if item.value is not None:
+        try:
+            value = load_plain(item.value, PACKED if is_packed else TEXT)
+        except RemoteProtocolError:
+            item = Item("lost", item.node, item.id, item.event, item.epoch, item.seq, lost=item.lost + 1)
+    return EventNews(
+        kind=item.kind,
+        node=item.node,
+        id=format_id(item.id),
+        event=item.event,
+        epoch=f"{item.epoch:016x}" if item.epoch else "",
+        seq=item.seq,
+        time=item.time,
+        lost=item.lost,
+        value=value,
+        reason=item.reason,
+    )

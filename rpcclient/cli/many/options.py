@@ -27,13 +27,15 @@ def _set(ctx: click.Context, param: click.Parameter, value: Any) -> None:
             ctx.obj = replace(settings, many=replace(settings.many, **{str(param.name): value}))
 
 
-def _complete_selector(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_selector(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The selectors of nodes that begin like this."""
     from .completing import complete_selector
 
     return complete_selector(ctx, incomplete)
 
 
-def _complete_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def complete_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The lists of names of nodes that begin like this."""
     from .completing import complete_names
 
     return complete_names(ctx, incomplete)
@@ -48,11 +50,11 @@ def complete_node(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
 _OPTIONS = (
     click.option(
-        "--on", "on", metavar="SELECTOR", shell_complete=_complete_selector, expose_value=False, callback=_set,
+        "--on", "on", metavar="SELECTOR", shell_complete=complete_selector, expose_value=False, callback=_set,
         help="On all nodes of the group with these labels, such as role=web,zone!=eu or name=web-*; on all: all.",
     ),
     click.option(
-        "--nodes", "names", metavar="NAMES", multiple=True, shell_complete=_complete_names, expose_value=False,
+        "--nodes", "names", metavar="NAMES", multiple=True, shell_complete=complete_names, expose_value=False,
         callback=_set, help="On these nodes, such as a,b or web-[1-9]; each has an answer, or is told to be missing.",
     ),
     click.option(
