@@ -99,33 +99,32 @@ class _WireEvent(msgspec.Struct):
     """All events. Which fields one has depends on its kind."""
 
     kind: str
+    # start
     nodes: list[_WireNode] = []
     unknown: list[str] = []
     is_settled: bool = True
+    # item and progress
     node: str = ""
     item: Raw | UnsetType = UNSET
     lost: int = 0
     done: float = 0.0
     total: float | None = None
     message: str | None = None
-
-
-class _WireOutcome(msgspec.Struct):
-    name: Raw
-    id: Raw
-    epoch: Raw
-    state: Raw
-    executed: Raw
-    duration_s: Raw
+    # outcome
+    name: str = ""
+    id: str = ""
+    epoch: str = ""
+    state: str = ""
+    executed: str = ""
+    duration_s: float = 0.0
     result: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
-    items: Raw | UnsetType = UNSET
-    items_lost: Raw | UnsetType = UNSET
+    items: int = 0
+    items_lost: int = 0
 
 
-_Decoder: TypeAlias = "msgspec.json.Decoder[Any] | msgspec.msgpack.Decoder[Any]"
-_JSON: tuple[_Decoder, _Decoder] = msgspec.json.Decoder(_WireEvent), msgspec.json.Decoder(_WireOutcome)
-_PACKED: tuple[_Decoder, _Decoder] = msgspec.msgpack.Decoder(_WireEvent), msgspec.msgpack.Decoder(_WireOutcome)
+_JSON = msgspec.json.Decoder(_WireEvent)
+_PACKED = msgspec.msgpack.Decoder(_WireEvent)
 
 
 def read_event(raw: Raw | bytes, codec: Codec, method: Method, *, streams: bool) -> Event:
@@ -141,11 +140,10 @@ def read_event(raw: Raw | bytes, codec: Codec, method: Method, *, streams: bool)
     Raises:
         RemoteProtocolError: it is malformed.
     """
-    events, outcomes = _PACKED if codec.packed else _JSON
     try:
-        event: _WireEvent = events.decode(raw)
+        event = _PACKED.decode(raw) if codec.packed else _JSON.decode(raw)
         if event.kind == "outcome":
-            return _read_outcome(outcomes.decode(raw), codec, method, streams=streams)
+            return _read_outcome(event, codec, method, streams=streams)
     except (*UNREADABLE, ValueError) as exc:
         raise RemoteProtocolError(f"an event of a group call is malformed: {exc}", executed="unknown") from None
     match event.kind:
@@ -166,19 +164,20 @@ def read_event(raw: Raw | bytes, codec: Codec, method: Method, *, streams: bool)
             return Unknown()
 
 
-def _read_outcome(wire: _WireOutcome, codec: Codec, method: Method, *, streams: bool) -> NodeOutcome[Any]:
-    values = {
-        name: load_plain(value, codec)
-        for name in wire.__struct_fields__
-        if name != "result" and (value := getattr(wire, name)) is not UNSET
-    }
+def _read_outcome(event: _WireEvent, codec: Codec, method: Method, *, streams: bool) -> NodeOutcome[Any]:
+    values: dict[str, Any] = {name: getattr(event, name) for name in _PLAIN}
+    if isinstance(event.error, Raw):
+        values["error"] = load_plain(event.error, codec)
     outcome = outcome_from_wire(values, method.declared_errors)
-    if outcome.state != "ok" or streams or not isinstance(wire.result, Raw):
+    if outcome.state != "ok" or streams or not isinstance(event.result, Raw):
         return outcome
     try:
-        return replace(outcome, result=method.load(wire.result, codec))
+        return replace(outcome, result=method.load(event.result, codec))
     except RpcError as exc:
         return fail(outcome, exc)
+
+
+_PLAIN = ("name", "id", "epoch", "state", "executed", "duration_s", "items", "items_lost")
 
 
 def change_result(outcome: NodeOutcome[Any], change: Callable[[Any], Any]) -> NodeOutcome[Any]:

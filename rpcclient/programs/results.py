@@ -292,25 +292,20 @@ class CompletedProgram(Generic[AnyStr]):
         return cls(**whole)
 
 
-def complete(done: Completed, coding: Coding[AnyStr], *, check: bool) -> CompletedProgram[AnyStr]:
+def complete(done: Completed, coding: Coding[AnyStr]) -> CompletedProgram[AnyStr]:
     """Make the result of one node of a group, where no error but an RpcError has a place.
 
     Parameters:
         done: the node's answer.
         coding: how its output becomes text.
-        check: whether the program must have ended well.
 
     Raises:
-        ProgramFailed: it has not.
         RemoteProtocolError: its output is no text in this encoding.
     """
     try:
-        result = CompletedProgram.of(done, coding)
+        return CompletedProgram.of(done, coding)
     except UnicodeDecodeError as exc:
         raise RemoteProtocolError(f"the output of {done.argv[0]} is no text: {exc}", executed="yes") from exc
-    if check:
-        result.check_returncode()
-    return result
 
 
 def still_runs_error(info: ProgramInfo, timeout_s: float | None) -> DeadlineExceeded:

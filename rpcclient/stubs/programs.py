@@ -248,6 +248,10 @@ class ProgramUnsuccessful(ServiceError):
     """Its exit code; None where a signal ended it."""
     signal: str | None
     """The name of the signal that ended it."""
+    stdout: bytes = b""
+    """The end of its standard output, where that would have been the answer."""
+    stderr: bytes = b""
+    """The end of its standard error, likewise."""
 
 
 StdoutTo = Literal["pipe", "discard"]

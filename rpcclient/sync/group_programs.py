@@ -71,9 +71,8 @@ class GroupPrograms(stub.GroupPrograms):
         Parameters:
             argv: the program and its arguments.
             input: goes to its standard input, which then ends; text is encoded. It must fit into one message.
-            check: an outcome is an ``error`` (ProgramFailed) if the program does not end with exit code 0, a limit ends
-                it, or its output was cut while it still came. The client finds this, so that such an outcome does not
-                stop a rolling call.
+            check: an outcome is an ``error`` (ProgramUnsuccessful) if the program does not end with exit code 0, or a
+                limit ends it. So it stops a rolling call.
             text, encoding, errors: as of ``run`` of one server. Output that is no text is an
                 ``error``.
             options: its other options.
@@ -88,6 +87,6 @@ class GroupPrograms(stub.GroupPrograms):
         wire_options: dict[str, Any] = run_options_of(cast("Mapping[str, Any]", options))
         if input is not None:
             wire_options["input"] = Coding[str](encoding or "utf-8", errors or "strict").encode(input)
-        outcomes: Outcomes[Any] = super().run(argv_of(argv), **wire_options)
-        outcomes.change_results(lambda done: complete(done, coding, check=check))
+        outcomes: Outcomes[Any] = super().run(argv_of(argv), check=check, **wire_options)
+        outcomes.change_results(lambda done: complete(done, coding))
         return outcomes

@@ -394,6 +394,7 @@ class AsyncPrograms(AsyncStub):
         user: str | None = None,
         limits: Limits | None = None,
         labels: dict[str, str] | None = None,
+        check: bool = False,
     ) -> Completed:
         """Run a program to its end and return its output. Like ``subprocess.run``; no shell is involved. If the call
         is cancelled or its connection ends, so does the program, with everything that it has started.
@@ -415,13 +416,15 @@ class AsyncPrograms(AsyncStub):
             user: as whom to run it, if not as the role says: by default as the server's own user.
             limits: what it may take of the machine.
             labels: notes, for :meth:`list` and :meth:`watch`.
+            check: fail unless it has ended with code 0, by itself.
 
         Returns:
-            How it ended and what it wrote. A code other than 0 is a result, not an error.
+            How it ended and what it wrote. A code other than 0 is a result, not an error, without ``check``.
 
         Raises:
             ProgramNotStarted: there is no such program or directory, or the system does not let it run.
             ProgramRefused: the server's policy does not let it run.
+            ProgramUnsuccessful: it has not ended well, and was to (``check``).
             Busy: too many programs run.
         """
         result: Completed = await self._call(
@@ -441,6 +444,7 @@ class AsyncPrograms(AsyncStub):
                 "user": user,
                 "limits": limits,
                 "labels": labels,
+                "check": check,
             },
         )
         return result
@@ -554,6 +558,7 @@ class AsyncPrograms(AsyncStub):
             errors=(
                 ProgramNotStarted,
                 ProgramRefused,
+                ProgramUnsuccessful,
             ),
         ),
         "run_output_bytes": StubMethod("programs.run_output_bytes", run_output_bytes),

@@ -13,18 +13,25 @@ from rpcservices.programs.running.supervision import Supervision
 from rpcservices.programs.terms import StderrTo
 
 from .core import OUTPUTS, ProgramsCore, Streams
-from .errors import ProgramNotStarted, ProgramRefused, StdinClosed
-from .models import ByteCount, Completed, EnvBase, Exit, Limits, Patience, Seconds, StdoutTo
+from .errors import ProgramNotStarted, ProgramRefused, ProgramUnsuccessful, StdinClosed
+from .models import ByteCount, Completed, EnvBase, Exit, ExitStatus, Limits, Patience, Seconds, StdoutTo
 
 DAY_S = 86400.0
 REST_BYTES = 64 * 1024
 """An upper bound for the rest of an answer, besides output and arguments."""
+_END_BYTES = 4096
+"""How much of each output an error tells."""
 
 
 class RunMethods(ProgramsCore):
     """Running a program to its end in one call."""
 
-    @method(permission=RUN, deadline_s=DAY_S, errors=(ProgramNotStarted, ProgramRefused), message_bytes=None)
+    @method(
+        permission=RUN,
+        deadline_s=DAY_S,
+        errors=(ProgramNotStarted, ProgramRefused, ProgramUnsuccessful),
+        message_bytes=None,
+    )
     async def run(
         self,
         argv: list[str],
@@ -42,6 +49,7 @@ class RunMethods(ProgramsCore):
         user: str | None = None,
         limits: Limits | None = None,
         labels: dict[str, str] | None = None,
+        check: bool = False,
         ctx: Context,
     ) -> Completed:
         """Run a program to its end and return its output. Like ``subprocess.run``; no shell is involved. If the call
@@ -64,13 +72,15 @@ class RunMethods(ProgramsCore):
             user: as whom to run it, if not as the role says: by default as the server's own user.
             limits: what it may take of the machine.
             labels: notes, for :meth:`list` and :meth:`watch`.
+            check: fail unless it has ended with code 0, by itself.
 
         Returns:
-            How it ended and what it wrote. A code other than 0 is a result, not an error.
+            How it ended and what it wrote. A code other than 0 is a result, not an error, without ``check``.
 
         Raises:
             ProgramNotStarted: there is no such program or directory, or the system does not let it run.
             ProgramRefused: the server's policy does not let it run.
+            ProgramUnsuccessful: it has not ended well, and was to (``check``).
             Busy: too many programs run.
         """
         permit = await self.permit(ctx.principal, Wish(argv, cwd, env or {}, user, limits))
@@ -117,6 +127,8 @@ class RunMethods(ProgramsCore):
         finally:
             for output in outputs:
                 output.discard()
+        if check:
+            check_end(result.status, result.stdout, result.stderr)
         return result
 
     async def _run_to_end(self, program: Program, data: bytes) -> Exit:
@@ -167,3 +179,25 @@ async def feed(program: Program, data: bytes) -> None:
     except StdinClosed:
         return  # The program has closed its input: it has read enough.
     program.close_stdin()
+
+
+def check_end(status: ExitStatus, stdout: bytes = b"", stderr: bytes = b"") -> None:
+    """Make sure that a program has ended well.
+
+    Parameters:
+        status: how it has ended.
+        stdout, stderr: what it has written, if that would have been the answer.
+
+    Raises:
+        ProgramUnsuccessful: it has not.
+    """
+    if status.code == 0 and status.limit is None:
+        return
+    last_line = (stderr or stdout)[-_END_BYTES:].decode("utf-8", "replace").strip().rpartition("\n")[2][:200]
+    raise ProgramUnsuccessful(
+        f"{status}: {last_line}" if last_line else str(status),
+        exit_code=status.code,
+        signal=status.signal,
+        stdout=stdout[-_END_BYTES:],
+        stderr=stderr[-_END_BYTES:],
+    )

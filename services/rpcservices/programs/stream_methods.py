@@ -16,8 +16,8 @@ from rpcservices.programs.terms import StderrTo
 from .core import Streams
 from .errors import ProgramNotStarted, ProgramRefused, ProgramUnsuccessful
 from .following import follow
-from .models import EnvBase, ExitStatus, Limits, Patience, RunEvent, Seconds
-from .run_methods import feed
+from .models import EnvBase, Limits, Patience, RunEvent, Seconds
+from .run_methods import check_end, feed
 from .start_methods import StartMethods
 
 
@@ -97,7 +97,7 @@ class StreamMethods(StartMethods):
             async for event in events:
                 yield event
         if check and event.exit is not None:
-            _check(event.exit.status)
+            check_end(event.exit.status)
 
     async def _follow_to_end(self, program: Program, data: bytes) -> AsyncIterator[RunEvent]:
         """Feed a program that was started, and follow it to its end. If nobody follows any more, end it."""
@@ -122,13 +122,3 @@ class StreamMethods(StartMethods):
             program.discard()
             # After the last item, which is sent in this turn of the loop.
             asyncio.get_running_loop().call_soon(self.launcher.free_now)
-
-
-def _check(status: ExitStatus) -> None:
-    """Make sure that a program has ended well.
-
-    Raises:
-        ProgramUnsuccessful: it has not.
-    """
-    if status.code != 0 or status.limit is not None:
-        raise ProgramUnsuccessful(str(status), exit_code=status.code, signal=status.signal)

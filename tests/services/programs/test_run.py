@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from rpcclient import AsyncClient
-from rpcclient.errors import Busy, InvalidParams
-from rpcclient.stubs.programs import ProgramNotStarted
+from rpcclient.errors import Busy, InvalidParams, RemoteProtocolError
+from rpcclient.stubs.programs import ProgramNotStarted, ProgramUnsuccessful
 
 Serve = Callable[..., None]
 
@@ -205,3 +205,29 @@ def test_no_more_is_returned_than_fits_into_a_message(serve: Serve) -> None:
                 assert len(done.stdout) == 1000
 
     serve(scenario, sections={"limits": {"message_bytes": 1024 * 1024}}, output_bytes=16 * 1024 * 1024)
+
+
+def test_a_program_that_must_end_well(serve: Serve) -> None:
+    """With ``check`` the server itself says so, which stops a rolling call of a group."""
+
+    async def scenario(client: AsyncClient) -> None:
+        group = client.everyone()
+        outcomes = await group.programs.run(["sh", "-c", "echo out; echo why >&2; exit 3"], check=True)
+        (failure,) = outcomes.failed
+        assert failure.state == "error"
+        assert isinstance(failure.error, ProgramUnsuccessful)
+        assert failure.error.message == "exit code 3: why"
+        assert (failure.error.exit_code, failure.error.signal) == (3, None)
+        assert (failure.error.stdout, failure.error.stderr) == (b"out\n", b"why\n")
+        (success,) = (await group.programs.run(["echo", "well"], check=True, text=True)).ok
+        assert success.unwrap().stdout == "well\n"
+        (late,) = (await group.programs.run(["sleep", "60"], check=True, timeout_s=0.1)).failed
+        assert isinstance(late.error, ProgramUnsuccessful)
+        # Output that is no text is the error of its node.
+        (garbage,) = (await group.programs.run(["printf", r"\377"], text=True)).failed
+        assert isinstance(garbage.error, RemoteProtocolError)
+        (fed,) = (await group.programs.run(["cat"], input="é", encoding="latin-1")).ok
+        assert fed.unwrap().stdout == "é"
+        assert (await group.one().programs.run(["cat"], input=b"x")).stdout == b"x"
+
+    serve(scenario)
