@@ -154,6 +154,15 @@ class Worker:
         digests = Counter(each.node.presence.roster.table.digest for each in self.nodes)
         return {"seconds": at, "digests": [f"{digest:x}" for digest in digests]}
 
+    async def settle(self, since: float) -> dict[str, Any]:
+        """Wait until each node trusts its roster, and tell when it was so."""
+        seconds = []
+        for each in self.nodes:
+            while not each.node.is_settled:
+                await asyncio.sleep(POLL_S)
+            seconds.append(time.monotonic() - since)
+        return {"seconds": seconds}
+
     async def look(self) -> dict[str, Any]:
         """Tell how the nodes see the group now, and what they have cost."""
         states: Counter[str] = Counter()
@@ -186,7 +195,8 @@ class Worker:
                 await asyncio.sleep(POLL_S)
         others: Counter[str] = Counter()
         for each in self.nodes:
-            took.append(max(at for at, happened, number in each.log.changes if happened is what and number in wanted))
+            times = (at for at, happened, number in each.log.changes if happened is what and number in wanted)
+            took.append(max(times, default=since))
             others.update(happened.value for _, happened, number in each.log.changes if number not in wanted)
         return {"seconds": [at - since for at in took], "others": dict(others)}
 
@@ -198,7 +208,7 @@ class Worker:
     def find(self, command: str) -> Callable[..., Awaitable[dict[str, Any]]]:
         """Return what does a command."""
         commands: tuple[Callable[..., Awaitable[dict[str, Any]]], ...] = (
-            *(self.connect, self.start, self.agree, self.look, self.forget, self.see, self.stop),
+            *(self.connect, self.start, self.agree, self.settle, self.look, self.forget, self.see, self.stop),
         )
         return {each.__name__: each for each in commands}[command]
 
