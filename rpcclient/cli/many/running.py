@@ -118,9 +118,6 @@ def check(values: Mapping[str, Any], *, tty: int, detach: bool) -> None:
     if tty:
         raise click.UsageError("--tty is for one node: give --node NAME")
     if detach:
-        raise click.UsageError(
-            "--detach prints the id of one program: give --node NAME, or for many: rpcclient call programs.start --on "
-            "... on_disconnect=keep"
-        )
+        raise click.UsageError("--detach prints the id of one program: give --node NAME")
     if values["retain_s"] is not None:
         raise click.UsageError("--retain is for one node: on many, the output comes as it is written, and is not kept")
