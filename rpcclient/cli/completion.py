@@ -12,7 +12,7 @@ from . import bash
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    """Print the script by which SHELL completes commands, options, methods, their parameters, the ids of programs, and nodes.
+    """Print the script by which SHELL completes commands, options, methods, their parameters, programs, and nodes.
 
     \b
     bash: eval "$(rpcclient completion bash)"      in ~/.bashrc

@@ -9,7 +9,9 @@ import click
 
 from . import context, ids
 from .completing import complete_id
+from .many.options import many_options
 from .missing import missing
+from .starting import _pairs
 
 if TYPE_CHECKING:
     from rpcclient import Client
@@ -19,13 +21,32 @@ FIRST_LOOK_BYTES = 64 * 1024
 
 
 @click.command()
-@click.argument("program_id", metavar="ID", shell_complete=complete_id)
+@click.argument("program_id", metavar="[ID]", required=False, shell_complete=complete_id)
 @click.option("--follow", "-f", is_flag=True, help="Go on until the program ends.")
 @click.option("--tail", "lines", type=click.IntRange(min=0), metavar="LINES", help="Only so many lines of each output.")
+@click.option(
+    "--label", "-l", "labels", multiple=True, metavar="NAME=VALUE", callback=_pairs,
+    help="Of all programs with this note, on many nodes.",
+)  # fmt: skip
+@context.json_option
+@many_options
 @context.pass_settings
 @context.command
-def command(settings: context.Settings, program_id: str, follow: bool, lines: int | None) -> None:
-    """Show what the program ID has written, as far as it is kept: its output as output, its errors as errors."""
+def command(
+    settings: context.Settings, program_id: str | None, follow: bool, lines: int | None, labels: dict[str, str]
+) -> None:
+    """Show what the program ID has written, as far as it is kept: its output as output, its errors as errors. On many
+    nodes: what all programs that run there have written, those with a label, or those whose ids begin with ID."""
+    if settings.many.is_given:
+        from .many import logs
+
+        if lines is not None:
+            raise click.UsageError("--tail is for one program: give --node NODE and its ID")
+        sys.exit(logs.show(settings, program_id or "", labels, follow=follow))
+    if program_id is None:
+        raise click.UsageError("say of which program: ID; rpcclient ps --all lists them")
+    if labels:
+        raise click.UsageError("--label is for many nodes: give --on SELECTOR, --on all, or --nodes NAME,NAME")
     with settings.connect() as client:
         info = client.programs.get(ids.find(client, program_id))
         offsets = {} if lines is None else _places(client, info, lines)

@@ -137,17 +137,8 @@ class ProgramInfo(_Model):
     stderr_bytes: int = Field(default=0, description="bytes it has written to its standard error")
 
 
-EventKind = Literal["running", "started", "exited", "forgotten"]
-"What happened to a program; ``running`` stands for those that were there before."
-
-
-class ProgramEvent(_Model):
-    """Something that happened to a program."""
-
-    kind: EventKind = Field(description="what happened")
-    program: ProgramInfo = Field(description="the program, as it was then")
-    exit: Exit | None = Field(default=None, description="its end, where it has ended")
-
+ByteCount = Annotated[int, Field(ge=0, le=2**62)]
+"A number of bytes."
 
 StreamName = Literal["stdout", "stderr"]
 "The two outputs of a program; a pseudo-terminal has the first only."
@@ -164,6 +155,25 @@ class OutputChunk(_Model):
         default=False,
         description="whether the output ends here, although more came; the piece is the last one, and empty",
     )
+
+
+class ProgramOutput(_Model):
+    """A piece of one program's output, where several are followed."""
+
+    id: str = Field(description="the program")
+    output: OutputChunk = Field(description="the piece")
+
+
+EventKind = Literal["running", "started", "exited", "forgotten"]
+"What happened to a program; ``running`` stands for those that were there before."
+
+
+class ProgramEvent(_Model):
+    """Something that happened to a program."""
+
+    kind: EventKind = Field(description="what happened")
+    program: ProgramInfo = Field(description="the program, as it was then")
+    exit: Exit | None = Field(default=None, description="its end, where it has ended")
 
 
 class NotController(ServiceError):
@@ -197,9 +207,6 @@ Patience = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 Overflow = Literal["skip", "wait"]
 "What happens when a program writes more than is kept and its controller has not read it yet: the oldest is dropped\nand counted as lost, or the program waits."
-
-ByteCount = Annotated[int, Field(ge=0, le=2**62)]
-"A number of bytes."
 
 
 class Limits(_Model):

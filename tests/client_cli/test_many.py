@@ -221,6 +221,35 @@ def test_who_dies_is_told(group: Group) -> None:
     assert re.fullmatch(r"  web-3: died: .*the node web-3 has died.*", rest[1]), rest
 
 
+# --- logs -------------------------------------------------------------------------------------------------------
+
+
+def test_logs_follow_the_programs_with_a_label(group: Group) -> None:
+    shell = group.shell
+    with Client(group.urls["web-1"], token=TOKEN, proxy=None) as client:
+        programs = {}
+        for name in ("web-1", "db-1"):
+            script = "printf one; read line; echo $line; printf end >&2"
+            programs[name] = client.node(name).programs.start(["sh", "-c", script], labels={"job": "import"})
+        command = shell.command("logs", "-f", "--label", "job=import", "--on", "all")
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=shell.environment
+        ) as following:
+            for program in programs.values():
+                program.stdin.write(b"line\n")
+            output, errors = following.communicate(timeout=LIMIT_S)
+        assert following.returncode == 0
+        ids = [programs[name].id[:6] for name in ("db-1", "web-1")]
+        assert lines_of(output) == [f"db-1  | {ids[0]} oneline", f"web-1 | {ids[1]} oneline"]
+        assert lines_of(errors) == [f"db-1  | {ids[0]} end", f"web-1 | {ids[1]} end"]
+        done = shell.run("logs", programs["db-1"].id, "--on", "all", "--json")
+        *items, _, _, _ = objects(done.stdout)
+        assert {(each["node"], each["program"]) for each in items if each["kind"] == "item"} == {
+            ("db-1", programs["db-1"].id)
+        }
+    assert shell.run("logs").returncode == 2
+
+
 # --- other commands ---------------------------------------------------------------------------------------------
 
 

@@ -27,6 +27,7 @@ from rpcclient.stubs.programs import (
     ProgramInfo,
     ProgramNotFound,
     ProgramNotStarted,
+    ProgramOutput,
     ProgramRefused,
     ProgramUnsuccessful,
     RunEvent,
@@ -105,6 +106,39 @@ class AsyncPrograms(AsyncStub):
             "list", {"labels": labels, "owner": owner, "running": running}
         )
         return result
+
+    def outputs(
+        self,
+        *,
+        beginning: str = "",
+        labels: dict[str, str] | None = None,
+        owner: str | None = None,
+        running: bool | None = None,
+        tail_bytes: ByteCount | None = None,
+        wait: bool = True,
+    ) -> AsyncStream[ProgramOutput]:
+        """Follow the output of several programs at once, those that :meth:`list` lists at this moment, as
+        :meth:`output` does for one. The stream ends when all of them have ended.
+
+        Parameters:
+            beginning: only those whose ids begin like this.
+            labels: only those that have all of these labels.
+            owner: only those of this owner.
+            running: only those that still run, or only those that do not.
+            tail_bytes: begin so many bytes before what is there now, else with all that is kept.
+            wait: go on with what is still to come; otherwise end with what there is.
+        """
+        return self._stream(
+            "outputs",
+            {
+                "beginning": beginning,
+                "labels": labels,
+                "owner": owner,
+                "running": running,
+                "tail_bytes": tail_bytes,
+                "wait": wait,
+            },
+        )
 
     def watch(self, *, labels: dict[str, str] | None = None, owner: str | None = None) -> AsyncStream[ProgramEvent]:
         """Be told what happens to programs, those that run already first (``running``), then ``started``, ``exited``
@@ -479,6 +513,7 @@ class AsyncPrograms(AsyncStub):
             ),
         ),
         "list": StubMethod("programs.list", list),
+        "outputs": StubMethod("programs.outputs", outputs),
         "watch": StubMethod("programs.watch", watch),
         "get": StubMethod("programs.get", get, errors=(ProgramNotFound,)),
         "forget": StubMethod(

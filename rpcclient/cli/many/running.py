@@ -50,7 +50,7 @@ class Output(Rendering):
             if (loss := missing(chunk)) is not None:
                 yield {"loss": loss}
             lines = self._lines.setdefault((name, chunk.stream), Lines())
-            yield from (_as_json(chunk.stream, line) for line in lines.feed(chunk.data))
+            yield from (line_as_json(chunk.stream, line) for line in lines.feed(chunk.data))
         if event.exit is not None:
             self._ends[name] = event.exit.status
             yield from self.rest_as_json(name)
@@ -60,7 +60,7 @@ class Output(Rendering):
         """What follows the last whole lines of a program."""
         for stream in ("stdout", "stderr"):
             lines = self._lines.pop((name, stream), None)
-            yield from (_as_json(stream, line) for line in (lines.end() if lines is not None else ()))
+            yield from (line_as_json(stream, line) for line in (lines.end() if lines is not None else ()))
 
     def problem(self, name: str, end: NodeOutcome[Any]) -> str | None:
         """A node is well if its program has ended with code 0."""
@@ -79,7 +79,8 @@ def print_chunk(chunk: OutputChunk) -> Iterator[Piece]:
     yield chunk.stream, chunk.data
 
 
-def _as_json(stream: str, line: bytes) -> dict[str, Any]:
+def line_as_json(stream: str, line: bytes) -> dict[str, Any]:
+    """What JSON tells of a line of a program."""
     try:
         return {"stream": stream, "line": line.decode()}
     except UnicodeDecodeError:

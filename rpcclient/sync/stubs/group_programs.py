@@ -17,6 +17,7 @@ from rpcclient.stubs.programs import (
     Patience,
     ProgramEvent,
     ProgramInfo,
+    ProgramOutput,
     RunEvent,
     Seconds,
     StderrTo,
@@ -91,6 +92,39 @@ class GroupPrograms(GroupStub):
             running: only those that still run, or only those that do not.
         """
         return self._call("list", {"labels": labels, "owner": owner, "running": running})
+
+    def outputs(
+        self,
+        *,
+        beginning: str = "",
+        labels: dict[str, str] | None = None,
+        owner: str | None = None,
+        running: bool | None = None,
+        tail_bytes: ByteCount | None = None,
+        wait: bool = True,
+    ) -> GroupStream[ProgramOutput]:
+        """Follow the output of several programs at once, those that :meth:`list` lists at this moment, as
+        :meth:`output` does for one. The stream ends when all of them have ended.
+
+        Parameters:
+            beginning: only those whose ids begin like this.
+            labels: only those that have all of these labels.
+            owner: only those of this owner.
+            running: only those that still run, or only those that do not.
+            tail_bytes: begin so many bytes before what is there now, else with all that is kept.
+            wait: go on with what is still to come; otherwise end with what there is.
+        """
+        return self._stream(
+            "outputs",
+            {
+                "beginning": beginning,
+                "labels": labels,
+                "owner": owner,
+                "running": running,
+                "tail_bytes": tail_bytes,
+                "wait": wait,
+            },
+        )
 
     def watch(self, *, labels: dict[str, str] | None = None, owner: str | None = None) -> GroupStream[ProgramEvent]:
         """Be told what happens to programs, those that run already first (``running``), then ``started``, ``exited``

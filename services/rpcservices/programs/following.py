@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
 from rpcservices.programs.running.output import piece_bytes
 from rpcservices.programs.running.program import Program, Readable
 from rpcservices.programs.terms import StreamName
 
-from .models import OutputChunk
+from .models import OutputChunk, ProgramOutput
 
 
 async def follow(
     program: Program, outputs: Sequence[Readable], offsets: Mapping[StreamName, int], *, wait: bool, controlling: bool
-) -> AsyncIterator[OutputChunk]:
+) -> AsyncGenerator[OutputChunk, None]:
     """Yield the pieces of several outputs as they arrive, until all have ended.
 
     Parameters:
@@ -64,3 +64,31 @@ async def follow(
         program.viewers -= 1
         for forget in unwatch:
             forget()
+
+
+async def follow_all(followers: Mapping[str, AsyncGenerator[OutputChunk, None]]) -> AsyncIterator[ProgramOutput]:
+    """Yield the pieces of several programs as they arrive, until all have ended.
+
+    Parameters:
+        followers: what follows each, by the program's id.
+    """
+
+    async def take(program_id: str) -> OutputChunk | None:
+        return await anext(followers[program_id], None)
+
+    takings = {asyncio.ensure_future(take(program_id)): program_id for program_id in followers}
+    try:
+        while takings:
+            done, _ = await asyncio.wait(takings, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                program_id = takings.pop(task)
+                chunk = task.result()
+                if chunk is not None:
+                    yield ProgramOutput(id=program_id, output=chunk)
+                    takings[asyncio.ensure_future(take(program_id))] = program_id
+    finally:
+        for task in takings:
+            task.cancel()
+        await asyncio.gather(*takings, return_exceptions=True)
+        for follower in followers.values():
+            await follower.aclose()

@@ -11,7 +11,8 @@ from rpcservices.signals import signal_number
 
 from .control import Controlling
 from .errors import ProgramNotFound, ProgramRefused
-from .models import Exit, ProgramEvent, ProgramInfo, Seconds
+from .following import follow, follow_all
+from .models import ByteCount, Exit, ProgramEvent, ProgramInfo, ProgramOutput, Seconds
 from .run_methods import DAY_S
 
 
@@ -86,6 +87,42 @@ class LifeMethods(Controlling):
             for program in self.programs.values()
             if matches(program) and running in (None, program.exit is None)
         ]
+
+    @method(permission=VIEW, kind="read")
+    async def outputs(
+        self,
+        *,
+        beginning: str = "",
+        labels: dict[str, str] | None = None,
+        owner: str | None = None,
+        running: bool | None = None,
+        tail_bytes: ByteCount | None = None,
+        wait: bool = True,
+        ctx: Context,
+    ) -> AsyncIterator[ProgramOutput]:
+        """Follow the output of several programs at once, those that :meth:`list` lists at this moment, as
+        :meth:`output` does for one. The stream ends when all of them have ended.
+
+        Parameters:
+            beginning: only those whose ids begin like this.
+            labels: only those that have all of these labels.
+            owner: only those of this owner.
+            running: only those that still run, or only those that do not.
+            tail_bytes: begin so many bytes before what is there now, else with all that is kept.
+            wait: go on with what is still to come; otherwise end with what there is.
+        """
+        matches = self._filter(ctx, labels, owner)
+        followers = {}
+        for program in self.programs.values():
+            if matches(program) and program.id.startswith(beginning) and running in (None, program.exit is None):
+                outputs = list(program.outputs.values())
+                places = {
+                    output.name: 0 if tail_bytes is None else max(output.total_bytes - tail_bytes, output.start)
+                    for output in outputs
+                }
+                controlling = program.controller is ctx.connection
+                followers[program.id] = follow(program, outputs, places, wait=wait, controlling=controlling)
+        return follow_all(followers)
 
     @method(permission=VIEW, kind="read")
     async def watch(

@@ -189,6 +189,13 @@ class OutputChunk(_Model):
     )
 
 
+class ProgramOutput(_Model):
+    """A piece of one program's output, where several are followed."""
+
+    id: str = Field(description="the program")
+    output: OutputChunk = Field(description="the piece")
+
+
 class RunEvent(_Model):
     """Something that a program does which is followed to its end: it writes, or it ends."""
 

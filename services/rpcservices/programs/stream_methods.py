@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Annotated
 
@@ -99,7 +99,7 @@ class StreamMethods(StartMethods):
         if check and event.exit is not None:
             check_end(event.exit.status)
 
-    async def _follow_to_end(self, program: Program, data: bytes) -> AsyncIterator[RunEvent]:
+    async def _follow_to_end(self, program: Program, data: bytes) -> AsyncGenerator[RunEvent, None]:
         """Feed a program that was started, and follow it to its end. If nobody follows any more, end it."""
         self.add(program)
         self.events.publish("started", program)

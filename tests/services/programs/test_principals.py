@@ -172,6 +172,7 @@ STARTING: dict[str, Callable[[AsyncClient, str], Awaitable[Any]]] = {
 }
 LISTING: dict[str, Callable[[AsyncClient, str], Awaitable[Any]]] = {
     "list": lambda ada, _: ada.programs.list(),
+    "outputs": lambda ada, _: ada.programs.outputs().open(),
     "watch": lambda ada, _: ada.programs.watch().open(),
 }
 PERMISSIONS = {"run": STARTING, "view": {**VIEWING, **LISTING}, "control": CONTROLLING}

@@ -13,7 +13,7 @@ from rpcclient.stubs.programs import ProgramNotStarted, ProgramUnsuccessful, Run
 Serve = Callable[..., None]
 
 
-async def all_of(events: Any) -> list[RunEvent]:
+async def all_of(events: Any) -> list[Any]:
     async with events:
         return [event async for event in events]
 
@@ -84,5 +84,28 @@ def test_somebody_else_may_end_it(serve: Serve) -> None:
             last = [event async for event in events][-1]
             assert last.exit is not None
             assert last.exit.status.signal == "SIGKILL"
+
+    serve(scenario)
+
+
+def test_several_programs_are_followed_at_once(serve: Serve) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        for name, job in (("one", "a"), ("two", "a"), ("three", "b")):
+            script = f"echo {name}; read line; echo $line"
+            await client.programs.start(["sh", "-c", script], labels={"job": job})
+        programs = await client.programs.list(labels={"job": "a"})
+        seen: dict[str, bytes] = {}
+        async with client.programs.outputs(labels={"job": "a"}) as pieces:
+            async for piece in pieces:
+                seen[piece.id] = seen.get(piece.id, b"") + piece.output.data
+                if seen[piece.id] in (b"one\n", b"two\n"):
+                    await client.programs.write(piece.id, b"end\n")
+        assert sorted(seen.values()) == [b"one\nend\n", b"two\nend\n"]
+        assert {program.id for program in programs} == set(seen)
+        (piece,) = await all_of(client.programs.outputs(beginning=programs[0].id, tail_bytes=4, wait=False))
+        assert (piece.id, piece.output.data) == (programs[0].id, b"end\n")
+        assert await all_of(client.programs.outputs(beginning="none")) == []
+        async with client.programs.outputs(labels={"job": "b"}) as pieces:
+            assert (await anext(pieces)).output.data == b"three\n"  # The program runs, and nobody waits for its end.
 
     serve(scenario)
