@@ -1,8 +1,8 @@
 """Calls and streams through another node, beside the same ones directly, in one run.
 
 Two servers in processes of their own, of which one brings the broker. Direct and through the other node take turns, of
-a few calls each; the figures are medians, and the promises are about medians of the ratios of two neighbouring turns. So
-whatever else the machine does meets both.
+a few calls each; the figures are medians, and the promises are about medians of the ratios of two neighbouring turns.
+So whatever else the machine does meets both.
 
 ``python benchmarks/nodes.py [--rounds N] [--seconds S]``
 """

