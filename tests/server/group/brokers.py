@@ -22,13 +22,15 @@ class Brokers:
     Parameters:
         folder: where their files are.
         count: how many there are.
+        host: the address at which they listen.
 
     Attributes:
         urls: their URLs, with commas between them.
         processes: their processes; ``None`` for one that has ended.
     """
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path, count: int, host: str = "127.0.0.1") -> None:
+        self._host = host
         with ExitStack() as stack:
             sockets = [stack.enter_context(socket.socket()) for _ in range(2 * count)]
             for each in sockets:
@@ -45,7 +47,7 @@ class Brokers:
         folder.mkdir(parents=True, exist_ok=True)
         options: dict[str, object] = {
             "server_name": f"broker-{index}",
-            "listen": f"127.0.0.1:{self.ports[index]}",
+            "listen": f"{self._host}:{self.ports[index]}",
             "jetstream": {"store_dir": str(folder / "store")},
             "ping_interval": "500ms",
             "ping_max": 2,
@@ -99,9 +101,9 @@ class Brokers:
 
 
 @asynccontextmanager
-async def brokers(folder: Path, count: int) -> AsyncIterator[Brokers]:
+async def brokers(folder: Path, count: int, host: str = "127.0.0.1") -> AsyncIterator[Brokers]:
     """Some brokers that run."""
-    it = Brokers(folder, count)
+    it = Brokers(folder, count, host)
     try:
         await asyncio.gather(*(it.start(index) for index in range(count)))
         yield it

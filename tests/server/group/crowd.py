@@ -170,6 +170,7 @@ class Worker:
             count = each.count()
             states[", ".join(f"{number} {state.name.lower()}" for state, number in count.items() if number)] += 1
         return {
+            "pid": os.getpid(),
             "states": dict(states),
             "cpu_s": time.process_time(),
             "memory_bytes": measure_memory(),
@@ -268,14 +269,14 @@ class Crowd:
     def __len__(self) -> int:
         return sum(len(each.names) for each in self.processes)
 
-    async def add(self, urls: str, sizes: list[int], loop: str = "uvloop") -> None:
-        """Start processes that will have so many nodes."""
+    async def add(self, urls: str, sizes: list[int], loop: str = "uvloop", within: tuple[str, ...] = ()) -> None:
+        """Start processes that will have so many nodes, by a command such as ``unshare``."""
         for size in sizes:
             first = len(self)
             names = [f"node-{number}" for number in range(first, first + size)]
             command = [sys.executable, "-m", __spec__.name if __name__ == "__main__" else __name__]
             process = await asyncio.create_subprocess_exec(
-                *(*command, "--urls", urls, "--names", *names, "--loop", loop),
+                *(*within, *command, "--urls", urls, "--names", *names, "--loop", loop),
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -16,6 +19,7 @@ from rpcserver.group.subjects import STREAM
 from tests.examples import SOAK
 from tests.server.group.brokers import brokers
 from tests.server.group.crowd import crowd
+from tests.server.group.lost_network import LINK
 
 LIMIT_S = 120.0
 DEATH_S, RETURN_S = 3.0, 2.0
@@ -51,6 +55,20 @@ def test_a_node_dies_while_the_leader_of_three_brokers_is_killed(tmp_path: Path)
             assert not {"died", "returned"} & {kind for answer in answers for kind in answer["others"]}, answers
 
     asyncio.run(use())
+
+
+def test_nodes_whose_network_is_lost_die_and_return(tmp_path: Path, missing: Callable[[str], NoReturn]) -> None:
+    """In a network of their own, of which the cable is pulled and put in again: nobody is told that it is gone."""
+    within = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
+    try:
+        probe = f"{' '.join(LINK)} && ip link set lo up"
+        subprocess.run([*within, "sh", "-c", probe], check=True, capture_output=True, timeout=LIMIT_S)
+    except (OSError, subprocess.CalledProcessError) as exc:
+        missing(f"network namespaces cannot be used here: {exc}")
+    command = [*within, sys.executable, "-m", "tests.server.group.lost_network", str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    print(run.stdout, run.stderr)
+    assert run.returncode == 0
 
 
 def test_after_an_outage_of_the_broker_everything_is_right_again(tmp_path: Path) -> None:
