@@ -48,6 +48,8 @@ IDLE_S = 10.0
 """How long a connection is kept for the next call of its caller, in seconds."""
 MOST_IDLE = 64
 """The most connections that are kept so."""
+REPEAT_S = 10.0
+"""How long a call is remembered at least, in seconds, so that it runs once: :mod:`.receiving` adds to it."""
 JOIN_S = 60.0
 """How long the chunks of a request may take to come, in seconds."""
 MOST_REQUESTS = 4
@@ -209,7 +211,7 @@ class Executing:
             return
         self._waiting.pop((source, call), None)
         now_s = asyncio.get_running_loop().time()
-        self._memory().on_cancel(f"{source:016x}{call}", epoch, now_s + ttl_s, now_s)
+        self._memory().on_cancel(f"{source:016x}{call}", epoch, now_s + min(ttl_s, REPEAT_S), now_s)
         link = self._links.get((source, call))
         if link is not None:
             link.cancel()
@@ -342,9 +344,9 @@ class Executing:
         return self._receiving
 
     def _decide(self, source: int, call: str, epoch: int, deadline_s: float, now_s: float) -> Decision:
-        return self._memory().on_request(
-            f"{source:016x}{call}", epoch, deadline_s, now_s, is_welcome=not self.is_leaving
-        )
+        # A request can come again for a moment only, however long its call may take.
+        until_s = min(deadline_s, now_s + REPEAT_S)
+        return self._memory().on_request(f"{source:016x}{call}", epoch, until_s, now_s, is_welcome=not self.is_leaving)
 
     def _begin(
         self,

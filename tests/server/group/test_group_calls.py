@@ -116,6 +116,11 @@ class Work(Service):
         finally:
             self.ends["count"] += 1
 
+    @method(group=False)
+    async def hold(self) -> None:
+        """Keep something for the connection."""
+        self.runs["hold"] += 1
+
     @method()
     async def total(self, numbers: AsyncIterator[int]) -> int:
         """Add."""
@@ -294,6 +299,7 @@ def test_refused_and_wrong(broker: str, tmp_path: Path) -> None:
             refusals = {
                 "no such method": ("work.nothing", None, "there is no method"),
                 "wrong parameters": ("work.echo", {"valu": 1}, "value"),
+                "what belongs to a connection": ("work.hold", None, "belongs to a connection"),
                 "a stream among the parameters": ("work.total", None, "takes a stream (numbers)"),
             }
             for method_name, params, words in refusals.values():
