@@ -86,6 +86,21 @@ class CallOptions:
         return tracing.make_context(round(seconds * 1000), self.key, tracing.propagate())
 
 
+@dataclass(frozen=True, slots=True)
+class EndlessOptions(CallOptions):
+    """What goes with a call that must be answered in time, and then may go on for as long as it wants to: its time is
+    told to the server as :data:`~rpcwire.limits.LONGEST_S`."""
+
+    @staticmethod
+    def of(options: CallOptions) -> EndlessOptions:
+        """Make such options of others."""
+        return EndlessOptions(options.timeout_s, options.progress, options.key, options.window, options.resend)
+
+    def context(self, seconds: float) -> CallContext:  # noqa: ARG002 - of the base
+        """Return what the call tells the server besides its parameters."""
+        return CallOptions.context(self, LONGEST_S)
+
+
 def trace_if_wanted() -> None:
     """Send the trace context of calls from now on, if this program has loaded OpenTelemetry's SDK. Then its spans go on
     in the server. A program without it loads nothing."""

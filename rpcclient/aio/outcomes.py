@@ -11,8 +11,10 @@ from rpcclient.group.events import GroupItem
 from rpcclient.group.failures import GroupFailed
 from rpcclient.group.request import GroupMethod
 from rpcclient.group.roll import Roll
+from rpcclient.options import EndlessOptions
 from rpcwire.errors import LocalProtocolError, RemoteProtocolError, RpcError
 from rpcwire.group.outcomes import GroupNode, NodeOutcome
+from rpcwire.limits import LONGEST_S
 
 from .calling import AsyncCalls
 from .stream import AsyncStream
@@ -31,6 +33,8 @@ class _AsyncAnswers(Waitable, Generic[_T_co]):
     """
 
     def __init__(self, calls: AsyncCalls, method: GroupMethod, params: Any) -> None:
+        if method.is_endless:
+            calls = AsyncCalls(calls.connector, EndlessOptions.of(calls.options))
         self._calls = calls
         self._method = method
         self._stream: AsyncStream[Any] = calls.open(method, params)
@@ -163,7 +167,7 @@ class _AsyncAnswers(Waitable, Generic[_T_co]):
         now = self._calls.now()
         if not self._has_begun:
             self._has_begun = True
-            self._until = now + self._calls.options.seconds(self._method.deadline_s)
+            self._until = now + self._seconds()
         try:
             # A slow reader may ask long after the deadline for what has come before it.
             return roll.take(await self._stream.read_by(max(self._until, now) + self._method.grace_s))
@@ -181,6 +185,10 @@ class _AsyncAnswers(Waitable, Generic[_T_co]):
         except RpcError as exc:
             roll.finish(exc)
         return None
+
+    def _seconds(self) -> float:
+        """Return how long all of it may take, in seconds."""
+        return LONGEST_S if self._method.is_endless else self._calls.options.seconds(self._method.deadline_s)
 
     # --- leaving ------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from rpcwire.codec import Codec
 from rpcwire.errors import InvalidParams, RpcError, ServiceError, from_wire
 from rpcwire.group.nodes import NodeAmbiguous, NodeNotFound, NoNodes
 from rpcwire.group.outcomes import ALL_AT_ONCE, GroupNode, NodeOutcome, Policy
-from rpcwire.limits import GRACE_S, LONGEST_S
+from rpcwire.limits import GRACE_S
 
 from .events import Event, change_result, read_event
 
@@ -39,11 +39,13 @@ class GroupRequest:
         target: says which nodes, as on the wire.
         policy: says in which order, and when to stop.
         progress: called with the progress of each node.
+        limits_streams: whether the deadline ends streams, too.
     """
 
     target: Mapping[str, Any]
     policy: Policy = ALL_AT_ONCE
     progress: GroupProgressHook | None = None
+    limits_streams: bool = False
 
     def to_wire(self, method: str, body: bytes | None) -> dict[str, Any]:
         """Return the parameters of the call.
@@ -141,11 +143,12 @@ class GroupMethod(Method):
     Parameters:
         method: what is known of the other method.
         request: which nodes are asked, and how.
-        streams: whether its answers are streams. Then the call may take as long as it wants to if the caller sets no
-            limit.
+        streams: whether its answers are streams.
 
     Attributes:
-        method, request, streams_answers: the parameters.
+        method, request: the parameters.
+        streams_answers: whether its answers are streams.
+        is_endless: whether only the beginning has a deadline.
         grace_s: how much longer than the deadline to wait for the server, in seconds.
         change: makes of each result what the caller gets; ``None`` if it gets it as it is.
 
@@ -155,10 +158,11 @@ class GroupMethod(Method):
 
     def __init__(self, method: Method, request: GroupRequest, *, streams: bool) -> None:
         check_for_groups(method)
-        super().__init__(GROUP_METHOD, None, LONGEST_S if streams else method.deadline_s)
+        super().__init__(GROUP_METHOD, None, method.deadline_s)
         self.method = method
         self.request = request
         self.streams_answers = streams
+        self.is_endless = streams and not request.limits_streams
         self.change: Callable[[Any], Any] | None = None
         self.grace_s = ANSWER_GRACE_S
         self.window = method.window

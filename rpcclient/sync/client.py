@@ -370,7 +370,7 @@ class Client:
             nodes: a selector, such as ``role=web,zone!=eu``, ``zone in (eu,us)`` or ``name=web-*``; or a list of names
                 and ids.
             timeout_s: the deadline of each call as a whole, in seconds; that of the client, else that of the method
-                where not given. Streams have none where not given.
+                where not given. It ends streams, too, if it is given here.
             parallel: the most nodes that are asked at a time.
             stop_after_failures: after so many outcomes that are not ``ok`` no further node is asked.
             canary: so many nodes are asked before all others, which are asked only if each of these is ``ok``.
@@ -384,7 +384,7 @@ class Client:
 
         calls = self._calls.with_options(timeout_s=timeout_s)
         policy = {"parallel": parallel, "stop_after_failures": stop_after_failures, "canary": canary}
-        return Group.of(calls, self._descriptions, nodes, policy, progress)
+        return Group.of(calls, self._descriptions, nodes, policy, progress, limits_streams=timeout_s is not None)
 
     def everyone(
         self,
@@ -407,7 +407,7 @@ class Client:
 
         calls = self._calls.with_options(timeout_s=timeout_s)
         policy = {"parallel": parallel, "stop_after_failures": stop_after_failures, "canary": canary}
-        return Group.of(calls, self._descriptions, None, policy, progress)
+        return Group.of(calls, self._descriptions, None, policy, progress, limits_streams=timeout_s is not None)
 
     # --- leases of its group ------------------------------------------------------------------------------------
 

@@ -66,6 +66,8 @@ class Group:
         nodes: str | Iterable[str] | None,
         policy: Mapping[str, Any],
         progress: GroupProgressHook | None,
+        *,
+        limits_streams: bool,
     ) -> Self:
         """Make a group of nodes.
 
@@ -74,13 +76,14 @@ class Group:
             nodes: a selector, or names and ids; ``None`` for all nodes.
             policy: how they are asked, as of :class:`~rpcwire.group.outcomes.Policy`.
             progress: called with the progress of each node.
+            limits_streams: whether the deadline ends streams, too.
 
         Raises:
             InvalidParams: the selector or the list is empty, or neither.
             ValueError: a number is less than 1.
         """
         target = EVERYONE if nodes is None else target_of(nodes)
-        return cls(calls, descriptions, GroupRequest(target, Policy(**policy), progress))
+        return cls(calls, descriptions, GroupRequest(target, Policy(**policy), progress, limits_streams))
 
     @property
     def calls(self) -> Calls:

@@ -13,8 +13,10 @@ from rpcclient.group.events import GroupItem
 from rpcclient.group.failures import GroupFailed
 from rpcclient.group.request import GroupMethod
 from rpcclient.group.roll import Roll
+from rpcclient.options import EndlessOptions
 from rpcwire.errors import LocalProtocolError, RemoteProtocolError, RpcError
 from rpcwire.group.outcomes import GroupNode, NodeOutcome
+from rpcwire.limits import LONGEST_S
 
 from .calling import Calls
 from .stream import Stream
@@ -33,6 +35,8 @@ class _Answers(Waitable, Generic[_T_co]):
     """
 
     def __init__(self, calls: Calls, method: GroupMethod, params: Any) -> None:
+        if method.is_endless:
+            calls = Calls(calls.connector, EndlessOptions.of(calls.options))
         self._calls = calls
         self._method = method
         self._stream: Stream[Any] = calls.open(method, params)
@@ -165,7 +169,7 @@ class _Answers(Waitable, Generic[_T_co]):
         now = self._calls.now()
         if not self._has_begun:
             self._has_begun = True
-            self._until = now + self._calls.options.seconds(self._method.deadline_s)
+            self._until = now + self._seconds()
         try:
             # A slow reader may ask long after the deadline for what has come before it.
             return roll.take(self._stream.read_by(max(self._until, now) + self._method.grace_s))
@@ -183,6 +187,10 @@ class _Answers(Waitable, Generic[_T_co]):
         except RpcError as exc:
             roll.finish(exc)
         return None
+
+    def _seconds(self) -> float:
+        """Return how long all of it may take, in seconds."""
+        return LONGEST_S if self._method.is_endless else self._calls.options.seconds(self._method.deadline_s)
 
     # --- leaving ------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import pytest
 from rpcclient import GroupFailed, GroupItem, RpcError
 from rpcclient.errors import InvalidParams, LocalProtocolError, MethodNotFound
 from rpcwire.group.nodes import NoNodes
+from rpcwire.limits import LONGEST_S
 
 from .conftest import DIRECT_LEGS
 
@@ -189,6 +190,18 @@ def test_time_and_progress(nodes: Nodes, leg: Any) -> None:
     outcome = nodes.one_outcome(nodes.client.everyone(timeout_s=0.05).call("contract.until_cancelled", ["group time"]))
     # The plain form does not tell the server the deadline: there the client ends the call.
     assert (outcome.state, outcome.executed) == ("timeout", "unknown" if leg[2] == "jsonrpc" else "yes")
+    # A stream may take longer than the client lets calls take, unless the group itself has a deadline.
+    ordinary = nodes.client.options(timeout_s=0.5)
+    for answers, seconds in (
+        (ordinary.everyone().stream("contract.count", [1]), LONGEST_S),
+        (ordinary.everyone().call("contract.add", [1]), 0.5),
+    ):
+        assert answers._seconds() == seconds
+        nodes.close(answers)
+    if leg[2] != "jsonrpc":
+        stream = nodes.client.everyone(timeout_s=0.05).stream("contract.one_and_wait", ["group time of a stream"])
+        assert [item.value for item in nodes.all_of(stream)] == [1]
+        assert [each.state for each in stream.outcomes] == ["timeout"]
     reports: list[Any] = []
     group = nodes.client.everyone(progress=lambda *report: reports.append(report))
     assert nodes.one_outcome(group.call("contract.report", [3])).result == 3
