@@ -21,6 +21,9 @@ from websockets.http11 import Request
 from websockets.protocol import OPEN, SERVER, Protocol
 from websockets.server import ServerProtocol
 
+from rpcclient.group.events import read_event
+from rpcclient.group.roll import Roll
+from rpcclient.methods import Method
 from rpcserver.config import ListenConfig
 from rpcserver.door.admission import Refusal, check_host, check_origin
 from rpcserver.door.asking import read_request
@@ -458,6 +461,25 @@ def read_group(data: bytes) -> None:
                 assert outcome_from_wire(outcome.to_wire()).state == outcome.state
 
 
+def read_group_call(data: bytes) -> None:
+    """What a server tells its client of a group call: each node that it has named has one outcome in the end."""
+    roll: Roll[Any] = Roll("a.b", streams=data[:1] != b"0")
+    with counted(len(data)):
+        for line in data[1:].split(b"\n"):
+            for codec in (_JSON_LINES, _MESSAGE_PACK):
+                with contextlib.suppress(RpcError):
+                    roll.take(read_event(line, codec, _METHOD, streams=data[:1] != b"0"))
+        count = len(roll.nodes or ())
+        assert len(roll.outcomes) + len(roll.missing) == count
+        with contextlib.suppress(RpcError):
+            roll.finish()
+        assert len(roll.outcomes) == count
+
+
+_JSON_LINES, _MESSAGE_PACK = codec_for("rpc.v1.json"), codec_for("rpc.v1.msgpack")
+_METHOD = Method("a.b", list[int])
+
+
 # --- the policy ------------------------------------------------------------------------------------------------------------
 
 _RULE = ProgramRule(
@@ -573,6 +595,17 @@ TARGETS: dict[str, Target] = {
             ).encode(),
         ),
         256,
+    ),
+    "group call": Target(
+        read_group_call,
+        (
+            (
+                b'1{"kind":"start","nodes":[{"name":"a","id":"b","epoch":"0123456789abcdef"}],"unknown":["c"]}\n'
+                b'{"kind":"item","node":"b","item":[1],"lost":2}\n{"kind":"outcome","name":"c","id":"","epoch":"0000000000000000",'
+                b'"state":"unknown","executed":"no","duration_s":0.0,"error":{"code":-32006,"message":"m","data":{}}}'
+            ),
+        ),
+        1024,
     ),
     "policy": Target(
         check_policy, (b"-a\n-n=5\n--name\none\nabc,d\n/tmp/x\nmore", b"--\nabc\n/tmp/../etc", b"-n\n7\nab"), 1024
