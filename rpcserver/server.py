@@ -41,6 +41,7 @@ from rpcserver.group.members import (
     read_name,
 )
 from rpcserver.group.node import Description
+from rpcserver.group.node import Use as GroupUse
 from rpcserver.group.vouching import Gateways
 from rpcserver.plugins.finding import BrokenPlugin, find_installed
 from rpcserver.plugins.openrpc import document
@@ -232,6 +233,7 @@ class Server:
             lambda: self.authentication.wrong_attempts.count,
             lambda: self.door.certificate_expiries,
             lambda: self.circuits,
+            self._use_group,
             self.version,
         )
         if config.metrics.enabled:
@@ -247,6 +249,9 @@ class Server:
         for service in self.services:
             self.registry.add(service)
         self.door = self._make_door(system)
+
+    def _use_group(self) -> GroupUse | None:
+        return self.membership.node.use()
 
     def _make_dispatch(self, gate: Gate, observers: Iterable[Observer]) -> Dispatch:
         if not self.config.opentelemetry.enabled:

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -51,6 +51,25 @@ class Description:
     name: str
     addresses: tuple[str, ...]
     profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a node sees of its group, in numbers.
+
+    Attributes:
+        nodes: how many nodes are in each state.
+        is_connected: whether there is a connection to the broker.
+        is_settled: whether what it sees can be trusted.
+        connections: how many connections to the broker there were.
+        drops: how many messages were not sent, because there was no connection, or too many waited.
+    """
+
+    nodes: Mapping[str, int]
+    is_connected: bool
+    is_settled: bool
+    connections: int
+    drops: int
 
 
 class Node:
@@ -190,6 +209,15 @@ class Node:
         if self.link is None:
             self._refresh()
         return list(self.presence.roster.members(self._now()))
+
+    def use(self) -> Use | None:
+        """Return what this node sees of its group in numbers; ``None`` for a group of one, and before the start."""
+        link = self.link
+        if link is None or self._presence is None:
+            return None
+        states = self._presence.roster.table.states
+        counts = {state.name.lower(): states.count(state) for state in State}
+        return Use(counts, link.is_up, self.is_settled, link.starts, link.drops)
 
     async def watch(self) -> AsyncIterator[Snapshot | Change]:
         """Yield the roster as it is, and each change. A further snapshot comes where changes were lost.

@@ -14,7 +14,7 @@ from rpcserver.stalls import StallProbe
 from rpcwire.registry import Registry
 from rpcwire.service import Health, Service
 
-from . import circuits, process
+from . import circuits, group, process
 from .calls import CallMeter
 from .exposition import Family, write
 from .garbage import GarbageWatch
@@ -52,6 +52,7 @@ class Metrics:
         wrong_attempts: returns the number of wrong attempts to authenticate.
         expiries: returns when certificates expire, in seconds since 1970, by the settings that name their files.
         circuits: returns the connections with other nodes; ``None`` before the start.
+        group: returns what this server sees of its group; ``None`` if it has none.
         version: the version of the server.
 
     Attributes:
@@ -69,6 +70,7 @@ class Metrics:
         wrong_attempts: Callable[[], int],
         expiries: Callable[[], Mapping[str, int]],
         circuits: Callable[[], Circuits | None],
+        group: Callable[[], group.Use | None],
         version: str,
     ) -> None:
         self.calls = CallMeter(registry)
@@ -80,6 +82,7 @@ class Metrics:
         self._wrong_attempts = wrong_attempts
         self._expiries = expiries
         self._circuits = circuits
+        self._group = group
         self._version = version
         self._garbage = GarbageWatch()
         self._lag = Histogram(LAG_BOUNDS_S)
@@ -113,6 +116,7 @@ class Metrics:
             [
                 *self._of_build(),
                 *self._of_connections(),
+                *self._of_group(),
                 *self._of_circuits(),
                 *self._of_certificates(),
                 *self.calls.families(),
@@ -152,6 +156,11 @@ class Metrics:
         wrong = Family("rpcserver_wrong_credentials_total", "counter", "Wrong attempts to authenticate.")
         wrong.add(self._wrong_attempts())
         yield wrong
+
+    def _of_group(self) -> Iterator[Family]:
+        use = self._group()
+        if use is not None:
+            yield from group.families(use)
 
     def _of_circuits(self) -> Iterator[Family]:
         ours = self._circuits()

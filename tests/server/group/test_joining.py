@@ -128,6 +128,33 @@ def test_a_server_without_a_group_is_its_only_node(tmp_path: Path) -> None:
     run(use())
 
 
+def test_the_metrics_tell_of_the_group(tmp_path: Path, open_broker: str) -> None:
+    async def figures(server: Server) -> dict[str, float]:
+        lines = (await server.metrics.render()).splitlines()
+        return {
+            line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if "rpcserver_group_" in line[:20]
+        }
+
+    async def use() -> None:
+        async with AsyncExitStack() as stack:
+            (one, client), _ = [
+                await stack.enter_async_context(serve(configure(tmp_path / name, url=open_broker, name=name)))
+                for name in ("a", "b")
+            ]
+            await see(client, lambda nodes: names(nodes) == ["a", "b"])
+            while not one.membership.node.is_settled:
+                await asyncio.sleep(0.02)
+            told = await figures(one)
+            assert told['rpcserver_group_nodes{state="up"}'] == 2
+            assert told['rpcserver_group_nodes{state="died"}'] == told["rpcserver_group_messages_dropped_total"] == 0
+            assert told["rpcserver_group_broker_connected"] == told["rpcserver_group_settled"] == 1
+            assert told["rpcserver_group_broker_connections_total"] == 1
+        async with serve(configure(tmp_path / "alone", name="alone")) as (alone, _):
+            assert await figures(alone) == {}
+
+    run(use())
+
+
 def test_the_twin_sees_the_same_and_needs_a_permission(tmp_path: Path) -> None:
     async def use() -> None:
         config = ServerConfig.model_validate(
