@@ -44,7 +44,7 @@ def command(
     with settings.connect() as client, _subscribe(client, names, on, nodes, policy) as news:
         for each in news:
             if settings.readable:
-                print(show.text(_describe(each)), flush=True)
+                print(show.text(describe(each)), flush=True)
             else:
                 show.show_item(each.model_dump(), readable=False)
 
@@ -60,8 +60,12 @@ def _subscribe(
     return group.subscribe(*names, policy=policy)
 
 
-def _describe(news: EventNews) -> str:
-    """Return a line about what has happened."""
+def describe(news: EventNews) -> str:
+    """Return a line about what has happened, for a person.
+
+    Parameters:
+        news: what has happened.
+    """
     head = f"{time.strftime('%H:%M:%S', time.localtime(news.time or None))} {news.node}"
     match news.kind:
         case "event":

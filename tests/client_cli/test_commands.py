@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from rpcclient.cli import events
 from rpcclient.cli.main import COMMANDS
 from rpcclient.cli.outcome import MEANINGS
+from rpcclient.models import EventNews
 from tests.client.relays import by_connect, relay
 
 
@@ -52,6 +54,50 @@ def test_nodes(shell: Any, in_terminal: Callable[..., str]) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
         assert process.returncode == 130
+
+
+def test_events(shell: Any) -> None:
+    for more in ((), ("--on", "all"), ("--on", "name=*"), ("--nodes", json.loads(shell.ok("nodes"))[0]["name"])):
+        with subprocess.Popen(
+            shell.command("events", "library.burnt", *more),
+            env=shell.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            news = json.loads(process.stdout.readline())
+            assert (news["kind"], news["event"]) == ("refused", "library.burnt")
+            assert news["reason"] == "there is no event library.burnt at this node"
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+            assert process.returncode == 130
+    wrong = shell.run("events", "--on", "all", "--nodes", "a")
+    assert wrong.returncode == 2 and b"--on and --nodes: give one of them" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({"kind": "event", "value": {"a": 1}, "lost": 2}, 'web-1 disks.full (2 lost before) {"a":1}'),
+        ({"kind": "event", "value": "x"}, 'web-1 disks.full "x"'),
+        ({"kind": "lost", "lost": 3}, "web-1 disks.full: 3 lost"),
+        ({"kind": "resync"}, "web-1 disks.full: the server was started anew; what was between is not known"),
+        ({"kind": "following", "event": ""}, "web-1 tells its events"),
+        ({"kind": "refused", "reason": "no"}, "web-1 disks.full refused: no"),
+        ({"kind": "gone", "event": "", "reason": "It has died."}, "web-1 gone: It has died."),
+    ],
+    ids=lambda value: value["kind"] + str(value.get("lost", "")) if isinstance(value, dict) else "",
+)
+def test_a_line_for_each_event(more: dict[str, Any], line: str) -> None:
+    news = {
+        "node": "web-1",
+        "id": "0" * 16,
+        "event": "disks.full",
+        "epoch": "",
+        "seq": 1,
+        "time": 1.0,
+        "lost": 0,
+        **more,
+    }
+    assert events.describe(EventNews(**news)).partition(" ")[2] == line
 
 
 def test_hello_and_ping(shell: Any, in_terminal: Callable[..., str]) -> None:

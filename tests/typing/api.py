@@ -9,7 +9,6 @@ from rpcclient import (
     AsyncClient,
     AsyncDatabaseTransaction,
     AsyncGroup,
-    AsyncGroupStream,
     AsyncOutcomes,
     AsyncProgram,
     AsyncStream,
@@ -30,10 +29,11 @@ from rpcclient import (
     method,
 )
 from rpcclient.batch import BatchResult
-from rpcclient.models import Hello, NodeInfo, NodesEvent, ServiceInfo
+from rpcclient.models import EventNews, Hello, NodeInfo, NodesEvent, ServiceInfo
 from rpcclient.stubs.database import Isolation, Page, Result
-from rpcclient.stubs.hardware import Memory, Snapshot
+from rpcclient.stubs.hardware import DeviceEvent, Memory, Snapshot
 from rpcclient.stubs.programs import ProgramInfo, RunEvent
+from rpcwire.publishing import Event
 from rpcwire.rows.row import Row
 
 
@@ -46,6 +46,9 @@ def sync_client(client: Client) -> None:
     assert_type(client.services(), list[ServiceInfo])
     assert_type(client.nodes(), list[NodeInfo])
     assert_type(client.watch_nodes(), Stream[NodesEvent])
+    assert_type(client.subscribe("hardware.device_changed"), Stream[EventNews])
+    assert_type(client.everyone().subscribe(policy="latest"), Stream[EventNews])
+    assert_type(client.hardware.device_changed(), Stream[Event[DeviceEvent]])
     assert_type(client.options(timeout_s=1.5), Client)
     assert_type(client.programs.run(["true"]).stdout, bytes)
     with client.database.transaction("main", isolation="serializable", readonly=True) as tx:
@@ -77,6 +80,8 @@ async def async_client(client: AsyncClient) -> None:
     assert_type(await client.services(), list[ServiceInfo])
     assert_type(await client.nodes(), list[NodeInfo])
     assert_type(client.watch_nodes(), AsyncStream[NodesEvent])
+    assert_type(client.subscribe("hardware.device_changed"), AsyncStream[EventNews])
+    assert_type(client.hardware.device_changed(), AsyncStream[Event[DeviceEvent]])
     assert_type(client.options(timeout_s=1.5), AsyncClient)
     assert_type((await client.programs.run(["true"])).stdout, bytes)
     async with client.database.transaction("main", isolation=Isolation.SERIALIZABLE) as tx:

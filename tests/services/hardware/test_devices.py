@@ -111,6 +111,20 @@ def test_an_interface_comes_and_goes(serve: Serve, missing: Missing) -> None:
     serve(scenario)
 
 
+def test_an_event_tells_of_devices_as_long_as_somebody_follows(serve: Serve, missing: Missing) -> None:
+    async def scenario(client: AsyncClient) -> None:
+        async with client.hardware.device_changed() as events, client.hardware.watch_devices(["net"]) as watched:
+            await anext(watched)  # From now on every change is told.
+            with interface(missing) as name:
+                values = (event.value async for event in events)
+                added = await until(values, "add", name)
+                assert added.devices is None
+                subprocess.run(["ip", "link", "del", name], check=True)
+                await until((event.value async for event in events), "remove", name)
+
+    serve(scenario)
+
+
 def test_a_disk_comes_changes_and_goes(serve: Serve, missing: Missing, tmp_path: Path) -> None:
     try:
         control = os.open("/dev/loop-control", os.O_RDWR)
