@@ -35,7 +35,7 @@ from .dynamic import AsyncDescriptions, AsyncServiceProxy
 from .stream import AsyncStream
 
 if TYPE_CHECKING:
-    from rpcclient.group.request import GroupProgressHook
+    from rpcclient.group.request import GroupProgressHook, NamedNode
 
     from .database import AsyncDatabase
     from .group import AsyncGroup
@@ -352,7 +352,7 @@ class AsyncClient:
 
     def group(
         self,
-        nodes: str | Iterable[str],
+        nodes: str | Iterable[str | NamedNode],
         *,
         timeout_s: float | None = None,
         parallel: int | None = None,
@@ -369,8 +369,9 @@ class AsyncClient:
         numbers, or ``rolling()`` of what is returned, says otherwise.
 
         Parameters:
-            nodes: a selector, such as ``role=web,zone!=eu``, ``zone in (eu,us)`` or ``name=web-*``; or a list of names
-                and ids.
+            nodes: a selector, such as ``role=web,zone!=eu``, ``zone in (eu,us)`` or ``name=web-*``; or a list of names,
+                ids, and nodes as those of :meth:`nodes` and of outcomes: ``client.group(outcomes.failed)`` is for those
+                that have failed before.
             timeout_s: the deadline of each call as a whole, in seconds; that of the client, else that of the method
                 where not given. It ends streams, too, if it is given here.
             parallel: the most nodes that are asked at a time.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Raw
@@ -66,11 +66,26 @@ EVERYONE: Mapping[str, Any] = {"everyone": True}
 """All nodes of the group."""
 
 
-def target_of(nodes: str | Iterable[str]) -> Mapping[str, Any]:
+class NamedNode(Protocol):
+    """A node, as :meth:`rpcclient.Client.nodes` and the outcomes of group calls have them."""
+
+    @property
+    def id(self) -> str:
+        """Its id; empty if no node has the name."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+
+def target_of(nodes: str | Iterable[str | NamedNode]) -> Mapping[str, Any]:
     """Say on the wire which nodes a call is for.
 
     Parameters:
-        nodes: a selector such as ``role=web,zone!=eu``, or names and ids of nodes.
+        nodes: a selector such as ``role=web,zone!=eu``; or nodes, each by its name, its id, or as an object that has
+            them.
 
     Raises:
         InvalidParams: it is neither, or empty.
@@ -80,7 +95,7 @@ def target_of(nodes: str | Iterable[str]) -> Mapping[str, Any]:
             raise _wrong("the selector is empty: client.everyone() calls all nodes")
         return {"selector": nodes}
     try:
-        names = list(nodes)
+        names = [node if isinstance(node, str) else _name_of(node) for node in nodes]
     except TypeError:
         raise _wrong(f"must be a selector or a list of names, and not {type(nodes).__name__}") from None
     if not all(isinstance(name, str) and name for name in names):
@@ -88,6 +103,10 @@ def target_of(nodes: str | Iterable[str]) -> Mapping[str, Any]:
     if not names:
         raise _wrong("the list of names is empty: client.everyone() calls all nodes")
     return {"names": names}
+
+
+def _name_of(node: object) -> Any:
+    return getattr(node, "id", None) or getattr(node, "name", None)
 
 
 def _wrong(text: str) -> InvalidParams:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from rpcclient.describe import ServiceDescription
 from rpcclient.following import follow_params
-from rpcclient.group.request import EVERYONE, GroupMethod, GroupProgressHook, GroupRequest, target_of
+from rpcclient.group.request import EVERYONE, GroupMethod, GroupProgressHook, GroupRequest, NamedNode, target_of
 from rpcclient.leases import scope_of
 from rpcclient.methods import Method, method_of
 from rpcclient.models import EventNews
@@ -63,7 +63,7 @@ class Group:
         cls,
         calls: Calls,
         descriptions: Descriptions,
-        nodes: str | Iterable[str] | None,
+        nodes: str | Iterable[str | NamedNode] | None,
         policy: Mapping[str, Any],
         progress: GroupProgressHook | None,
         *,
@@ -73,7 +73,7 @@ class Group:
 
         Parameters:
             calls, descriptions: as of the class.
-            nodes: a selector, or names and ids; ``None`` for all nodes.
+            nodes: a selector, or names, ids and nodes; ``None`` for all nodes.
             policy: how they are asked, as of :class:`~rpcwire.group.outcomes.Policy`.
             progress: called with the progress of each node.
             limits_streams: whether the deadline ends streams, too.

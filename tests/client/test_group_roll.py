@@ -304,6 +304,8 @@ def test_nodes_that_cannot_be_meant(nodes: Any) -> None:
 
 def test_names_may_come_from_anywhere() -> None:
     assert target_of(name for name in ("a", "b")) == {"names": ["a", "b"]}
+    ok = NodeOutcome(name="web-1", id="1", epoch=1, state="ok", executed="yes", result=3)
+    assert target_of(["a", GroupNode("b", "2"), ok, GroupNode("nobody", "")]) == {"names": ["a", "2", "1", "nobody"]}
 
 
 def test_methods_that_are_not_for_groups() -> None:

@@ -115,6 +115,9 @@ def sync_group(client: Client) -> None:
     group = client.group("role=web,zone!=eu", timeout_s=5, parallel=10, stop_after_failures=2, canary=1)
     assert_type(group, Group)
     assert_type(client.group(["web-1", "web-2"]), Group)
+    assert_type(client.group(client.nodes()), Group)
+    assert_type(client.group(group.hardware.memory().wait().failed), Group)
+    assert_type(client.group(group.hardware.memory().wait().missing), Group)
     assert_type(client.everyone().rolling(batch=3, stop_after_failures=2, canary=1).any(2), Group)
     assert_type(group.hardware.memory(), Outcomes[Memory])
     assert_type(group.programs.list(), Outcomes[list[ProgramInfo]])
@@ -166,6 +169,7 @@ async def async_group(client: AsyncClient) -> None:
     assert_type(await group.hardware.memory(), AsyncOutcomes[Memory])
     assert_type(await group.hardware.memory().raise_for_failures(), AsyncOutcomes[Memory])
     async with group.hardware.watch(["cpu"]) as items:
+        assert_type(items, AsyncGroupStream[Snapshot])
         async for item in items:
             assert_type(item, GroupItem[Snapshot])
     async for event in group.programs.stream(["true"]).events():
