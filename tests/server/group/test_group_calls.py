@@ -556,3 +556,22 @@ def test_a_node_that_stops_in_the_midst(broker: str, tmp_path: Path) -> None:
             await running.end()
 
     asyncio.run(main())
+
+
+def test_whoever_sends_much_waits_for_the_broker(broker: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start(broker, tmp_path) as (group, _):
+            link = group.servers["web-1"].membership.node.link
+            assert link is not None and link.has_room
+            await link.drain()
+            for _ in range(40):
+                link.post(link.own, "nothing", bytes(500_000))
+            assert not link.has_room
+            await asyncio.wait_for(link.drain(), LIMIT_S)
+            assert link.has_room
+            for _ in range(40):
+                link.post(link.own, "nothing", bytes(500_000))
+            lose_link(group.servers["web-1"])
+            await asyncio.wait_for(link.drain(), LIMIT_S)  # What waited is dropped.
+
+    asyncio.run(main())
