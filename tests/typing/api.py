@@ -9,6 +9,7 @@ from rpcclient import (
     AsyncClient,
     AsyncDatabaseTransaction,
     AsyncGroup,
+    AsyncGroupStream,
     AsyncOutcomes,
     AsyncProgram,
     AsyncStream,
