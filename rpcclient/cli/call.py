@@ -86,6 +86,8 @@ def command(settings: context.Settings, method: str, words: tuple[str, ...], as_
     readable = settings.readable and not as_json
     with settings.connect() as client:
         description = _describe(client, method)
+        if description is None and settings.many.is_given:
+            description = _describe_there(client, settings, method)
         params = parse(words, description.binary if description is not None else ())
         if settings.many.is_given:
             sys.exit(_call_many(client, settings, method, params, description, readable=readable))
@@ -166,6 +168,21 @@ def _describe(client: Client, method: str) -> MethodDescription | None:
         return client.describe(service).methods.get(short)
     except MethodNotFound:
         return None
+
+
+def _describe_there(client: Client, settings: context.Settings, method: str) -> MethodDescription | None:
+    """The description of a method that this server does not have, by one of the nodes that are to be called."""
+    from rpcclient.describe import descriptions
+
+    target = settings.many.target()
+    call = {"target": target, "method": "rpc.discover", "policy": {"one": True}}
+    service, _, short = method.rpartition(".")
+    with client.stream("rpc.call_nodes", call) as events:
+        for event in events:
+            if event["kind"] == "outcome" and event["state"] == "ok":
+                there = descriptions(event["result"]).get(service)
+                return None if there is None else there.methods.get(short)
+    return None
 
 
 @contextmanager

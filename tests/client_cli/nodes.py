@@ -7,6 +7,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from rpcserver import Service, method
 from rpcserver.config import ServerConfig
 from rpcserver.plugins.finding import create_services, find_services
 from rpcserver.server import Server
@@ -29,11 +30,22 @@ def configure(folder: Path, broker: str, name: str) -> ServerConfig:
     )
 
 
+class Shelf(Service):
+    """Only database nodes have it."""
+
+    @method(kind="read")
+    async def weigh(self, content: bytes) -> int:
+        """Count bytes."""
+        return len(content)
+
+
 async def main(broker: str, folder: str, *names: str) -> None:
     servers: dict[str, Server] = {}
     for name in names:
         config = configure(Path(folder), broker, name)
-        servers[name] = Server(config, create_services(find_services(config.plugins), config.services), token=TOKEN)
+        services = create_services(find_services(config.plugins), config.services)
+        own = [Shelf()] if name.startswith("db") else []
+        servers[name] = Server(config, [*services, *own], token=TOKEN)
         await servers[name].start()
         print(name, servers[name].addresses[0], flush=True)
     reader = asyncio.StreamReader()

@@ -262,8 +262,16 @@ def test_calls_print_what_a_call_prints(group: Group) -> None:
     done = group.shell.run("call", "programs.get", "id=p1", "--on", "role=db")
     assert done.returncode == 1
     assert b"  db-1: refused: id: you have no program 'p1'" in done.stderr
-    done = group.shell.run("call", "hardware.watch", 'sections=["cpu"]', "interval_s=0.1", "--nodes", "web-1", "--help")
+
+
+def test_a_method_that_only_the_others_have(group: Group) -> None:
+    """Its parameters are read as their own description says: this one is bytes."""
+    done = group.shell.run("call", "shelf.weigh", "content=12", "--on", "role=db")
     assert done.returncode == 0
+    assert [end["result"] for end in objects(done.stdout)] == [2]
+    done = group.shell.run("call", "shelf.weigh", "content=12", "--on", "role=web")
+    assert done.returncode == 1
+    assert b"web-[1-2] (2): refused: there is no method 'shelf.weigh'" in done.stderr
 
 
 def test_sql_runs_in_a_database_of_each(group: Group) -> None:
@@ -325,9 +333,9 @@ def test_a_terminal_has_tables(group: Group) -> None:
     text, status = in_terminal(group, "hw", "--on", "all", "--gather")
     assert status == 0
     assert "processors" in text
-    text, status = in_terminal(group, "services", "--on", "all", "-g", NO_COLOR="1")
+    text, status = in_terminal(group, "services", "--on", "role=web", "-g", NO_COLOR="1")
     assert status == 0
-    assert "db-1,web-[1-2] (3):\r\n  database" in text
+    assert "web-[1-2] (2):\r\n  database" in text
 
 
 # --- what is refused --------------------------------------------------------------------------------------------

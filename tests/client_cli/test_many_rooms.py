@@ -9,10 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rpcclient.cli.many import colours
+from rpcclient.cli.many import colours, top_screen
 from rpcclient.cli.many.answers import fold_answers
+from rpcclient.cli.many.bar import bar_line
 from rpcclient.cli.many.lines import Lines, for_terminal
 from rpcclient.cli.many.ranges import fold, natural_key, unfold
+from rpcclient.cli.many.summary import tell, tell_interruption
+from rpcclient.cli.many.top_state import SORTS, NodesState
+from rpcclient.stubs.hardware import Cpu, Memory, Snapshot
 from rpcwire.group.selectors import Names
 
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,6}[a-z0-9])?", fullmatch=True)
@@ -152,3 +156,91 @@ def test_colours_are_for_terminals_that_want_them() -> None:
     assert not colours.has_colours(Terminal(), {"TERM": "xterm", "NO_COLOR": "1"})
     assert not colours.has_colours(Terminal(), {"TERM": "dumb"})
     assert not colours.has_colours(io.StringIO(), {"TERM": "xterm"})
+
+
+# --- the bar and the summary --------------------------------------------------------------------------------------
+
+
+def test_the_bar_says_how_far_it_is() -> None:
+    line = bar_line(40, {"died": 1, "ok": 9}, [f"web-{number}" for number in range(11, 41)], 100)
+    assert line == "█████···············  10/40  ok 9  died 1  waiting for web-[11-40]".replace("  10", " 10")
+    assert bar_line(1, {"ok": 1}, [], 100) == "████████████████████ 1/1  ok 1"
+
+
+@given(st.dictionaries(st.sampled_from(["ok", "died"]), st.integers(1, 50)), st.lists(NUMBERED), st.integers(1, 120))
+def test_the_bar_fits_into_any_terminal(counts: dict[str, int], left: list[str], width: int) -> None:
+    assert len(bar_line(sum(counts.values()) + len(left), counts, left, width)) <= width
+
+
+def test_the_summary_tells_each_node_that_is_not_well() -> None:
+    assert list(tell(3, [])) == []
+    problems = [("web-2", "exit code 1"), ("web-1", "exit code 1"), ("db-1", "died: it is gone\nfor good")]
+    assert list(tell(4, problems, drops=2)) == [
+        "1 of 4 nodes are well",
+        "  db-1: died: it is gone",
+        "    for good",
+        "  web-[1-2] (2): exit code 1",
+        "2 items did not arrive",
+    ]
+    assert tell_interruption(["web-1", "web-2"]) == "interrupted: cancelled on web-[1-2] (2)"
+    assert tell_interruption([]) == "interrupted: all nodes had ended"
+
+
+# --- top --------------------------------------------------------------------------------------------------------
+
+
+def sample(cpu: float, memory: float) -> Snapshot:
+    return Snapshot.model_construct(
+        cpu=Cpu.model_construct(percent=cpu, logical=2, load_1m=cpu / 50),
+        memory=Memory.model_construct(percent=memory),
+        disks=None,
+        network=None,
+    )
+
+
+def nodes() -> NodesState:
+    state = NodesState()
+    for number, (cpu, memory) in enumerate([(10, 90), (95, 20), (50, 50)], 1):
+        state.add_node(str(number), f"web-{number}")
+        state.add_sample(str(number), sample(cpu, memory))
+    return state
+
+
+def order(state: NodesState) -> list[str]:
+    return [row.name for row in state.rows_in_order]
+
+
+def test_nodes_are_sorted_by_each_column_and_dead_ones_come_last() -> None:
+    state = nodes()
+    assert order(state) == ["web-1", "web-2", "web-3"]
+    state.key("p")
+    assert order(state) == ["web-2", "web-3", "web-1"]
+    state.key("M")
+    assert order(state) == ["web-1", "web-3", "web-2"]
+    state.key("I")
+    assert order(state) == ["web-2", "web-3", "web-1"]
+    state.key("M")
+    state.end_node("1", "died", "it is gone")
+    assert order(state) == ["web-3", "web-2", "web-1"]
+    state.add_node("1", "web-1")
+    assert (state.rows["1"].state, state.rows["1"].reason) == ("waiting", "")
+    for key in (*SORTS, ">", "<", "f6", "down", "end", "home", "h", "x", "q"):
+        state.key(key)
+    assert state.done
+
+
+@pytest.mark.parametrize(("width", "height"), [(100, 12), (60, 6), (200, 40), (20, 3), (1, 1)])
+def test_the_screen_fits_any_terminal(width: int, height: int) -> None:
+    state = nodes()
+    state.end_node("2", "died", "it is \x1b[2Jgone")
+    for shows_help in (False, True):
+        state.shows_help = shows_help
+        lines = top_screen.draw(state, width, height)
+        assert len(lines) <= max(height, 1)
+        assert all(line.cell_len <= width for line in lines)
+        assert not any("\x1b" in line.plain for line in lines)
+    state.shows_help = False
+    if width == 100:
+        text = [line.plain.rstrip() for line in top_screen.draw(state, width, height)]
+        assert text[0].startswith("3 nodes  up 2  died 1  cpu 30 % on average, 50 % at most  sorted by name")
+        assert text[4] == r"web-2 died     it is \x1b[2Jgone"

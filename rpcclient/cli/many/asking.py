@@ -119,7 +119,7 @@ class Asking:
                     self._bar.draw()
         except KeyboardInterrupt:
             self._end()
-            self._say(tell_interruption(self._left))
+            self._say(tell_interruption(self._left) if self._names else "interrupted")
             self._summarize()
             return outcome.INTERRUPTED
         except RpcError:

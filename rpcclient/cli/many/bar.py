@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
+from .colours import has_colours, paint_dim
 from .ranges import fold
 
 _BAR = 20
@@ -67,7 +68,8 @@ class Bar:
         self._next_s = now_s + _LEAST_S
         self._is_drawn = True
         width = shutil.get_terminal_size().columns - 1
-        self._out.write(f"\r\x1b[2m{bar_line(self._total, self._counts, list(self._left), width)}\x1b[0m\x1b[K")
+        line = bar_line(self._total, self._counts, list(self._left), width)
+        self._out.write(f"\r{paint_dim(line) if has_colours(self._out) else line}\x1b[K")
         self._out.flush()
 
     def clear(self) -> None:

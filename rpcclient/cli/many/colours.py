@@ -32,3 +32,8 @@ def paint(text: str, name: str) -> str:
 def paint_red(text: str) -> str:
     """A text in the colour of failures."""
     return f"\x1b[{_RED}m{text}{_RESET}"
+
+
+def paint_dim(text: str) -> str:
+    """A text that is less conspicuous than others."""
+    return f"\x1b[2m{text}{_RESET}"

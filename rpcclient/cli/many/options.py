@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from rpcclient.cli.context import Settings
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 NAMES = ("--on", "--nodes", "--gather", "--parallel", "--rolling", "--stop-after-failures", "--canary")
 """The options of commands on many nodes that are theirs alone."""

@@ -21,7 +21,7 @@ _HELP = (
 )
 _BAR = 8
 _WIDEST_NAME = 24
-_TITLES = ("cpu", "load", "mem", "full", "disk", "net ↓", "net ↑")
+_TITLES: tuple[str, ...] = ("cpu", "load", "mem", "full", "disk", "net ↓", "net ↑")
 _WIDTHS = (_BAR + 5, 5, _BAR + 5, 5, 11, 11, 11)
 _LEAST_NEEDED = ("net ↑", "net ↓", "disk", "full", "load")
 """What is left out on a narrow terminal, the least important first."""

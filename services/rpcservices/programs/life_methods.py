@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from rpcserver import Context, method
 from rpcservices.programs.permission.policy import CONTROL, VIEW
 from rpcservices.programs.running.program import Program
+from rpcservices.programs.terms import StreamName
 from rpcservices.signals import signal_number
 
 from .control import Controlling
@@ -116,7 +117,7 @@ class LifeMethods(Controlling):
         for program in self.programs.values():
             if matches(program) and program.id.startswith(beginning) and running in (None, program.exit is None):
                 outputs = list(program.outputs.values())
-                places = {
+                places: dict[StreamName, int] = {
                     output.name: 0 if tail_bytes is None else max(output.total_bytes - tail_bytes, output.start)
                     for output in outputs
                 }

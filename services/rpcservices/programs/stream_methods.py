@@ -11,7 +11,7 @@ from rpcserver import Context, Secret, method
 from rpcservices.programs.permission.policy import RUN, Wish
 from rpcservices.programs.running.program import Program
 from rpcservices.programs.running.supervision import Supervision
-from rpcservices.programs.terms import StderrTo
+from rpcservices.programs.terms import StderrTo, StreamName
 
 from .core import Streams
 from .errors import ProgramNotStarted, ProgramRefused, ProgramUnsuccessful
@@ -106,7 +106,7 @@ class StreamMethods(StartMethods):
         feeding = asyncio.ensure_future(feed(program, data)) if data else None
         try:
             outputs = list(program.outputs.values())
-            places = {output.name: 0 for output in outputs}
+            places: dict[StreamName, int] = {output.name: 0 for output in outputs}
             async with aclosing(follow(program, outputs, places, wait=True, controlling=True)) as chunks:
                 async for chunk in chunks:
                     yield RunEvent(output=chunk)
