@@ -10,7 +10,7 @@ from rpcclient.cli.missing import missing
 
 from .asking import Rendering, ask
 from .lines import Lines
-from .printing import Piece
+from .printing import STREAMS, Piece
 from .running import line_as_json, print_chunk
 from .typed import read_as
 
@@ -31,13 +31,15 @@ class Logs(Rendering):
         piece = read_as(ProgramOutput, item)
         for stream, data in print_chunk(piece.output):
             lines = self._lines.setdefault((name, stream, piece.id), Lines())
-            yield from ((stream, _with_id(piece.id, line)) for line in lines.feed(data))
+            for line in lines.feed(data):
+                yield stream, _with_id(piece.id, line)
 
     def rest(self, name: str) -> Iterator[Piece]:
         """What follows the last whole lines."""
-        for stream in ("stdout", "stderr"):
+        for stream in STREAMS:
             for key in [key for key in self._lines if key[:2] == (name, stream)]:
-                yield from ((stream, _with_id(key[2], line)) for line in self._lines.pop(key).end())
+                for line in self._lines.pop(key).end():
+                    yield stream, _with_id(key[2], line)
 
     def items_as_json(self, name: str, item: Any) -> Iterator[Mapping[str, Any]]:
         """The lines of a program."""

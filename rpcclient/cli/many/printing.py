@@ -15,7 +15,8 @@ StreamName: TypeAlias = Literal["stdout", "stderr"]
 """Where something is printed."""
 Piece: TypeAlias = tuple[StreamName, bytes]
 """A piece of text, and where it is printed."""
-_STREAMS: tuple[StreamName, ...] = ("stdout", "stderr")
+STREAMS: tuple[StreamName, ...] = ("stdout", "stderr")
+"""Both of them."""
 _INDENT = "  "
 _BEHIND = " | "
 
@@ -98,7 +99,7 @@ class ByLine:
 
     def finish(self, name: str) -> None:
         """Print what follows the node's last whole line."""
-        for stream in _STREAMS:
+        for stream in STREAMS:
             lines = self._lines.pop((name, stream), None)
             if lines is not None:
                 self._print(name, stream, lines.end())
