@@ -97,7 +97,7 @@ class StreamMethods(StartMethods):
             async for event in events:
                 yield event
                 if check and event.exit is not None:
-                    _check(event.exit.status)
+                    check_end(event.exit.status)
 
     async def _follow_to_end(self, program: Program, data: bytes) -> AsyncGenerator[RunEvent, None]:
         """Feed a program that was started, and follow it to its end. If nobody follows any more, end it."""
