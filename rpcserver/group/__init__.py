@@ -18,8 +18,8 @@ nobody listens, the watchers ask at once, and the member has 0.5 s to be heard, 
 our own loop was blocked (we looked at the clock too late), and while what we read is old, because more has come than we
 can read. A node finds that out by echoes: messages to itself, which the broker puts behind everything that it has for
 this node. Before each verdict one must have come back that was sent after the silence was long enough; one that takes
-more than 0.3 s says that we judge nobody until another one is faster. Afterwards all silence is counted from zero. Only
-the clock that does not jump decides anything.
+more than 0.3 s, or than twice the usual time where the broker is far away, says that we judge nobody until another one
+is faster. Afterwards all silence is counted from zero. Only the clock that does not jump decides anything.
 
 **Lives.** Whatever is said is said of one life (epoch) of a node, and a life that has died never comes back: beats of
 an old epoch move nothing. A node that lives on although it was taken for dead (it was frozen, or cut off) begins a new

@@ -82,6 +82,7 @@ class Presence:
         self._echo_number = 0
         self._echoes: dict[int, float] = {}  # When those were sent that have not come back, in their order.
         self._heard_until = -math.inf
+        self._fastest_s = 0.0  # Of all echoes on this connection.
         self._digest = -1
         self._digest_at = now
         self._compare_at = now
@@ -158,6 +159,7 @@ class Presence:
     def regain_link(self, now: float) -> None:
         """Take note that there is a connection to the broker again."""
         self._look_at = now
+        self._fastest_s = 0.0
         self.is_linked = True
         self.settled_at = now + self._timing.settle_s
         self._beat_at = self.due = now
@@ -502,7 +504,8 @@ class Presence:
         for older in [each for each in self._echoes if each < number]:
             del self._echoes[older]
         self._heard_until = max(self._heard_until, sent_at)
-        if now - sent_at > self._timing.deaf_s:
+        self._fastest_s = min(self._fastest_s or math.inf, now - sent_at)
+        if now - sent_at > self._patience_s:
             self._is_deaf = True
         elif self._is_deaf:
             self._listen_anew(now)
@@ -525,7 +528,12 @@ class Presence:
         """When an echo has to be back that was sent at a time or later; infinity if there is none."""
         if self._is_deaf:
             return math.inf
-        return next((at + self._timing.deaf_s for at in self._echoes.values() if at >= time), math.inf)
+        return next((at + self._patience_s for at in self._echoes.values() if at >= time), math.inf)
+
+    @property
+    def _patience_s(self) -> float:
+        """How long an echo may take, in seconds: twice as long as the fastest one, if the broker is far away."""
+        return min(max(self._timing.deaf_s, 2 * self._fastest_s), self._timing.most_deaf_s)
 
     def _hurry(self, watch: Watch, reason: Reason, now: float) -> None:
         """Give a member only a short time, because the broker knows something bad of it."""

@@ -32,6 +32,7 @@ class Timing:
             others are quiet.
         blocked_s: we looked at the clock this much later than we do, at most: we have not listened meanwhile.
         deaf_s: how long our own echo may take. If it takes longer, what we hear is too old to judge others by it.
+        most_deaf_s: the same at most, where even the fastest one has taken long, because the broker is far away.
         settle_s: how long the roster is not to be trusted after a broker's return, and how long two tables must have
             differed without a change before they are compared.
     """
@@ -47,6 +48,7 @@ class Timing:
     rank_s: float = 0.1
     blocked_s: float = 0.5
     deaf_s: float = 0.3
+    most_deaf_s: float = 2.0
     settle_s: float = 1.0
 
 

@@ -249,10 +249,10 @@ def test_nobody_is_judged_by_what_is_old() -> None:
         messages += sent(presence)
     assert verdicts(messages) == [] and presence.is_deaf and len(echoes) > 4
     # Now it reads them, each of them too late, and is not better off.
-    for sent_at, message in echoes[:-1]:
-        assert 4.0 - sent_at > 0.3
-        presence.receive(1, message, 4.0)
-        assert presence.is_deaf
+    for sent_at, message in echoes:
+        if 4.4 - sent_at > 2.0:
+            presence.receive(1, message, 4.4)
+            assert presence.is_deaf
     presence.tick(4.5)
     assert verdicts(sent(presence)) == []
     echo(presence, 4.6)
@@ -267,6 +267,25 @@ def test_a_death_needs_an_echo_of_its_own() -> None:
     assert verdicts(pass_time(presence, 1.9)) == [(2, State.SUSPECT, Reason.SILENT)]
     assert verdicts(pass_time(presence, 2.5, echoes=False)) == []
     assert state(presence) == State.SUSPECT and presence.is_deaf
+
+
+def test_a_broker_that_is_far_away_makes_nobody_deaf() -> None:
+    presence = make_pair()
+    messages: list[tuple[int | None, Message]] = []
+    echoes: list[tuple[float, Message]] = []
+    for step in range(1, 600):  # Its echoes take 0.6 s.
+        now = step / 100
+        while echoes and echoes[0][0] <= now:
+            presence.receive(1, echoes.pop(0)[1], now)
+        if presence.due <= now:
+            presence.tick(now)
+        echoes += [(now + 0.6, message) for _, message in presence.outbox if isinstance(message, Echo)]
+        messages += sent(presence)
+    assert verdicts(messages) == [(2, State.SUSPECT, Reason.SILENT), (2, State.DIED, Reason.SILENT)]
+    assert not presence.is_deaf
+    # What takes longer than on the new connection is too old again.
+    presence.regain_link(6.0)
+    assert presence._patience_s == 0.3
 
 
 def test_echoes_that_do_not_come_take_no_memory() -> None:
