@@ -6,6 +6,7 @@ Anybody on the network may announce anything. What is announced is a claim, and 
 from __future__ import annotations
 
 import importlib.util
+import os
 import queue
 import re
 import ssl
@@ -25,6 +26,8 @@ LISTENING = 0.6
 """What part of the time is for hearing servers; the rest is for asking them whether they are there."""
 RESOLVE_S = 1.0
 """How long it may take to learn the address of one, in seconds."""
+LOCATE_S = 3.0
+"""How long to look for one node, in seconds."""
 MOST_SERVERS = 1000
 """How many servers are looked at. Whoever announces more floods the network."""
 MOST_ADDRESSES = 4
@@ -217,3 +220,45 @@ def describe(candidate: Candidate, target: Target, *, is_verified: bool) -> Near
     """
     host = candidate.host or None
     return NearbyServer(candidate.name, candidate.id, candidate.version, target.url, host, is_verified)
+
+
+def locate_node(node: str, access: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> list[Target]:
+    """Look for a node on the local network by its name or id. This blocks.
+
+    Anybody may announce a node of that name. So only targets are returned that TLS verifies by what the user has
+    chosen, unless the user allows to send the token to whoever is there.
+
+    Parameters:
+        node: the name or the id.
+        access: the parameters of :func:`rpcclient.targets.find_target`, without the URL.
+        environ: the environment.
+
+    Raises:
+        ConnectFailed: there is none, or it could be anybody.
+    """
+    is_pinned = bool(access.get("ca_file") or access.get("ssl_context") or environ.get("RPC_CA_FILE"))
+    candidates = [
+        each
+        for each in listen(LOCATE_S, is_enough=lambda candidate: node in (candidate.name, candidate.id))
+        if node in (each.name, each.id)
+    ]
+    targets, refusals = [], []
+    for candidate in candidates:
+        for url in candidate.urls:
+            tls = {"server_hostname": access.get("server_hostname") or candidate.host or None}
+            if not candidate.has_tls:
+                tls = {"cert_file": None, "key_file": None, "ssl_context": None, "server_hostname": None}
+            target = find_target(url, **{**access, **tls}, environ=environ)
+            if (target.is_verified and is_pinned) or target.allow_token_in_clear:
+                targets.append(target)
+            else:
+                refusals.append(url)
+    if refusals and not targets:
+        raise ConnectFailed(
+            f"{refusals[0]} says that it is the node {node}, and anybody could say so: name the authority of your "
+            "servers (ca_file=), or give its URL if you know it",
+            retryable=False,
+        )
+    if not targets:
+        raise ConnectFailed(f"no node {node} has announced itself on the local network within {LOCATE_S:g} s")
+    return targets

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from rpcwire import tracing
 from rpcwire.codec import Subprotocol, is_unicode
 from rpcwire.dispatch import Dispatch
-from rpcwire.errors import DeadlineExceeded, InvalidParams
+from rpcwire.errors import ConnectFailed, DeadlineExceeded, InvalidParams
 from rpcwire.events import ProgressHook
 from rpcwire.limits import DEFAULT_DEADLINE_S, LONGEST_S, LinkLimits
 from rpcwire.messages import CallContext
@@ -21,6 +22,9 @@ from rpcwire.streams import MAX_CREDIT
 from .targets import Target
 
 logger = logging.getLogger("rpcclient")
+
+LOCATE_S = 5.0
+"""How much longer connecting may take if the server has to be looked for on the local network, in seconds."""
 
 CONNECT_GRACE_S = 1.0
 """How much longer to wait for an attempt to connect than it may take, in seconds, so that its own error comes first."""
@@ -144,6 +148,9 @@ class ConnectOptions:
         reconnect: whether to connect again when the connection was lost.
         node: the name or id of the node of the server's group to which connections lead, through the server; ``None``
             for the server itself.
+        seeds: further servers, of which one will do if the first cannot be reached.
+        locate: looks for the node itself, if no server can be reached; ``None`` where that is not wanted. It blocks,
+            and raises ConnectFailed if there is none.
 
     Raises:
         ValueError: a time is negative, or no number of seconds; or the name of the node is empty or no text.
@@ -158,6 +165,8 @@ class ConnectOptions:
     ping_timeout_s: float = 20.0
     reconnect: bool = True
     node: str | None = None
+    seeds: tuple[Target, ...] = ()
+    locate: Callable[[], list[Target]] | None = None
 
     def __post_init__(self) -> None:
         trace_if_wanted()
@@ -169,6 +178,52 @@ class ConnectOptions:
             raise ValueError(f"ping_timeout_s: must be a number of seconds above 0, and not {self.ping_timeout_s!r}")
 
     @property
+    def connect_s(self) -> float:
+        """How long it may take until all servers were tried, in seconds."""
+        return self.connect_timeout_s * (1 + len(self.seeds)) + (0 if self.locate is None else LOCATE_S)
+
+    @property
+    def has_one_server(self) -> bool:
+        """Whether there is one server only, at a known place."""
+        return not self.seeds and self.locate is None
+
+    def each_server(self) -> Iterator[ConnectOptions]:
+        """Yield the options for each server, in the order in which they are to be tried."""
+        yield self
+        for seed in self.seeds:
+            yield replace(self, target=seed)
+
+    def prefer(self, target: Target) -> ConnectOptions:
+        """Return these options with one of the servers as the first: it was reached last.
+
+        Parameters:
+            target: the server.
+        """
+        if target is self.target or target not in self.seeds:
+            return self
+        return replace(self, target=target, seeds=(self.target, *(each for each in self.seeds if each is not target)))
+
+    def at_places(self, targets: Iterable[Target]) -> Iterator[ConnectOptions]:
+        """Yield the options for the node itself, at each place where it was found.
+
+        Parameters:
+            targets: the places.
+        """
+        for target in targets:
+            offers_services = self.target.offers_services
+            yield replace(self, target=replace(target, offers_services=offers_services), node=None)
+
+    @property
     def link_limits(self) -> LinkLimits:
         """The limits of the connection itself."""
         return LinkLimits(ping_interval_s=self.ping_interval_s, ping_timeout_s=self.ping_timeout_s)
+
+
+def join_failures(failures: Sequence[ConnectFailed]) -> ConnectFailed:
+    """Make one error of why no server can be reached.
+
+    Parameters:
+        failures: the error of each server; at least one.
+    """
+    text = f"no server can be reached: {'; '.join(each.message for each in failures)}"
+    return ConnectFailed(text, retryable=any(each.retryable for each in failures), executed="no")

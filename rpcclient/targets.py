@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, TypedDict, cast, get_args
@@ -141,6 +141,31 @@ ACCESS_FLAGS = ("allow_token_in_clear",)
 """The flags of :class:`Access` that the query of a URL may hold."""
 TLS_TEXTS = frozenset({"ca_file", "cert_file", "key_file", "server_hostname"})
 """Those of :data:`ACCESS_TEXTS` that are about TLS."""
+
+
+_NEXT_URL = re.compile(r",\s*(?=[a-z][a-z0-9+.-]*://)")
+"""What stands between two URLs. A path may have commas, too."""
+
+
+def split_urls(urls: str | Sequence[str] | None, environ: Mapping[str, str] = os.environ) -> list[str | None]:
+    """Return the URLs of several servers, of which one will do.
+
+    Parameters:
+        urls: one URL, several with commas, or a sequence of them; else those of ``RPC_URL``.
+        environ: the environment.
+
+    Returns:
+        The URLs; only ``None`` for the local server.
+
+    Raises:
+        ConnectFailed: the sequence is empty, or does not consist of texts.
+    """
+    chosen = urls or environ.get("RPC_URL")
+    if urls is not None and not isinstance(urls, str):
+        if not urls or not all(isinstance(each, str) and each for each in urls):
+            raise _wrong("url: a list of URLs must have at least one, and texts only")
+        return list(urls)
+    return [None] if not chosen else list(_NEXT_URL.split(str(chosen)))
 
 
 def find_target(

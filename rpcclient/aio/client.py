@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
@@ -15,9 +15,10 @@ from rpcclient.headers import HeadersChoice
 from rpcclient.memory import MemoryDial
 from rpcclient.methods import Method, method_of
 from rpcclient.models import EventNews, Hello, NodeInfo, NodesEvent, ServiceInfo
+from rpcclient.nearby import locate_node
 from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions
 from rpcclient.proxies import ProxyChoice
-from rpcclient.targets import TokenBy, find_target, memory_target
+from rpcclient.targets import TokenBy, find_target, memory_target, split_urls
 from rpcclient.trust import PathText
 from rpcwire.aio.cancelling import gives_way
 from rpcwire.codec import Subprotocol
@@ -58,7 +59,8 @@ class AsyncClient:
 
     Parameters:
         url: ``ws://host:port``, ``wss://host:port`` or ``unix:///path``; else ``RPC_URL``; else the local server. A
-            path after the port is where the WebSocket is.
+            path after the port is where the WebSocket is. Of several URLs, in a list or with commas, the first is used
+            that can be reached.
         token: proves who is calling; else that of ``token_file``, ``RPC_TOKEN``, ``RPC_TOKEN_FILE``, or the local
             server's own.
         token_file: a file whose first line is the token. Nobody else may be able to read or change it.
@@ -92,7 +94,8 @@ class AsyncClient:
         services: what this side offers to the server, which may call it over the same connection.
         memory: ``Server.connect_memory`` of a server in the same process, instead of a URL.
         node: the name or id of a node of the server's group: the connection leads there, through the server, as of
-            :meth:`node`.
+            :meth:`node`. Without a URL and a local server, the node is looked for on the local network (DNS-SD); it
+            must then show a certificate of ``ca_file``.
 
     Raises:
         ValueError: a time is negative, or no number of seconds; or the name of the node is empty.
@@ -102,7 +105,7 @@ class AsyncClient:
 
     def __init__(
         self,
-        url: str | None = None,
+        url: str | Sequence[str] | None = None,
         *,
         token: str | None = None,
         token_file: PathText | None = None,
@@ -126,32 +129,37 @@ class AsyncClient:
         memory: MemoryDial | None = None,
         node: str | None = None,
     ) -> None:
+        targets, locate = [memory_target()], None
         if memory is None:
-            target = find_target(
-                url,
-                token=token,
-                token_file=token_file,
-                token_by=token_by,
-                ca_file=ca_file,
-                cert_file=cert_file,
-                key_file=key_file,
-                key_password=key_password,
-                ssl_context=ssl_context,
-                server_hostname=server_hostname,
-                headers=headers,
-                proxy=proxy,
-                allow_token_in_clear=allow_token_in_clear,
-            )
-        else:
-            target = memory_target()
+            access: dict[str, Any] = {
+                "token": token,
+                "token_file": token_file,
+                "token_by": token_by,
+                "ca_file": ca_file,
+                "cert_file": cert_file,
+                "key_file": key_file,
+                "key_password": key_password,
+                "ssl_context": ssl_context,
+                "server_hostname": server_hostname,
+                "headers": headers,
+                "proxy": proxy,
+                "allow_token_in_clear": allow_token_in_clear,
+            }
+            if node is not None and split_urls(url) == [None]:
+                # TLS is for the node, which may be on the local network, and not for the server of this machine.
+                locate = partial(locate_node, node, access)
+                access = {**access, "cert_file": None, "key_file": None, "ssl_context": None, "server_hostname": None}
+            targets = [find_target(each, **access) for each in split_urls(url)]
         options = ConnectOptions(
-            target,
+            targets[0],
             subprotocol=subprotocol,
             connect_timeout_s=connect_timeout_s,
             ping_interval_s=ping_interval_s,
             ping_timeout_s=ping_timeout_s,
             reconnect=reconnect,
             node=node,
+            seeds=tuple(targets[1:]),
+            locate=locate,
         )
         self._connector = Connector(options, memory)
         self._calls = AsyncCalls(self._connector, CallOptions(timeout_s=timeout_s))
@@ -176,7 +184,7 @@ class AsyncClient:
             NotSent: the time is over.
         """
         # By default a little longer than one attempt takes, so that the attempt itself says what is wrong.
-        seconds = self._connector.options.connect_timeout_s + CONNECT_GRACE_S if timeout_s is None else timeout_s
+        seconds = self._connector.options.connect_s + CONNECT_GRACE_S if timeout_s is None else timeout_s
         await self._connector.peer(self._calls.now() + seconds)
         return self
 

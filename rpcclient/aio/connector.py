@@ -23,7 +23,7 @@ from rpcclient.handshake import memory_limits, node_limits
 from rpcclient.listeners import check_open_way
 from rpcclient.memory import MemoryDial
 from rpcclient.offers import WeakOffers
-from rpcclient.options import ConnectOptions, make_dispatch
+from rpcclient.options import ConnectOptions, join_failures, make_dispatch
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.remote import RemoteCaller
 from rpcwire.codec import Codec, codec_for
@@ -158,7 +158,8 @@ class Connector:
             check_open_way(target)
         self.registry.add(service)
         if not target.offers_services:
-            self.options = replace(self.options, target=replace(target, offers_services=True))
+            seeds = tuple(replace(each, offers_services=True) for each in self.options.seeds)
+            self.options = replace(self.options, target=replace(target, offers_services=True), seeds=seeds)
 
     async def peer(self, deadline: float, *, may_reconnect: bool = True) -> Peer:
         """Return the connection, and make it first if there is none.
@@ -245,18 +246,44 @@ class Connector:
             return pause_s
 
     async def _connect_once(self) -> Peer:
+        """Connect to one of the servers."""
+        failures: list[ConnectFailed] = []
+        if self.options.has_one_server:
+            return await self._connect_to(self.options)
+        for options in self.options.each_server():
+            try:
+                peer = await self._connect_to(options)
+            except ConnectFailed as exc:
+                failures.append(exc)
+            else:
+                self.options = self.options.prefer(options.target)
+                return peer
+        if self.options.locate is not None:
+            try:
+                targets = await asyncio.to_thread(self.options.locate)
+            except ConnectFailed as exc:
+                targets = []
+                failures.append(exc)
+            for options in self.options.at_places(targets):
+                try:
+                    return await self._connect_to(options)
+                except ConnectFailed as exc:
+                    failures.append(exc)
+        raise join_failures(failures) from failures[-1]
+
+    async def _connect_to(self, options: ConnectOptions) -> Peer:
         if self.memory is not None:
-            subprotocol = self.options.subprotocol or "rpc.v1.msgpack"
+            subprotocol = options.subprotocol or "rpc.v1.msgpack"
             link = self.memory(subprotocol)
-            limits = memory_limits(self.options, link.batch_items, link.message_nodes)
+            limits = memory_limits(options, link.batch_items, link.message_nodes)
             peer = self._make_peer(link, codec_for(subprotocol), limits)
             link.attach(peer)
         else:
-            peer = await dial(self.options, self._make_peer)
-            if self.options.target.token_by_call is not None:
-                await self._authenticate(peer, self.options.target.token_by_call)
-        if self.options.node is not None:
-            await self._connect_node(peer, self.options.node)
+            peer = await dial(options, self._make_peer)
+            if options.target.token_by_call is not None:
+                await self._authenticate(peer, options, options.target.token_by_call)
+        if options.node is not None:
+            await self._connect_node(peer, options, options.node)
         if self._closed:
             peer.link.abort()
             raise ConnectionClosed("the client was closed")
@@ -265,39 +292,39 @@ class Connector:
             self._watch = _watch_over(weakref.ref(self))
             await anext(self._watch)
         if peer.closed.done():
-            raise ConnectFailed(f"{self.options.target.url}: the connection ended at once: {peer.closed.result()}")
+            raise ConnectFailed(f"{options.target.url}: the connection ended at once: {peer.closed.result()}")
         self._peer, self._failure = peer, None
         self.pauses.note_connection()
         return peer
 
-    async def _authenticate(self, peer: Peer, token: str) -> None:
+    async def _authenticate(self, peer: Peer, options: ConnectOptions, token: str) -> None:
         """Send the token by a call, as the handshake did not hold it.
 
         Raises:
             RpcError: the server refuses the token, or does not answer. The connection is aborted then.
         """
-        seconds = self.options.connect_timeout_s
+        seconds = options.connect_timeout_s
         try:
             await peer.connection.caller.call(AUTHENTICATE, {"token": token}, timeout_s=seconds)
         except BaseException as exc:
             peer.link.abort()
-            error = to_authentication_error(exc, self.options.target, seconds)
+            error = to_authentication_error(exc, options.target, seconds)
             if error is None:
                 raise
             raise error from exc
 
-    async def _connect_node(self, peer: Peer, node: str) -> None:
+    async def _connect_node(self, peer: Peer, options: ConnectOptions, node: str) -> None:
         """Have the server lead the connection to another node of its group.
 
         Raises:
             RpcError: it refuses, or does not answer. The connection is aborted then.
         """
-        seconds = self.options.connect_timeout_s
+        seconds = options.connect_timeout_s
         try:
             answer = await peer.connection.caller.call(CONNECT_NODE, {"node": node}, timeout_s=seconds)
         except BaseException as exc:
             peer.link.abort()
-            error = to_node_error(exc, self.options.target, node, seconds)
+            error = to_node_error(exc, options.target, node, seconds)
             if error is None:
                 raise
             raise error from exc

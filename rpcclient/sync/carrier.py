@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rpcclient.failures import AUTHENTICATE, CONNECT_NODE, to_authentication_error, to_node_error
 from rpcclient.handshake import memory_limits, node_limits, session_limits
 from rpcclient.methods import Method
+from rpcclient.options import join_failures
 from rpcwire.codec import Codec, codec_for
 from rpcwire.context import Connection, Principal
 from rpcwire.errors import (
@@ -213,9 +214,44 @@ class Carrier:
             connector.failure = exc
 
     def _connect_once(self) -> Peer:
+        """Connect to one of the servers."""
+        failures: list[ConnectFailed] = []
+        chosen = self._options
+        if chosen.has_one_server:
+            return self._connect_to(chosen)
+        try:
+            for options in chosen.each_server():
+                try:
+                    peer = self._connect_to(options)
+                except ConnectFailed as exc:
+                    failures.append(exc)
+                else:
+                    self._prefer(options)
+                    return peer
+            if chosen.locate is not None:
+                try:
+                    targets = chosen.locate()
+                except ConnectFailed as exc:
+                    targets = []
+                    failures.append(exc)
+                for options in chosen.at_places(targets):
+                    try:
+                        return self._connect_to(options)
+                    except ConnectFailed as exc:
+                        failures.append(exc)
+            raise join_failures(failures) from failures[-1]
+        finally:
+            self._options = chosen
+
+    def _prefer(self, options: ConnectOptions) -> None:
+        connector = self._connector()
+        if connector is not None:
+            connector.options = connector.options.prefer(options.target)
+
+    def _connect_to(self, options: ConnectOptions) -> Peer:
         if self.waiter.is_stopped:
             raise ConnectionClosed("the client was closed")
-        options = self._options
+        self._options = options
         if self._memory is not None:
             from .memory import dial_memory  # It imports asyncio, which others do not need.
 

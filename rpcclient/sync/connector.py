@@ -96,7 +96,8 @@ class Connector:
             check_open_way(target)
         self.registry.add(service)
         if not target.offers_services:
-            self.options = replace(self.options, target=replace(target, offers_services=True))
+            seeds = tuple(replace(each, offers_services=True) for each in self.options.seeds)
+            self.options = replace(self.options, target=replace(target, offers_services=True), seeds=seeds)
 
     def peer(self, deadline: float, *, may_reconnect: bool = True) -> Peer:
         """Return the connection, and make it first if there is none.

@@ -26,6 +26,7 @@ from rpcclient.nearby import SERVICE_TYPE, Candidate, listen, read_announcement
 from rpcserver.config import ConfigError, ServerConfig
 from rpcserver.discovery.record import NotAnnounceable, Record, make_record
 from rpcserver.server import Server
+from rpcwire import locations
 
 LIMIT_S = 60.0
 LOOPBACK = ("127.0.0.1",)
@@ -62,7 +63,7 @@ async def announced(config: ServerConfig) -> AsyncIterator[Server]:
     await server.start()
     try:
         async with asyncio.timeout(LIMIT_S):
-            while not server.announcer.is_announced:
+            while config.discovery.enabled and not server.announcer.is_announced:
                 await asyncio.sleep(0.05)
         yield server
     finally:
@@ -262,6 +263,77 @@ def test_only_a_named_authority_verifies_a_server(tmp_path: Path, network: None)
                 found.url, token=TOKEN, ca_file=tmp_path / "ca.pem", server_hostname="db-1.example"
             ) as client:
                 assert (await client.hello()).principal is not None
+
+    run(use())
+
+
+@pytest.fixture
+def no_local_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """No server is where clients look for one. The URL of a port at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    monkeypatch.setattr(locations, "DEFAULT_PORT", port)
+    for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.delenv("RPC_URL", raising=False)
+    return f"ws://127.0.0.1:{port}"
+
+
+def test_a_client_finds_a_node_by_name_where_there_is_no_server(
+    tmp_path: Path, network: None, no_local_server: str
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issued = authority.issue_cert("127.0.0.1")
+    (tmp_path / "cert.pem").write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    (tmp_path / "key.pem").chmod(0o600)
+    tls = {"certificate_file": str(tmp_path / "cert.pem"), "key_file": str(tmp_path / "key.pem")}
+
+    def use_blocking(server: Server) -> None:
+        with rpcclient.Client(node="db-1", token=TOKEN, ca_file=tmp_path / "ca.pem") as client:
+            assert [node.name for node in client.nodes()] == ["db-1"]
+        with pytest.raises(ConnectFailed, match=r"refused.*anybody could say so: name the authority"):
+            rpcclient.Client(node="db-1", token=TOKEN).connect()
+        with pytest.raises(ConnectFailed, match="no node db-2 has announced itself"):
+            rpcclient.Client(node="db-2", token=TOKEN, ca_file=tmp_path / "ca.pem").connect()
+
+    async def use() -> None:
+        async with announced(configure(tmp_path, tls=tls)) as server:
+            async with rpcclient.AsyncClient(node="db-1", token=TOKEN, ca_file=tmp_path / "ca.pem") as client:
+                assert [node.name for node in await client.nodes()] == ["db-1"]
+            with pytest.raises(ConnectFailed, match="anybody could say so"):
+                await rpcclient.AsyncClient(node="db-1", token=TOKEN).connect()
+            await asyncio.to_thread(use_blocking, server)
+
+    run(use())
+
+
+def test_of_several_servers_one_will_do(tmp_path: Path, no_local_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def use_blocking(urls: list[str]) -> None:
+        with rpcclient.Client(urls, token=TOKEN) as client:
+            assert client.hello().principal and client.url == urls[1]
+            client.abort()  # It comes back, to the one that was reached last.
+            assert client.hello().principal and client.url == urls[1]
+        with pytest.raises(ConnectFailed, match=r"no server can be reached: .*refused.*; .*refused"):
+            rpcclient.Client([urls[0], urls[0]], token=TOKEN).connect()
+
+    async def use() -> None:
+        async with announced(configure(tmp_path, discovery={})) as server:
+            urls = [no_local_server, server.addresses[0]]
+            async with rpcclient.AsyncClient(urls, token=TOKEN) as client:
+                assert (await client.hello()).principal and client.url == urls[1]
+                client.abort()
+                assert (await client.hello()).principal and client.url == urls[1]
+            with pytest.raises(ConnectFailed, match=r"no server can be reached: .*; "):
+                await rpcclient.AsyncClient([urls[0], urls[0]], token=TOKEN).connect()
+            await asyncio.to_thread(use_blocking, urls)
+            monkeypatch.setenv("RPC_URL", ", ".join(urls))
+            async with rpcclient.AsyncClient(token=TOKEN, node="db-1") as client:
+                assert (await client.hello()).principal
+            for wrong in ([], ["x", 5], [""]):
+                with pytest.raises(ConnectFailed, match="url"):
+                    rpcclient.Client(wrong)  # type: ignore[arg-type]
 
     run(use())
 
