@@ -67,14 +67,14 @@ def describe(news: EventNews) -> str:
         news: what has happened.
     """
     head = f"{time.strftime('%H:%M:%S', time.localtime(news.time or None))} {news.node}"
+    lost = f" ({news.lost} lost before)" if news.lost else ""
     match news.kind:
         case "event":
-            lost = f" ({news.lost} lost before)" if news.lost else ""
             return f"{head} {news.event}{lost} {show.as_json(news.value)}"
         case "lost":
             return f"{head} {news.event}: {news.lost} lost"
         case "resync":
-            return f"{head} {news.event}: the server was started anew; what was between is not known"
+            return f"{head} {news.event}{lost}: the server was started anew; what was between is not known"
         case "following":
             return f"{head} tells its events"
         case kind:
