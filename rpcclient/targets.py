@@ -160,12 +160,12 @@ def split_urls(urls: str | Sequence[str] | None, environ: Mapping[str, str] = os
     Raises:
         ConnectFailed: the sequence is empty, or does not consist of texts.
     """
-    chosen = urls or environ.get("RPC_URL")
+    text = urls or environ.get("RPC_URL")
     if urls is not None and not isinstance(urls, str):
         if not urls or not all(isinstance(each, str) and each for each in urls):
             raise _wrong("url: a list of URLs must have at least one, and texts only")
         return list(urls)
-    return [None] if not chosen else list(_NEXT_URL.split(str(chosen)))
+    return [None] if not text else list(_NEXT_URL.split(str(text)))
 
 
 def find_target(

@@ -216,11 +216,11 @@ class Carrier:
     def _connect_once(self) -> Peer:
         """Connect to one of the servers."""
         failures: list[ConnectFailed] = []
-        chosen = self._options
-        if chosen.has_one_server:
-            return self._connect_to(chosen)
+        whole = self._options
+        if whole.has_one_server:
+            return self._connect_to(whole)
         try:
-            for options in chosen.each_server():
+            for options in whole.each_server():
                 try:
                     peer = self._connect_to(options)
                 except ConnectFailed as exc:
@@ -228,20 +228,20 @@ class Carrier:
                 else:
                     self._prefer(options)
                     return peer
-            if chosen.locate is not None:
+            if whole.locate is not None:
                 try:
-                    targets = chosen.locate()
+                    targets = whole.locate()
                 except ConnectFailed as exc:
                     targets = []
                     failures.append(exc)
-                for options in chosen.at_places(targets):
+                for options in whole.at_places(targets):
                     try:
                         return self._connect_to(options)
                     except ConnectFailed as exc:
                         failures.append(exc)
             raise join_failures(failures) from failures[-1]
         finally:
-            self._options = chosen
+            self._options = whole
 
     def _prefer(self, options: ConnectOptions) -> None:
         connector = self._connector()

@@ -29,6 +29,8 @@ from rpcserver.server import Server
 from rpcwire import locations
 
 LIMIT_S = 60.0
+LOOK_S = 6.0
+"""How long clients look at the network, in seconds: on a busy machine answers come late."""
 LOOPBACK = ("127.0.0.1",)
 TOKEN = "t" * 32
 ID = "0123456789abcdef"
@@ -161,13 +163,14 @@ def test_what_is_no_announcement_of_ours_is_left_out() -> None:
 def test_a_server_is_found_until_it_stops(tmp_path: Path, network: None) -> None:
     async def use() -> None:
         async with announced(configure(tmp_path)) as server:
-            (found,) = await rpcclient.discover_async(interfaces=LOOPBACK)
+            (found,) = await rpcclient.discover_async(interfaces=LOOPBACK, timeout_s=LOOK_S)
             assert (found.name, found.url, found.is_verified) == ("db-1", server.addresses[0], False)
-            assert await asyncio.to_thread(rpcclient.discover, interfaces=LOOPBACK) == [found]
+            assert await asyncio.to_thread(rpcclient.discover, interfaces=LOOPBACK, timeout_s=LOOK_S) == [found]
             async with rpcclient.AsyncClient(found.url, token=TOKEN) as client:
                 (node,) = await client.nodes()
                 assert (node.id, node.version) == (found.id, found.version)
-            command = [sys.executable, "-m", "rpcclient", "nodes", "--discover", "--interface", "127.0.0.1"]
+            command = [sys.executable, "-m", "rpcclient", "--timeout", "6"]
+            command += ["nodes", "--discover", "--interface", "127.0.0.1"]
             done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
             assert [each["url"] for each in json.loads(done.stdout)] == [found.url]
         assert await asyncio.to_thread(listen, 1.0, LOOPBACK) == []
@@ -190,7 +193,7 @@ def test_a_killed_server_is_still_announced_but_not_shown(tmp_path: Path, networ
 
         with subprocess.Popen([*SERVE, str(settings)], stderr=subprocess.DEVNULL) as process:  # noqa: ASYNC220 - quick
             candidate = await find()
-            (shown,) = await rpcclient.discover_async(interfaces=LOOPBACK)
+            (shown,) = await rpcclient.discover_async(interfaces=LOOPBACK, timeout_s=LOOK_S)
             assert shown.name == "db-1"
             process.send_signal(signal.SIGKILL)
         # What others remember of it. They tell it to whoever asks.
@@ -203,7 +206,7 @@ def test_a_killed_server_is_still_announced_but_not_shown(tmp_path: Path, networ
         try:
             await asyncio.to_thread(memory.register_service, info, cooperating_responders=True)
             assert (await find()).id == candidate.id
-            assert await rpcclient.discover_async(interfaces=LOOPBACK) == []
+            assert await rpcclient.discover_async(interfaces=LOOPBACK, timeout_s=LOOK_S) == []
         finally:
             await asyncio.to_thread(memory.close)
 
@@ -254,10 +257,15 @@ def test_only_a_named_authority_verifies_a_server(tmp_path: Path, network: None)
 
     async def use() -> None:
         async with announced(config) as server:
-            (found,) = await rpcclient.discover_async(ca_file=tmp_path / "ca.pem", interfaces=LOOPBACK)
+            (found,) = await rpcclient.discover_async(
+                ca_file=tmp_path / "ca.pem", interfaces=LOOPBACK, timeout_s=LOOK_S
+            )
             assert found.is_verified and found.server_hostname == "db-1.example" and found.url == server.addresses[0]
-            assert await rpcclient.discover_async(ca_file=tmp_path / "other.pem", interfaces=LOOPBACK) == []
-            (unknown,) = await rpcclient.discover_async(interfaces=LOOPBACK)
+            assert (
+                await rpcclient.discover_async(ca_file=tmp_path / "other.pem", interfaces=LOOPBACK, timeout_s=LOOK_S)
+                == []
+            )
+            (unknown,) = await rpcclient.discover_async(interfaces=LOOPBACK, timeout_s=LOOK_S)
             assert unknown.url == found.url and not unknown.is_verified
             async with rpcclient.AsyncClient(
                 found.url, token=TOKEN, ca_file=tmp_path / "ca.pem", server_hostname="db-1.example"
@@ -376,7 +384,7 @@ def test_an_impostor_gets_no_secret_and_is_not_shown(network: None, monkeypatch:
         info = ServiceInfo(SERVICE_TYPE, f"{ID}.{SERVICE_TYPE}", port=port, properties=text, addresses=addresses)
         try:
             network_of_it.register_service(info)
-            assert rpcclient.discover(interfaces=LOOPBACK) == []
+            assert rpcclient.discover(interfaces=LOOPBACK, timeout_s=LOOK_S) == []
         finally:
             network_of_it.close()
     assert heard and all(b"GET / HTTP/1.1" in each and b"secret" not in each for each in heard)
