@@ -243,10 +243,9 @@ def test_logs_follow_the_programs_with_a_label(group: Group) -> None:
         assert lines_of(output) == [f"db-1  | {ids[0]} oneline", f"web-1 | {ids[1]} oneline"]
         assert lines_of(errors) == [f"db-1  | {ids[0]} end", f"web-1 | {ids[1]} end"]
         done = shell.run("logs", programs["db-1"].id, "--on", "all", "--json")
-        *items, _, _, _ = objects(done.stdout)
-        assert {(each["node"], each["program"]) for each in items if each["kind"] == "item"} == {
-            ("db-1", programs["db-1"].id)
-        }
+        items = [each for each in objects(done.stdout) if each["kind"] == "item"]
+        assert {(each["node"], each["program"]) for each in items} == {("db-1", programs["db-1"].id)}
+        assert {each["line"] for each in items} == {"oneline", "end"}
     assert shell.run("logs").returncode == 2
 
 
