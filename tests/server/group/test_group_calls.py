@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 from rpcclient import AsyncClient
 from rpcserver import Context, Service, method
 from rpcserver.config import ServerConfig
+from rpcserver.group.vouching import Gateways
 from rpcserver.server import Server
 from rpcwire.errors import InvalidParams, RpcError, ServiceError
 from tests.server.group.test_joining import run_broker
@@ -115,6 +116,15 @@ class Work(Service):
                 yield number
         finally:
             self.ends["count"] += 1
+
+    @method()
+    async def bind(self, ctx: Context) -> None:
+        """Keep something for as long as the connection is there."""
+
+        def forget() -> None:
+            self.ends["bind"] += 1
+
+        ctx.connection.on_close(forget)
 
     @method(group=False)
     async def hold(self) -> None:
@@ -238,11 +248,19 @@ def ask(target: Any, method: str, params: Any = None, policy: Any = None) -> dic
     return {"target": target, "method": method, "params": params, **({"policy": policy} if policy else {})}
 
 
+def run_in(loop: str, work: Coroutine[Any, Any, None]) -> None:
+    """Run a test in a loop of this kind."""
+    factory = pytest.importorskip("uvloop").new_event_loop if loop == "uvloop" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(work)
+
+
 def all_are(state: str) -> dict[str, str]:
     return dict.fromkeys(NAMES, state)
 
 
-def test_everybody_answers_once(broker: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_everybody_answers_once(broker: str, tmp_path: Path, loop: str) -> None:
     async def main() -> None:
         async with start(broker, tmp_path) as (group, client):
             answers = await call(client, "everyone", "work.echo", ["hello"])
@@ -277,7 +295,7 @@ def test_everybody_answers_once(broker: str, tmp_path: Path) -> None:
                 "db-1": ["owner via web-1", "web-1"],
             }
 
-    asyncio.run(main())
+    run_in(loop, main())
 
 
 async def wait_for(condition: Callable[[], bool]) -> None:
@@ -338,7 +356,8 @@ def test_a_node_that_may_not_vouch_is_refused(broker: str, tmp_path: Path) -> No
     asyncio.run(main())
 
 
-def test_streams_of_nodes_are_merged_and_held_back(broker: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_streams_of_nodes_are_merged_and_held_back(broker: str, tmp_path: Path, loop: str) -> None:
     async def main() -> None:
         async with start(broker, tmp_path) as (group, client):
             answers = await call(client, "everyone", "work.count", [100])
@@ -366,7 +385,7 @@ def test_streams_of_nodes_are_merged_and_held_back(broker: str, tmp_path: Path) 
             await wait_for(lambda: all(work.ends["count"] == 2 for work in group.work.values()))
             assert all(len(server.group_calls or ()) == 0 for server in group.servers.values())
 
-    asyncio.run(main())
+    run_in(loop, main())
 
 
 def test_deadline_progress_and_cancel(broker: str, tmp_path: Path) -> None:
@@ -414,7 +433,8 @@ def test_policies(broker: str, tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_payloads_larger_than_a_message_of_the_broker(broker: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_payloads_larger_than_a_message_of_the_broker(broker: str, tmp_path: Path, loop: str) -> None:
     async def main() -> None:
         async with start(broker, tmp_path) as (group, client):
             size = 3_000_000
@@ -427,7 +447,7 @@ def test_payloads_larger_than_a_message_of_the_broker(broker: str, tmp_path: Pat
             assert set(answers.states.values()) == {"error yes"}
             assert answers.outcomes["web-2"]["error"]["data"]["type"] == "TooLarge"
 
-    asyncio.run(main())
+    run_in(loop, main())
 
 
 @pytest.mark.parametrize("form", ["jsonrpc", "rpc.v1.json"])
@@ -573,5 +593,40 @@ def test_whoever_sends_much_waits_for_the_broker(broker: str, tmp_path: Path) ->
                 link.post(link.own, "nothing", bytes(500_000))
             lose_link(group.servers["web-1"])
             await asyncio.wait_for(link.drain(), LIMIT_S)  # What waited is dropped.
+
+    asyncio.run(main())
+
+
+def test_a_caller_who_may_call_no_more(broker: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start(broker, tmp_path) as (group, client):
+            running = Running(client, "role=db", "work.pass_gate")
+            streaming = Running(client.options(window=16), "role=db", "work.count", [10_000_000])
+            work, server = group.work["db-1"], group.servers["db-1"]
+            await wait_for(lambda: work.runs["gate"] == 1 and work.runs["items"] > 100)
+            assert server.circuits is not None
+            server.circuits.gateways = Gateways()
+            server.reconsider()
+            assert await running.end() == await streaming.end() == {"db-1": "error yes"}
+            await wait_for(lambda: work.ends["gate"] == work.ends["count"] == 1)
+            assert (await call(client, "role=db", "work.echo", ["x"])).states == {"db-1": "refused no"}
+            assert len(server.connections) == 0
+
+    asyncio.run(main())
+
+
+def test_connections_serve_further_calls_unless_something_is_bound_to_them(broker: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start(broker, tmp_path) as (group, client):
+            server = group.servers["db-1"]
+            before = server.connections.opened_count
+            for number in range(5):
+                answers = await call(client, "role=db", "work.echo", [number])
+                assert answers.outcomes["db-1"]["result"] == number
+            assert server.connections.opened_count == before + 1
+            await call(client, "role=db", "work.bind")
+            await wait_for(lambda: group.work["db-1"].ends["bind"] == 1)
+            await call(client, "role=db", "work.echo", ["x"])
+            assert server.connections.opened_count == before + 2
 
     asyncio.run(main())
