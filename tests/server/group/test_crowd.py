@@ -42,6 +42,7 @@ async def kill(it: Crowd) -> float:
     since = time.monotonic()
     victims = await it.end(it.processes[0], signal.SIGKILL)
     answers = await it.do("see", victims=victims, kind="died", since=since)
+    await it.agree(since)
     count = f"{len(it)} up, {len(victims)} died"
     looks = await it.do("look")
     assert [look["states"] for look in looks] == [{count: len(each.names)} for each in it.processes]
