@@ -120,8 +120,8 @@ def test_items_get_credit_when_they_are_read() -> None:
         assert (await first)["item"] == 0 and call.carrier.frames == []
         for number in range(1, 16):
             assert (await call.take())["item"] == number
-        granted = [CODEC.read(message.params, CreditParams).n for _, message in call.carrier.frames]  # type: ignore[arg-type]
-        assert granted == [8, 8]
+        credits = [CODEC.read(message.params, CreditParams).n for _, message in call.carrier.frames]  # type: ignore[arg-type]
+        assert credits == [8, 8]
         await call.stream.aclose()
         assert call.carrier.cancels == ["n0"]
 
