@@ -204,7 +204,7 @@ class Exchange:
             The news, until this node leaves.
 
         Raises:
-            PermissionDenied: only this node is wanted, and the client may not follow an event of it.
+            PermissionDenied: only this node is targets, and the client may not follow an event of it.
         """
         if target is None and names is not None:
             self._teller.check(names, principal)
@@ -272,14 +272,14 @@ class Exchange:
     def _find_targets(self, reader: _Reader, now: float) -> None:
         members = self._node.members()
         if reader.target is None:
-            selected = [member for member in members if parse_id(member.id) == self._node.id]
+            members_now = [member for member in members if parse_id(member.id) == self._node.id]
         else:
-            selected = [member for member in select(reader.target, members).nodes if member.state in LIVE]
-        wanted = {parse_id(member.id): member for member in selected}
+            members_now = [member for member in select(reader.target, members).nodes if member.state in LIVE]
+        targets = {parse_id(member.id): member for member in members_now}
         known = {parse_id(member.id): member for member in members}
-        for node in [node for node in reader.follower.targets if node not in wanted]:
+        for node in [node for node in reader.follower.targets if node not in targets]:
             reader.follower.remove_target(node, _explain(known.get(node)))
-        for node, member in wanted.items():
+        for node, member in targets.items():
             reader.follower.set_target(node, member.name, member.epoch, now)
 
     # --- messages ------------------------------------------------------------------------------------------------

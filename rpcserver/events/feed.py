@@ -20,17 +20,17 @@ class Queue:
         seq: the number of the last event that there was before.
 
     Attributes:
-        seen: the number of the last event that the follower has taken.
+        last_seq: the number of the last event that the follower has taken.
         is_over: whether the policy is ``close``, and there was no room.
     """
 
-    __slots__ = ("_items", "_policy", "_room", "is_over", "seen")
+    __slots__ = ("_items", "_policy", "_room", "is_over", "last_seq")
 
     def __init__(self, policy: EventPolicy, room: int, seq: int) -> None:
         self._policy = policy
         self._room = 1 if policy == "latest" else room
         self._items: deque[Event[Any]] = deque()
-        self.seen = seq
+        self.last_seq = seq
         self.is_over = False
 
     def __len__(self) -> int:
@@ -52,8 +52,8 @@ class Queue:
         if not self._items:
             return None
         event = self._items.popleft()
-        lost = event.seq - self.seen - 1
-        self.seen = event.seq
+        lost = event.seq - self.last_seq - 1
+        self.last_seq = event.seq
         return replace(event, lost=lost) if lost else event
 
 

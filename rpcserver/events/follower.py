@@ -70,7 +70,7 @@ class _Target:
         ask_at: when to ask it next.
         is_following: whether it has said that it tells its events.
         refusals: what it has refused.
-        seen: for each event the epoch and the number of the last one.
+        last_seqs: for each event the epoch and the number of the last one.
     """
 
     name: str
@@ -78,7 +78,7 @@ class _Target:
     ask_at: float
     is_following: bool
     refusals: Mapping[str, str]
-    seen: dict[str, tuple[int, int]]
+    last_seqs: dict[str, tuple[int, int]]
 
 
 _Key = tuple[int, str]
@@ -104,11 +104,11 @@ class Follower:
         self._latest: dict[_Key, Item] = {}
         self._bytes = 0
         self._notes: dict[tuple[int, str, str], Item] = {}
-        self._dropped: dict[_Key, Item] = {}
+        self._drops: dict[_Key, Item] = {}
         self.is_over = False
 
     def __len__(self) -> int:
-        return len(self._items) + len(self._latest) + len(self._notes) + len(self._dropped)
+        return len(self._items) + len(self._latest) + len(self._notes) + len(self._drops)
 
     @property
     def targets(self) -> Iterable[int]:
@@ -128,7 +128,7 @@ class Follower:
         """
         target = self._targets.get(number)
         if target is None:
-            self._targets[number] = _Target(name, life, now, is_following=False, refusals={}, seen={})
+            self._targets[number] = _Target(name, life, now, is_following=False, refusals={}, last_seqs={})
         else:
             target.name = name
             if life != target.life:
@@ -144,8 +144,8 @@ class Follower:
         target = self._targets.pop(number, None)
         if target is not None and target.is_following:
             self._note(Item("gone", target.name, number, reason=reason))
-        for key in [key for key in self._dropped if key[0] == number]:
-            del self._dropped[key]
+        for key in [key for key in self._drops if key[0] == number]:
+            del self._drops[key]
 
     def ask_all(self, now: float) -> None:
         """Ask all nodes at once, because something may have been lost on the way."""
@@ -184,14 +184,14 @@ class Follower:
         if not target.is_following and seqs:
             self._note(Item("following", target.name, number, epoch=epoch))
         target.is_following = bool(seqs)
-        for name in [name for name in target.seen if name not in seqs]:
-            del target.seen[name]
+        for name in [name for name in target.last_seqs if name not in seqs]:
+            del target.last_seqs[name]
         for name, seq in seqs.items():
-            known = target.seen.get(name)
+            known = target.last_seqs.get(name)
             if known is not None and not self._begin_life(target, number, name, epoch) and seq > known[1]:
                 self._put(Item("lost", target.name, number, name, epoch, seq, lost=seq - known[1]))
             if known is None or (epoch, seq) > known:
-                target.seen[name] = epoch, seq
+                target.last_seqs[name] = epoch, seq
 
     def on_event(self, number: int, name: str, epoch: int, seq: int, time: float, value: bytes) -> None:
         """Take an event of a node.
@@ -207,19 +207,19 @@ class Follower:
         target = self._targets.get(number)
         if target is None:
             return
-        known = target.seen.get(name)
-        if known is None and len(target.seen) >= MOST_EVENTS:
+        known = target.last_seqs.get(name)
+        if known is None and len(target.last_seqs) >= MOST_EVENTS:
             return  # No server has so many.
         if known is not None and (epoch, seq) <= known:
             return  # It has come before, or is of an earlier life.
         is_new = self._begin_life(target, number, name, epoch)
         lost = 0 if known is None or is_new else seq - known[1] - 1
-        target.seen[name] = epoch, seq
+        target.last_seqs[name] = epoch, seq
         self._put(Item("event", target.name, number, name, epoch, seq, time, lost, value))
 
     def _begin_life(self, target: _Target, number: int, name: str, epoch: int) -> bool:
         """Return whether an event is of a later life than the last one, and tell the client."""
-        known = target.seen.get(name)
+        known = target.last_seqs.get(name)
         if known is None or epoch <= known[0]:
             return False
         self._put(Item("resync", target.name, number, name, epoch))
@@ -257,10 +257,10 @@ class Follower:
     def _drop(self, item: Item) -> None:
         self._bytes -= _size(item)
         key = item.id, item.event
-        before = self._dropped.pop(key, None)
+        before = self._drops.pop(key, None)
         lost = item.lost + (item.kind == "event") + (0 if before is None else before.lost)
         if lost:
-            self._dropped[key] = replace(item, kind="lost", time=0.0, value=None, lost=lost)
+            self._drops[key] = replace(item, kind="lost", time=0.0, value=None, lost=lost)
 
     def take(self) -> Item | None:
         """Return the next item for the client; ``None`` if there is none."""
@@ -270,13 +270,13 @@ class Follower:
             item = self._items.popleft()
         elif self._latest:
             item = self._latest.pop(next(iter(self._latest)))
-        elif self._dropped:
-            return self._dropped.pop(next(iter(self._dropped)))
+        elif self._drops:
+            return self._drops.pop(next(iter(self._drops)))
         else:
             return None
         self._bytes -= _size(item)
-        dropped = self._dropped.pop((item.id, item.event), None)
-        return item if dropped is None else replace(item, lost=item.lost + dropped.lost)
+        drop = self._drops.pop((item.id, item.event), None)
+        return item if drop is None else replace(item, lost=item.lost + drop.lost)
 
 
 def _size(item: Item) -> int:

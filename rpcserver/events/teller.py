@@ -57,7 +57,7 @@ class _Wish:
     until: float
 
 
-class _Told:
+class _Channel:
     """An event that is told to others.
 
     Parameters:
@@ -106,7 +106,7 @@ class Teller:
         self._epoch = epoch
         self._send = send
         self._wishes: dict[_Key, _Wish] = {}
-        self._told: dict[str, _Told] = {}
+        self._channels: dict[str, _Channel] = {}
 
     def __len__(self) -> int:
         return len(self._wishes)
@@ -138,18 +138,18 @@ class Teller:
         if key not in self._wishes and not self._has_room(source):
             text = f"the node tells events to {MOST_NUMBERS} clients of that node already"
             return Mark(number, self._epoch(), {}, {"": text})
-        permitted, refusals = self._decide(names, principal)
-        if permitted:
-            self._wishes[key] = _Wish(frozenset(permitted), refusals, is_packed, now + WISH_S)
+        offers, refusals = self._decide(names, principal)
+        if offers:
+            self._wishes[key] = _Wish(frozenset(offers), refusals, is_packed, now + WISH_S)
         else:
             self._wishes.pop(key, None)
         seqs = {}
-        for name, offer in permitted.items():
-            if name not in self._told:
+        for name, offer in offers.items():
+            if name not in self._channels:
                 queue = self._board.join(self._board.feeds[name], "drop_oldest", ROOM, partial(self.tell, name))
-                self._told[name] = _Told(offer, queue)
+                self._channels[name] = _Channel(offer, queue)
             self.tell(name)
-            seqs[name] = self._told[name].queue.seen
+            seqs[name] = self._channels[name].queue.last_seq
         self._forget_feeds()
         return Mark(number, self._epoch(), seqs, refusals)
 
@@ -159,7 +159,7 @@ class Teller:
         for (source, number), wish in self._wishes.items():
             for name in wish.names:
                 self.tell(name)
-            seqs = {name: self._told[name].queue.seen for name in wish.names}
+            seqs = {name: self._channels[name].queue.last_seq for name in wish.names}
             marks.append((source, Mark(number, self._epoch(), seqs, wish.refusals)))
         return marks
 
@@ -178,11 +178,11 @@ class Teller:
 
     def tell(self, name: str) -> None:
         """Send the events of one kind that wait."""
-        told = self._told.get(name)
-        while told is not None and (event := self._board.take(told.queue)) is not None:
-            self._tell(name, told, event)
+        channel = self._channels.get(name)
+        while channel is not None and (event := self._board.take(channel.queue)) is not None:
+            self._tell(name, channel, event)
 
-    def _tell(self, name: str, told: _Told, event: Event[Any]) -> None:
+    def _tell(self, name: str, channel: _Channel, event: Event[Any]) -> None:
         readers: dict[tuple[int, bool], list[int]] = {}
         for (source, number), wish in self._wishes.items():
             if name in wish.names:
@@ -191,7 +191,7 @@ class Teller:
         for (source, is_packed), numbers in readers.items():
             if is_packed not in bodies:
                 try:
-                    bodies[is_packed] = told.value.dump(event.value, PACKED if is_packed else TEXT, ITEM_LEVELS)
+                    bodies[is_packed] = channel.value.dump(event.value, PACKED if is_packed else TEXT, ITEM_LEVELS)
                 except ValueError:
                     logger.exception("an event %s has a value that cannot be sent: it is lost", name)
                     return
@@ -200,7 +200,7 @@ class Teller:
 
     def _decide(self, names: Iterable[str] | None, principal: Principal) -> tuple[dict[str, Offer], dict[str, str]]:
         methods = self._roles.methods_of(principal)
-        permitted: dict[str, Offer] = {}
+        offers: dict[str, Offer] = {}
         refusals: dict[str, str] = {}
         for name in sorted(self._board.feeds) if names is None else names:
             offer = self._registry.get(name)
@@ -213,12 +213,12 @@ class Teller:
                 except RpcError as exc:
                     refusals[name] = exc.message
                 else:
-                    permitted[name] = offer
+                    offers[name] = offer
             elif names is not None:
                 refusals[name] = denial(self._roles, principal, offer.spec.permission, f"follow {name}").message
-        if names is None and not permitted:
+        if names is None and not offers:
             refusals[""] = f"{principal.name} may follow no event at this node" if self._board.feeds else "no events"
-        return dict(list(permitted.items())[:MOST_EVENTS]), refusals
+        return dict(list(offers.items())[:MOST_EVENTS]), refusals
 
     def check(self, names: Iterable[str], principal: Principal) -> None:
         """Check that a client of this node may follow events of it.
@@ -240,7 +240,7 @@ class Teller:
         return len(self._wishes) < MOST_WISHES and sum(key[0] == source for key in self._wishes) < MOST_NUMBERS
 
     def _forget_feeds(self) -> None:
-        wanted: set[str] = set().union(*(wish.names for wish in self._wishes.values()))
-        for name in self._told.keys() - wanted:
-            told = self._told.pop(name)
-            self._board.leave(self._board.feeds[name], told.queue)
+        names: set[str] = set().union(*(wish.names for wish in self._wishes.values()))
+        for name in self._channels.keys() - names:
+            channel = self._channels.pop(name)
+            self._board.leave(self._board.feeds[name], channel.queue)

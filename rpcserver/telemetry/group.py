@@ -46,14 +46,14 @@ def families(use: Use) -> Iterator[Family]:
     nodes = Family("rpcserver_group_nodes", "gauge", "Nodes of the group as this one sees them, by their state.")
     for state, number in use.nodes.items():
         nodes.add(number, {"state": state})
-    connected = Family("rpcserver_group_broker_connected", "gauge", "1 if there is a connection to the broker.")
-    connected.add(int(use.is_connected))
-    settled = Family(
+    link = Family("rpcserver_group_broker_connected", "gauge", "1 if there is a connection to the broker.")
+    link.add(int(use.is_connected))
+    trust = Family(
         "rpcserver_group_settled",
         "gauge",
         "1 if what this node sees of the group can be trusted: it hears, and in time.",
     )
-    settled.add(int(use.is_settled))
+    trust.add(int(use.is_settled))
     connections = Family(
         "rpcserver_group_broker_connections_total", "counter", "Connections to the broker since the start."
     )
@@ -62,4 +62,4 @@ def families(use: Use) -> Iterator[Family]:
         "rpcserver_group_messages_dropped_total", "counter", "Messages to the group that had no connection or no room."
     )
     drops.add(use.drops)
-    yield from (nodes, connected, settled, connections, drops)
+    yield from (nodes, link, trust, connections, drops)
