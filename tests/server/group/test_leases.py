@@ -38,8 +38,6 @@ from tests.examples import SOAK
 
 LIMIT_S = 60.0
 TOKEN = "t" * 32
-SCHEDULES = 30_000 if SOAK else 200
-ROUNDS = 1000 if SOAK else 50
 
 
 class Storage(Service):
@@ -92,10 +90,11 @@ def test_names_and_scopes_are_told_apart() -> None:
     )
 
 
-def test_no_schedule_gives_a_lease_to_two() -> None:
+@pytest.mark.parametrize("schedules", [200, pytest.param(30_000, marks=pytest.mark.soak)])
+def test_no_schedule_gives_a_lease_to_two(schedules: int) -> None:
     """Holders and nodes with clocks of their own that run unequally fast, answers that come late, frozen holders."""
-    changes = sum(_simulate(random.Random(seed), seed) for seed in range(SCHEDULES))
-    assert changes > SCHEDULES
+    changes = sum(_simulate(random.Random(seed), seed) for seed in range(schedules))
+    assert changes > schedules
 
 
 def _simulate(chance: random.Random, seed: int) -> int:
@@ -523,7 +522,8 @@ async def joined(broker: Broker, index: int) -> AsyncIterator[tuple[Link, Bucket
         await link.close()
 
 
-def test_contended_rounds_over_three_nodes_never_have_two_holders(broker: Broker) -> None:
+@pytest.mark.parametrize("count", [50, pytest.param(1000, marks=pytest.mark.soak)])
+def test_contended_rounds_over_three_nodes_never_have_two_holders(broker: Broker, count: int) -> None:
     async def use() -> None:
         fence = Fence()
         holders = 0
@@ -533,7 +533,7 @@ def test_contended_rounds_over_three_nodes_never_have_two_holders(broker: Broker
             joined(broker, 1) as (_, _, two),
             joined(broker, 2) as (_, _, three),
         ):
-            rounds = iter(range(ROUNDS))
+            rounds = iter(range(count))
 
             async def contend(number: int, leases: Leases) -> None:
                 nonlocal holders
@@ -550,7 +550,7 @@ def test_contended_rounds_over_three_nodes_never_have_two_holders(broker: Broker
 
             each = [one, one, two, two, three, three]
             await asyncio.gather(*(contend(number, leases) for number, leases in enumerate(each)))
-        assert len(record) == len(set(record)) == ROUNDS and record == sorted(record)
+        assert len(record) == len(set(record)) == count and record == sorted(record)
 
     run(use())
 
