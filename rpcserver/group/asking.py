@@ -149,7 +149,7 @@ class Asking:
         self._cancels: set[str] = set()
         self._ends: set[str] = set()
         self._news = asyncio.Event()
-        self._is_over = False
+        self._is_over = self._is_sending = False
 
     @property
     def nodes(self) -> Mapping[str, Addressee]:
@@ -237,7 +237,7 @@ class Asking:
                     if self._timer is not None:
                         self._timer.cancel()
                     self._timer = self._loop.call_at(at_s, self._wake)
-        if self._sends and self._sender is None and not self._is_over:
+        if self._sends and self._sender is None and not self._is_sending and not self._is_over:
             self._send_some()
         if self._gathering.is_finished and self._timer is not None:
             self._timer.cancel()
@@ -254,6 +254,7 @@ class Asking:
     def _send_turn(self) -> bool:
         """Send requests, at most as many as one turn of the loop has room for; return whether all were sent."""
         now_s, gathering = self._loop.time(), self._gathering
+        self._is_sending = True  # What cannot be sent may let others be sent.
         with self._carrier.together():
             for _ in range(TURN_SENDS):
                 if not self._sends or not self._carrier.has_room:
@@ -264,6 +265,7 @@ class Asking:
                         self._carrier.send_request(to, attempt)
                     except RpcError as exc:
                         self._obey(gathering.on_failed_send(to.id, attempt, exc, now_s))
+        self._is_sending = False
         return not self._sends
 
     async def _send_rest(self) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
+import pytest
 
 from rpcserver.group.asking import TURN_SENDS, Asking
 from rpcserver.group.call_wire import BEGUN, CALL_ID, STREAM, STREAM_ID, codec_of
@@ -15,6 +16,7 @@ from rpcserver.group.commands import Addressee
 from rpcserver.group.gathering import Gathering
 from rpcwire.accounts import Account
 from rpcwire.errors import TooLarge
+from rpcwire.group.outcomes import ALL_AT_ONCE, Policy
 from rpcwire.messages import CreditParams, Envelope, ItemParams, Notification, StreamParams, Success
 
 LIMIT_S = 60.0
@@ -31,7 +33,7 @@ class Carrier:
         self.cancels: list[str] = []
         self.has_room = True
         self.room = asyncio.Event()
-        self.too_large = ""
+        self.too_large: frozenset[str] = frozenset()
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -39,7 +41,7 @@ class Carrier:
         yield
 
     def send_request(self, to: Addressee, attempt: int) -> None:
-        if to.id == self.too_large:
+        if to.id in self.too_large:
             raise TooLarge("it is too large", executed="no")
         self.turns[-1].append(f"{to.id} {attempt}")
 
@@ -58,10 +60,10 @@ class Carrier:
 class Call:
     """A call, and what its caller has got."""
 
-    def __init__(self, count: int, account: Account | None = None) -> None:
+    def __init__(self, count: int, account: Account | None = None, policy: Policy = ALL_AT_ONCE) -> None:
         nodes = {f"n{number}": Addressee(f"n{number}", 1 << 12, f"name-{number}") for number in range(count)}
         self.carrier = Carrier()
-        gathering = Gathering(nodes.values(), asyncio.get_running_loop().time() + LIMIT_S)
+        gathering = Gathering(nodes.values(), asyncio.get_running_loop().time() + LIMIT_S, policy)
         self.asking = Asking(
             gathering, nodes, (), CODEC, self.carrier, account, lambda outcome: None, is_settled=True
         )  # fmt: skip
@@ -84,7 +86,7 @@ def test_requests_leave_in_turns_as_far_as_there_is_room() -> None:
     async def main() -> None:
         call = Call(250)
         call.carrier.has_room = False
-        call.carrier.too_large = "n7"
+        call.carrier.too_large = frozenset({"n7"})
         assert (await call.take())["kind"] == "start"
         first = asyncio.ensure_future(call.take())
         await asyncio.sleep(0)
@@ -107,6 +109,20 @@ def test_requests_leave_in_turns_as_far_as_there_is_room() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("policy", [ALL_AT_ONCE, Policy(parallel=1)])
+def test_many_requests_that_cannot_be_sent(policy: Policy) -> None:
+    async def main() -> None:
+        call = Call(2000, policy=policy)
+        call.carrier.too_large = frozenset(f"n{number}" for number in range(2000))
+        call.carrier.room.set()
+        await call.take()
+        outcomes = [await call.take() for _ in range(2000)]
+        assert {each["state"] for each in outcomes} == {"error"}
+        assert [each async for each in call.stream] == []
+
+    asyncio.run(main())
+
+
 def test_items_get_credit_when_they_are_read() -> None:
     async def main() -> None:
         call = Call(1)
@@ -120,8 +136,8 @@ def test_items_get_credit_when_they_are_read() -> None:
         assert (await first)["item"] == 0 and call.carrier.frames == []
         for number in range(1, 16):
             assert (await call.take())["item"] == number
-        credits = [CODEC.read(message.params, CreditParams).n for _, message in call.carrier.frames]  # type: ignore[arg-type]
-        assert credits == [8, 8]
+        grants = [CODEC.read(message.params, CreditParams).n for _, message in call.carrier.frames]  # type: ignore[arg-type]
+        assert grants == [8, 8]
         await call.stream.aclose()
         assert call.carrier.cancels == ["n0"]
 
