@@ -101,14 +101,18 @@ class NodesEvent(_Answer):
     Attributes:
         kind: ``snapshot`` comes first, with all nodes; ``resync`` comes with all nodes where changes were lost; any
             other comes with one node: ``joined``, ``returned``, ``changed``, ``suspect``, ``alive``, ``leaving``,
-            ``left``, ``died`` or ``forgotten``.
+            ``left``, ``died`` or ``forgotten``. ``settled`` and ``unsettled`` come without nodes, when ``is_settled``
+            has changed.
         version: counts the changes that the server has seen.
         nodes: the nodes, as they are since then.
+        is_settled: whether the server is sure of its nodes now. It is not without a connection to the broker, nor in
+            the first second of one, nor while it reads too slowly: then nodes may be missing, or be gone.
     """
 
     kind: str
     version: int
     nodes: list[NodeInfo]
+    is_settled: bool
 
 
 class EventNews(_Answer):

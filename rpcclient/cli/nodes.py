@@ -18,6 +18,11 @@ _WHOLE = ("name", "state", "for", "load")
 """Columns that are never cut. On a narrow terminal, the others are cut instead."""
 
 
+_UNSETTLED = (
+    "rpcclient: the server is not sure of these nodes at the moment: it has no connection to the broker of its group, "
+    "or has had one for a moment only. Nodes may be missing, or be gone"
+)
+
 _DISCOVER_S = 3.0
 """How long to look at the local network, in seconds."""
 
@@ -48,18 +53,19 @@ def command(settings: context.Settings, watch: bool, discover: bool, interfaces:
         return
     if interfaces:
         raise click.UsageError("--interface belongs to --discover")
-    with settings.connect() as client:
-        if not watch:
-            _show_all(settings, client.nodes())
-            return
-        with client.watch_nodes() as events:
-            for event in events:
-                if not settings.readable:
-                    show.show_item(event.model_dump(), readable=False)
-                elif event.kind in ("snapshot", "resync"):
-                    _show_all(settings, event.nodes)
-                else:
-                    _show_change(event)
+    with settings.connect() as client, client.watch_nodes() as events:
+        for event in events:
+            if event.kind in ("snapshot", "resync") and not event.is_settled:
+                print(_UNSETTLED, file=sys.stderr, flush=True)
+            if not watch:
+                _show_all(settings, event.nodes)
+                return
+            if not settings.readable:
+                show.show_item(event.model_dump(), readable=False)
+            elif event.kind in ("snapshot", "resync"):
+                _show_all(settings, event.nodes)
+            else:
+                _show_change(event)
 
 
 def _discover(settings: context.Settings, interfaces: tuple[str, ...]) -> None:
@@ -93,6 +99,9 @@ def _show_all(settings: context.Settings, nodes: list[NodeInfo]) -> None:
 
 
 def _show_change(event: NodesEvent) -> None:
+    if event.kind in ("settled", "unsettled"):
+        sure = "sure of its nodes again" if event.is_settled else "not sure of its nodes any more"
+        print(f"{time.strftime('%H:%M:%S')} the server is {sure}", flush=True)
     for node in event.nodes:
         at = time.strftime("%H:%M:%S", time.localtime(node.since if event.kind != "changed" else None))
         print(show.text(f"{at} {node.name} {event.kind}: {node.explanation}"), flush=True)

@@ -472,7 +472,8 @@ class Client:
 
     def nodes(self) -> list[NodeInfo]:
         """Return the nodes of the group to which the server belongs, sorted by name; a server without a group is its
-        only node. Those that have died or left are listed for ten minutes.
+        only node. Those that have died or left are listed for ten minutes. Whether the server is sure of them at the
+        moment is told by the first event of :meth:`watch_nodes`.
 
         Raises:
             RpcError: as of any call.
@@ -481,7 +482,8 @@ class Client:
 
     def watch_nodes(self) -> Stream[NodesEvent]:
         """Watch the nodes of the group: at first all of them (``snapshot``), and then each change. A reader who is too
-        slow for all changes gets all nodes anew (``resync``)::
+        slow for all changes gets all nodes anew (``resync``). Each event tells whether the server is sure of its nodes
+        (``is_settled``), and ``settled`` and ``unsettled`` come when that changes::
 
         with client.watch_nodes() as events:
             for event in events:

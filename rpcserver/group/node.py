@@ -108,6 +108,7 @@ class Node:
         self._timer_at = 0.0
         self._look: asyncio.TimerHandle | None = None
         self._news = asyncio.Event()
+        self._was_settled = link is None
         self._version = -1
         self._watched_version = -1
         self._reported_at = -_REPORT_S
@@ -222,17 +223,28 @@ class Node:
     async def watch(self) -> AsyncIterator[Snapshot | Change]:
         """Yield the roster as it is, and each change. A further snapshot comes where changes were lost.
 
-        It ends when this node leaves, so that no reader keeps the server from stopping.
+        Whether the roster can be trusted is that of :attr:`is_settled` at each snapshot, and then what the changes
+        ``settled`` and ``unsettled`` say. It ends when this node leaves, so that no reader keeps the server from
+        stopping.
         """
         while True:
             presence = self.presence
             snapshot, watcher = presence.roster.watch(self._now())
+            was_settled = self.is_settled
             try:
                 yield snapshot
                 while self._presence is presence:
                     news = self._news
                     for change in watcher.take():
-                        yield change if change.kind is not ChangeKind.RESYNC else presence.roster.snapshot(self._now())
+                        if change.kind is ChangeKind.RESYNC:
+                            was_settled = self.is_settled
+                            yield presence.roster.snapshot(self._now())
+                        else:
+                            yield change
+                    if self.is_settled is not was_settled:
+                        was_settled = not was_settled
+                        kind = ChangeKind.SETTLED if was_settled else ChangeKind.UNSETTLED
+                        yield Change(presence.roster.version, kind, None)
                     if presence.state != State.UP:
                         return
                     if not len(watcher):
@@ -283,8 +295,8 @@ class Node:
             messages, presence.outbox = presence.outbox, []
             for target, message in join_verdicts(messages) if len(messages) > 1 else messages:
                 self._send(target, message)
-        if presence.roster.version != self._version:
-            self._version = presence.roster.version
+        if presence.roster.version != self._version or self.is_settled is not self._was_settled:
+            self._version, self._was_settled = presence.roster.version, self.is_settled
             self._news.set()
             self._news = asyncio.Event()
         if self.link is None:

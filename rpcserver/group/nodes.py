@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .members import Member, State, format_id
 from .node import Node
-from .watching import Change, Snapshot
+from .watching import Change, ChangeKind, Snapshot
 
 NodeState = Literal["up", "suspect", "leaving", "died", "left"]
 
@@ -54,11 +54,18 @@ class NodesEvent(BaseModel):
         str,
         Field(
             description="snapshot or resync, with all nodes; or joined, returned, changed, suspect, alive, leaving, "
-            "left, died or forgotten, with one."
+            "left, died or forgotten, with one; or settled or unsettled, with none, when is_settled has changed."
         ),
     ]
     version: Annotated[int, Field(description="Counts the changes that this server has seen.")]
     nodes: list[NodeInfo]
+    is_settled: Annotated[
+        bool,
+        Field(
+            description="Whether the server is sure of its nodes now. It is not without a connection to the broker, "
+            "nor in the first second of one, nor while it reads too slowly."
+        ),
+    ]
 
 
 def describe_members(node: Node) -> list[NodeInfo]:
@@ -76,18 +83,18 @@ async def watch_members(node: Node) -> AsyncIterator[NodesEvent]:
     Parameters:
         node: the node that is asked.
     """
-    has_begun = False
+    has_begun, is_settled = False, True
     async for news in node.watch():
         match news:
             case Snapshot(version, members):
-                yield NodesEvent(
-                    kind="resync" if has_begun else "snapshot", version=version, nodes=_sort(node, members)
-                )
-                has_begun = True
-            case Change(version, kind, member) if member is not None:
-                yield NodesEvent(kind=kind.value, version=version, nodes=[_describe(node, member)])
-            case _:
-                pass
+                begin = "resync" if has_begun else "snapshot"
+                has_begun, is_settled = True, node.is_settled
+                yield NodesEvent(kind=begin, version=version, nodes=_sort(node, members), is_settled=is_settled)
+            case Change(version, kind, member):
+                if kind in (ChangeKind.SETTLED, ChangeKind.UNSETTLED):
+                    is_settled = kind is ChangeKind.SETTLED
+                nodes = [] if member is None else [_describe(node, member)]
+                yield NodesEvent(kind=kind.value, version=version, nodes=nodes, is_settled=is_settled)
 
 
 def _sort(node: Node, members: list[Member] | tuple[Member, ...]) -> list[NodeInfo]:

@@ -31,6 +31,10 @@ class ChangeKind(Enum):
     """It was dead or had left, and is no longer listed."""
     RESYNC = "resync"
     """Changes were lost: take a snapshot."""
+    SETTLED = "settled"
+    """From now on the roster can be trusted."""
+    UNSETTLED = "unsettled"
+    """From now on it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Change:
     Attributes:
         version: the version of the roster since this change.
         kind: what has happened.
-        member: the member after the change; ``None`` for ``resync``.
+        member: the member after the change; ``None`` for ``resync``, ``settled`` and ``unsettled``.
     """
 
     version: int

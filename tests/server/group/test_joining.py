@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib import metadata
@@ -20,7 +22,7 @@ from pydantic import ValidationError
 
 from rpcclient import AsyncClient, Client
 from rpcclient.errors import PermissionDenied
-from rpcclient.models import NodeInfo
+from rpcclient.models import NodeInfo, NodesEvent
 from rpcserver.backup.inventory import list_state, parts_of
 from rpcserver.config import ConfigError, ServerConfig
 from rpcserver.group.broker import find_program
@@ -30,6 +32,7 @@ from rpcserver.group.members import Announcement, Profile, Reason, State, is_sam
 from rpcserver.group.node import Description, Node
 from rpcserver.group.watching import QUEUE_CHANGES, Change, ChangeKind, Snapshot
 from rpcserver.server import Server
+from tests.server.group.brokers import brokers
 
 LIMIT_S = 60.0
 TOKEN = "t" * 32
@@ -241,8 +244,59 @@ def test_a_broker_that_is_not_there_delays_nothing(tmp_path: Path, needs_broker:
             async with serve(configure(tmp_path, url=url, name="a")) as (server, client):
                 assert names(await client.nodes()) == ["a"]
                 assert not server.membership.node.is_settled
+                assert [node["name"] for node in await _list_by_command(server, says_unsettled=True)] == ["a"]
 
     run(use())
+
+
+async def _list_by_command(server: Server, *, says_unsettled: bool) -> list[dict[str, Any]]:
+    """Return what `rpcclient nodes` prints, and check what it says to people."""
+    command = [sys.executable, "-m", "rpcclient", "--url", server.addresses[0], "--json", "nodes"]
+    process = await asyncio.create_subprocess_exec(
+        *command, env=os.environ | {"RPC_TOKEN": TOKEN}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0 and ("is not sure of these nodes" in err.decode()) is says_unsettled, err
+    return [json.loads(line) for line in out.splitlines()] if out[:1] == b"{" else json.loads(out)
+
+
+def test_it_is_told_whether_the_server_is_sure_of_its_nodes(tmp_path: Path, needs_broker: None) -> None:
+    """Not before it has listened for a moment, and not without a broker; each change is told at once."""
+
+    async def use() -> None:
+        async with (
+            asyncio.timeout(LIMIT_S),
+            brokers(tmp_path, 1) as them,
+            serve(configure(tmp_path / "a", url=them.urls, name="a")) as (server, client),
+            client.watch_nodes() as events,
+        ):
+            seen = await anext(events)
+            assert (seen.kind, seen.is_settled) == ("snapshot", False)
+
+            async def wait_for(kind: str) -> None:
+                async for event in events:
+                    assert event.is_settled is ((event.kind == kind) is (kind == "settled")), event
+                    if event.kind == kind:
+                        assert event.nodes == []
+                        return
+
+            await wait_for("settled")
+            assert (await _first(client)).is_settled
+            await _list_by_command(server, says_unsettled=False)
+            them.end(0)
+            await wait_for("unsettled")
+            assert not (await _first(client)).is_settled
+            await them.start(0)
+            await wait_for("settled")
+        async with serve(configure(tmp_path / "alone", name="alone")) as (_, client):
+            assert (await _first(client)).is_settled
+
+    run(use())
+
+
+async def _first(client: AsyncClient) -> NodesEvent:
+    async with client.watch_nodes() as events:
+        return await anext(events)
 
 
 def test_a_node_keeps_its_id_and_never_an_epoch(tmp_path: Path) -> None:
