@@ -8,8 +8,8 @@ from itertools import islice, product
 
 from rpcwire.group.selectors import MOST_NAMES
 
-_NUMBERED = re.compile(r"(?P<before>[A-Za-z0-9._-]*?)(?P<number>[0-9]+)(?P<behind>[A-Za-z._-]*)")
-"""A name with a number: its last one counts."""
+_PLAIN = re.compile(r"[A-Za-z0-9._-]+")
+"""A name that can stand beside brackets."""
 _PARTS = re.compile(r"([0-9]+)")
 _SPAN = re.compile(r"([0-9]+)(?:-([0-9]+))?")
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
@@ -38,11 +38,11 @@ def fold(names: Iterable[str]) -> str:
     groups: dict[tuple[str, str], list[str]] = {}
     texts: list[tuple[str, str]] = []
     for name in dict.fromkeys(names):
-        match = _NUMBERED.fullmatch(name)
-        if match is None:
-            texts.append((name, name))
+        *before, number, behind = ["", *_PARTS.split(name)] if _PLAIN.fullmatch(name) else ["", "", name]
+        if number:  # The last one of the name counts.
+            groups.setdefault(("".join(before), behind), []).append(number)
         else:
-            groups.setdefault((match["before"], match["behind"]), []).append(match["number"])
+            texts.append((name, name))
     for (before, behind), numbers in groups.items():
         spans = list(_spans(numbers))
         first = f"{before}{spans[0].partition('-')[0]}{behind}"
