@@ -31,27 +31,29 @@ class Intake(asyncio.Protocol):
     Parameters:
         library: the protocol of the client library.
         prefixes: how the subjects begin whose messages are taken.
-        take: takes them. If it raises, that is logged.
+        take: takes them, without the mark. If it raises, that is logged.
+        mark: how the data of each must begin; others are dropped.
     """
 
-    def __init__(self, library: asyncio.Protocol, prefixes: tuple[str, ...], take: Take) -> None:
+    def __init__(self, library: asyncio.Protocol, prefixes: tuple[str, ...], take: Take, mark: bytes = b"") -> None:
         self._library = library
+        self._mark = mark
         self._heads = tuple(b"MSG " + prefix.encode() for prefix in prefixes)
         self._take = take
         self._parts: list[bytes] = []
         self._missing_bytes = 0
 
     @classmethod
-    def wrap(cls, transport: asyncio.Transport, prefixes: tuple[str, ...], take: Take) -> None:
+    def wrap(cls, transport: asyncio.Transport, prefixes: tuple[str, ...], take: Take, mark: bytes = b"") -> None:
         """Take messages of a connection from now on.
 
         Parameters:
             transport: the socket of the client library, by which no message has come yet.
-            prefixes, take: as of the class.
+            prefixes, take, mark: as of the class.
         """
         library = transport.get_protocol()
         assert isinstance(library, asyncio.Protocol)
-        transport.set_protocol(cls(library, prefixes, take))
+        transport.set_protocol(cls(library, prefixes, take, mark))
 
     def data_received(self, data: bytes) -> None:
         """Take the messages that are whole by now, and keep the beginning of one that is not."""
@@ -77,7 +79,9 @@ class Intake(asyncio.Protocol):
                 if data.startswith(self._heads, at):
                     if begin < at:
                         self._library.data_received(data[begin:at])
-                    self._hand_over(data[at + 4 : data.index(b" ", at + 4)], data[line_end + 2 : end - 2])
+                    if data.startswith(self._mark, line_end + 2):
+                        subject = data[at + 4 : data.index(b" ", at + 4)]
+                        self._hand_over(subject, data[line_end + 2 + len(self._mark) : end - 2])
                     begin = end
             at = end
         else:

@@ -7,6 +7,9 @@ It knows how the broker delivers messages, and not what they say.
   overtakes the subscriptions, unless the loop has run once between them.
 - Until it is up, nothing that comes in is given to anybody.
 - What is larger than the broker allows, headers included, never reaches it: the broker would close the connection.
+- What the broker publishes by itself is not believed, whichever subject it has. Whoever asks the broker for something
+  chooses the subject of its answer, and the permissions of a user do not bind the broker: so a node could have it say
+  something for another node. Its answers have headers, or do not begin with :data:`MARK`.
 - Everything that is refused is told where it belongs: to the caller where there is one, else in the log.
 """
 
@@ -62,6 +65,10 @@ _TO = [PREFIX, "to"]
 _WORDS = 5
 _ABSENT = "503"
 """The status in a message of the broker: nobody has subscribed to the subject of a request (NATS ADR-4)."""
+_STORED = "Nats-Stream"
+"""The header that the broker adds to whatever it has read from a stream (NATS ADR-31), which anybody can have written."""
+MARK = b"\x01"
+"""How each message of a node begins. An answer of the broker is JSON, or has headers."""
 _HEADER_BYTES = 256
 """Room for the headers that the broker or this module may add."""
 
@@ -309,7 +316,7 @@ class Link:
         await client.flush(PROBE_S)  # type: ignore[arg-type]
         self._probe = secrets.token_hex(8)
         self._probe_back.clear()
-        await client.publish(to_node(self.own, self.own, _PROBE), self._probe.encode())
+        await client.publish(to_node(self.own, self.own, _PROBE), MARK + self._probe.encode())
         try:
             async with asyncio.timeout(PROBE_S):
                 await self._probe_back.wait()
@@ -371,11 +378,15 @@ class Link:
         to_own = prefix.encode()
         if writer is not None:
             self._socket = writer.transport
-            Intake.wrap(writer.transport, (prefix, _ALL, _BEAT), take)
+            Intake.wrap(writer.transport, (prefix, _ALL, _BEAT), take, MARK)
 
     async def _take(self, message: Msg) -> None:
         headers: Mapping[str, str] = message.headers or {}
-        self._deliver(message.subject.encode(), message.data, is_absent=headers.get("Status") == _ABSENT)
+        if not headers:
+            if message.data.startswith(MARK):
+                self._deliver(message.subject.encode(), message.data[len(MARK) :], is_absent=False)
+        elif headers.get("Status") == _ABSENT and _STORED not in headers and not message.data:
+            self._deliver(message.subject.encode(), b"", is_absent=True)
 
     def _deliver(self, subject: bytes, data: bytes, *, is_absent: bool) -> None:
         # Further words are those of one call: nobody asks for them again.
@@ -392,7 +403,8 @@ class Link:
             self._probe_back.set()
 
     async def _take_public(self, message: Msg) -> None:
-        self._deliver_public(message.subject, message.data)
+        if not message.headers and message.data.startswith(MARK):
+            self._deliver_public(message.subject, message.data[len(MARK) :])
 
     def _deliver_public(self, subject: str, data: bytes) -> None:
         source = _read_id(subject.rpartition(".")[2])
@@ -449,7 +461,8 @@ class Link:
         if not rest and not notes_absence and self.is_up and not self._posts and len(data) <= self.most_bytes:
             socket = self._find_free_socket()
             if socket is not None and self._together is None:
-                socket.write(b"".join((_head_to_node(target, self.own, kind), b"%d\r\n" % len(data), data, b"\r\n")))
+                size = b"%d\r\n" % (len(MARK) + len(data))
+                socket.write(b"".join((_head_to_node(target, self.own, kind), size, MARK, data, b"\r\n")))
                 return
         self._post(*self._address(target, kind, data, rest, notes_absence=notes_absence))
 
@@ -506,11 +519,11 @@ class Link:
         socket = self._find_free_socket()
         if socket is None:
             return False
-        head = f"PUB {subject} {reply} {len(data)}\r\n".encode()
+        head = f"PUB {subject} {reply} {len(MARK) + len(data)}\r\n".encode()
         if self._together is not None:
-            self._together += (head, data, b"\r\n")
+            self._together += (head, MARK, data, b"\r\n")
         else:
-            socket.write(b"".join((head, data, b"\r\n")))
+            socket.write(b"".join((head, MARK, data, b"\r\n")))
         return True
 
     @contextlib.contextmanager
@@ -533,7 +546,7 @@ class Link:
         connection = self.connection
         self._check_size(data)
         try:
-            await connection.publish(subject, data, reply=reply)
+            await connection.publish(subject, MARK + data, reply=reply)
         except Exception as exc:  # The connection has been lost, and perhaps the library has failed to say so.
             self._lost.set()
             raise self._no_broker() from exc

@@ -22,8 +22,9 @@ from rpcserver.group import link as link_module
 from rpcserver.group.broker import Broker
 from rpcserver.group.broker_settings import BrokerSettings, BrokerTls
 from rpcserver.group.intake import Intake
-from rpcserver.group.link import Delivery, Link, LinkSettings, NoBroker
-from rpcserver.group.subjects import all_of, beat_of, entry_of, inbox_of, to_node
+from rpcserver.group.lease_bucket import BucketStore
+from rpcserver.group.link import MARK, Delivery, Link, LinkSettings, NoBroker
+from rpcserver.group.subjects import LEASE_STREAM, all_of, beat_of, entry_of, inbox_of, lease_entry_of, to_node
 from rpcwire.errors import TooLarge
 
 LIMIT_S = 60.0
@@ -187,8 +188,6 @@ def test_nobody_speaks_or_listens_for_another_node(broker: Broker) -> None:
             async def note(exc: Exception) -> None:
                 refusals.put_nowait(str(exc).lower())
 
-            from nats.js.api import StorageType
-
             connection = other.connection
             connection._error_cb = note
             for subject in forgeries:
@@ -200,27 +199,26 @@ def test_nobody_speaks_or_listens_for_another_node(broker: Broker) -> None:
                 text = await asyncio.wait_for(refusals.get(), LIMIT_S)
                 assert "permissions violation for subscription" in text
             # It is no way around that another node answers to a subject of somebody's choice.
-            await connection.publish(to_node(OWN, it.other, "call"), b"real", reply=to_node(OWN, 99, "call"))
+            await connection.publish(to_node(OWN, it.other, "call"), MARK + b"real", reply=to_node(OWN, 99, "call"))
             assert await soon(it.deliveries) == Delivery(it.other, (), b"real", is_absent=False)
             assert it.deliveries.empty() and it.public.empty()
-            # Neither is a consumer of the bucket, which the broker delivers wherever its maker says.
-            stream = it.links[0].connection.jetstream()
-            await stream.create_key_value(bucket="rpcgroup", storage=StorageType.MEMORY)
-            await connection.jetstream().publish(entry_of(it.other), b"forged")
-            for subject in (all_of(OWN), to_node(OWN, OWN, "call"), to_node(OWN, 99, "call")):
-                request = {
-                    "stream_name": "KV_rpcgroup",
-                    "config": {"deliver_subject": subject, "deliver_policy": "all", "ack_policy": "none"},
-                }
-                answer = await connection.request(
-                    "$JS.API.CONSUMER.CREATE.KV_rpcgroup", json.dumps(request).encode(), timeout=LIMIT_S
+            # Neither is the broker, which answers to a subject of the asker's choice, and what the asker has stored.
+            store = BucketStore(it.links[0])
+            await store.read("0")
+            for status, data in ((b"", b"forged"), (b"", MARK + b"forged"), (b" 503", b"")):
+                head = b"NATS/1.0" + status + b"\r\nNats-TTL: 100\r\n\r\n"
+                entry = lease_entry_of("x")
+                await connection._send_command(
+                    b"HPUB %s %d %d\r\n%s%s\r\n" % (entry.encode(), len(head), len(head + data), head, data)
                 )
-                assert "error" not in json.loads(answer.data)
+                await connection.flush()
+                for subject in (all_of(OWN), to_node(OWN, OWN, "call"), to_node(OWN, 99, "call")):
+                    await connection.publish(f"$JS.API.DIRECT.GET.{LEASE_STREAM}.{entry}", b"", reply=subject)
+                    await connection.publish(entry, MARK + b"forged", reply=subject)
+                await connection.flush()
             await it.links[0].send(OWN, "call", b"last")
-            while (delivery := await soon(it.deliveries)).data != b"last":
-                assert delivery.source == it.other
-            while not it.public.empty():
-                assert it.public.get_nowait() == (it.other, b"forged")
+            assert await soon(it.deliveries) == Delivery(OWN, (), b"last", is_absent=False)
+            assert it.public.empty()
 
     asyncio.run(use())
 
