@@ -309,7 +309,7 @@ class System(Service):
             ping_interval_s=self._parts.settings().keepalive.ping_interval_s if interval_s is None else interval_s,
         )
 
-    @method(kind="idempotent")
+    @method(kind="idempotent", group=False)
     async def authenticate(self, token: Annotated[str, Secret()], ctx: Context) -> PrincipalInfo:
         """Prove who is calling, where the handshake could not (a browser sends no Authorization header).
 
@@ -326,7 +326,7 @@ class System(Service):
         role = self._parts.roles.of(principal)
         return PrincipalInfo(name=principal.name, method=principal.method, role=None if role is None else role.name)
 
-    @method(permission="rpc.connect_node", deadline_s=CONNECT_NODE_S, errors=(NodeNotFound, NodeAmbiguous))
+    @method(permission="rpc.connect_node", deadline_s=CONNECT_NODE_S, errors=(NodeNotFound, NodeAmbiguous), group=False)
     async def connect_node(self, node: str, ctx: Context) -> NodeConnection:
         """Turn this connection into one with another node of the group: whatever is sent after the answer goes there,
         and comes from there. It must be the only call of its connection. `client.node(NAME)` uses it.
@@ -492,7 +492,7 @@ class System(Service):
         async for event in watch_members(self._parts.membership.node):
             yield event
 
-    @method(permission="rpc.nodes", message_bytes=None, errors=(NoNodes,))
+    @method(permission="rpc.nodes", message_bytes=None, errors=(NoNodes,), group=False)  # Or each would ask all others.
     async def call_nodes(
         self,
         target: CallTarget,

@@ -169,11 +169,13 @@ class Assembly:
             The message, if it is whole now.
 
         Raises:
-            InvalidGroupMessage: it is not the next one, or the message is too large.
+            InvalidGroupMessage: it is not the next one, it is empty, or the message is too large.
         """
         index, _, count = word.partition("-")
         if not index.isdecimal() or not count.isdecimal() or int(index) != len(self._parts):
             raise InvalidGroupMessage("chunk", f"number {len(self._parts)} is missing")
+        if not data:
+            raise InvalidGroupMessage("chunk", "it is empty")  # Any number of such would be within the limit.
         self.size_bytes += len(data)
         if self.size_bytes > self._most_bytes:
             raise InvalidGroupMessage("chunk", f"the message has more than {self._most_bytes} bytes")

@@ -138,13 +138,14 @@ class Executing:
             return
         now_s = asyncio.get_running_loop().time()
         deadline_s = now_s + order.ttl_ms / 1000
-        decision = self._decide(source, call, epoch, deadline_s, now_s)
-        if decision == "repeated":
-            return
         try:
+            # Calls of nodes that may make none are not remembered: they would take the room of others.
+            principal = identify(self._gateways(), f"{source:016x}", self._name_of(source), order.principal)
+            decision = self._decide(source, call, epoch, deadline_s, now_s)
+            if decision == "repeated":
+                return
             if decision != "begin":
                 raise _refusal(decision)
-            principal = identify(self._gateways(), f"{source:016x}", self._name_of(source), order.principal)
             if len(frame) > self._most_bytes():
                 raise TooLarge(f"the request has {len(frame)} bytes, and the node takes {self._most_bytes()}")
             remote = f"{printable(order.remote, 100)} via the node {principal.via}"
@@ -210,8 +211,12 @@ class Executing:
             logger.warning("group: the node %016x has sent a wrong cancel: %s", source, exc.message)
             return
         self._waiting.pop((source, call), None)
-        now_s = asyncio.get_running_loop().time()
-        self._memory().on_cancel(f"{source:016x}{call}", epoch, now_s + min(ttl_s, REPEAT_S), now_s)
+        if (
+            source == self._directory.own
+            or self._gateways().name_of(f"{source:016x}", self._name_of(source)) is not None
+        ):
+            now_s = asyncio.get_running_loop().time()
+            self._memory().on_cancel(f"{source:016x}{call}", epoch, now_s + min(ttl_s, REPEAT_S), now_s)
         link = self._links.get((source, call))
         if link is not None:
             link.cancel()

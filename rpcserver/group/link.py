@@ -66,7 +66,7 @@ _WORDS = 5
 _ABSENT = "503"
 """The status in a message of the broker: nobody has subscribed to the subject of a request (NATS ADR-4)."""
 _STORED = "Nats-Stream"
-"""The header that the broker adds to whatever it has read from a stream (NATS ADR-31), which anybody can have written."""
+"""The header that the broker adds to whatever it reads from a stream (NATS ADR-31), which anybody can have written."""
 MARK = b"\x01"
 """How each message of a node begins. An answer of the broker is JSON, or has headers."""
 _HEADER_BYTES = 256

@@ -15,6 +15,8 @@ import pytest
 from rpcclient import AsyncClient
 from rpcserver import Context, Service, method
 from rpcserver.config import ServerConfig
+from rpcserver.group.call_wire import Assembly, Order, pack_request, pack_ttl
+from rpcserver.group.members import InvalidGroupMessage
 from rpcserver.group.vouching import Gateways
 from rpcserver.server import Server
 from rpcwire.errors import InvalidParams, RpcError, ServiceError
@@ -318,6 +320,10 @@ def test_refused_and_wrong(broker: str, tmp_path: Path) -> None:
                 "no such method": ("work.nothing", None, "there is no method"),
                 "wrong parameters": ("work.echo", {"valu": 1}, "value"),
                 "what belongs to a connection": ("work.hold", None, "belongs to a connection"),
+                # Else each asked node would ask all others, and each of these again.
+                "a group call": ("rpc.call_nodes", ask("everyone", "work.echo", ["x"]), "belongs to a connection"),
+                "another node": ("rpc.connect_node", ["db-1"], "belongs to a connection"),
+                "another caller": ("rpc.authenticate", [TOKEN], "belongs to a connection"),
                 "a stream among the parameters": ("work.total", None, "takes a stream (numbers)"),
             }
             for method_name, params, words in refusals.values():
@@ -348,12 +354,31 @@ def test_refused_and_wrong(broker: str, tmp_path: Path) -> None:
 def test_a_node_that_may_not_vouch_is_refused(broker: str, tmp_path: Path) -> None:
     async def main() -> None:
         shy = {"group": {"url": broker, "name": "db-1", "labels": {"role": "db"}}}
-        async with start(broker, tmp_path, db_1=shy) as (_, client):
+        async with start(broker, tmp_path, db_1=shy) as (group, client):
             answers = await call(client, "role=db", "work.echo", ["x"])
             assert answers.states == {"db-1": "refused no"}
             assert "group.gateways" in answers.outcomes["db-1"]["error"]["message"]
+            # It cannot fill the memory of calls either, by which the calls of others would be refused.
+            calls = group.servers["db-1"].group_calls
+            assert calls is not None
+            executing, answered = calls.executing, list[bytes]()
+            source = int(group.node("web-1"), 16)
+            order = Order(epoch=1, principal="ada", is_packed=True, ttl_ms=60_000)
+            for number in range(10):
+                epoch = calls.directory.epoch
+                executing.take(source, f"{number:016x}", epoch, pack_request(order, b"x"), answered.append)
+                executing.cancel(source, f"{number + 100:016x}", epoch, pack_ttl(60.0))
+            assert len(answered) == 10 and len(executing._memory()) == 0
 
     asyncio.run(main())
+
+
+def test_chunks_without_content_are_refused() -> None:
+    """Any number of them would be within the limit of bytes."""
+    assembly = Assembly(10)
+    assert assembly.add("0-99", b"x") is None
+    with pytest.raises(InvalidGroupMessage, match="empty"):
+        assembly.add("1-99", b"")
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
