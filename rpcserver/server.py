@@ -234,6 +234,9 @@ class Server:
             lambda: self.door.certificate_expiries,
             lambda: self.circuits,
             self._use_group,
+            lambda: self.group_calls,
+            lambda: self.exchange,
+            lambda: self.membership.grants,
             self.version,
         )
         if config.metrics.enabled:

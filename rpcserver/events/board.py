@@ -132,11 +132,13 @@ class Board:
     Attributes:
         feeds: the feeds by the full names of their events.
         is_closed: whether the server is stopping.
+        drops: how many events are lost to followers that were too slow.
     """
 
     def __init__(self, origin: Callable[[], Origin], clock: Callable[[], float] = time.time) -> None:
         self.feeds: dict[str, Feed] = {}
         self.is_closed = False
+        self.drops = 0
         self._origin = origin
         self._clock = clock
         self._lock = threading.RLock()  # A finalizer may publish while its thread publishes.
@@ -188,7 +190,8 @@ class Board:
             event = Event(origin.node, origin.id, origin.epoch, feed.seq, self._clock(), 0, value)
             is_first = not self._news
             for queue in feed.queues:
-                queue.put(event)
+                if not queue.put(event):
+                    self.drops += 1
             self._news.update(feed.queues)
         if is_first and self._loop is not None:
             if threading.get_ident() == self._thread:

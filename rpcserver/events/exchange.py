@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import count
 from typing import Annotated, Any, Protocol, Self
 
@@ -76,6 +78,23 @@ class Broker(Protocol):
     def post(self, target: int, kind: str, data: bytes) -> None:
         """Send a message to one node soon, in order. If there is no connection, it is dropped."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How much an event of this server is used.
+
+    Attributes:
+        name: its full name.
+        publications: how often it was published.
+        followers: how many clients of this server follow it here.
+        wishes: how many clients follow it as one of several nodes, at this node or another one.
+    """
+
+    name: str
+    publications: int
+    followers: int
+    wishes: int
 
 
 class _Reader:
@@ -169,6 +188,7 @@ class Exchange:
         self, node: Node, board: Board, registry: Registry, roles: Roles, gateways: Callable[[], Gateways]
     ) -> None:
         self._node = node
+        self._board = board
         self._broker: Broker | None = node.link
         self._gateways = gateways
         self._teller = Teller(board, registry, roles, lambda: node.process_epoch, self._post)
@@ -176,6 +196,7 @@ class Exchange:
         self._numbers = count(1)
         self._timer: asyncio.TimerHandle | None = None
         self._starts = 0
+        self._losses: Counter[str] = Counter()  # Of clients that follow no more.
         self.is_closed = False
         if self._broker is not None:
             self._broker.on(KIND, self._take)
@@ -223,8 +244,24 @@ class Exchange:
         """
         reader = self._readers.pop(number, None)
         if reader is not None:
+            self._losses.update(_losses_of(reader))
             for node in reader.follower.targets:
                 self._send(node, Unfollow(number))
+
+    def uses(self) -> list[Use]:
+        """Return for each event of this server how much it is used."""
+        return [
+            Use(name, feed.seq, len(feed.queues) - self._teller.tells(name), self._teller.count_of(name))
+            for name, feed in self._board.feeds.items()
+        ]
+
+    def losses(self) -> Mapping[str, int]:
+        """Return how many events clients have not got: because they were too ``slow``, or on the ``way`` here."""
+        losses = Counter(self._losses)
+        losses.update(slow=self._board.drops, way=0)
+        for reader in self._readers.values():
+            losses.update(_losses_of(reader))
+        return losses
 
     def close(self) -> None:
         """End everything, because the node is about to leave."""
@@ -367,6 +404,10 @@ class Exchange:
             elif news.is_packed is reader.is_packed and (reader.names is None or news.name in reader.names):
                 reader.follower.on_event(source, news.name, news.epoch, news.seq, news.time, news.body)
                 reader.has_news.set()
+
+
+def _losses_of(reader: _Reader) -> dict[str, int]:
+    return {"slow": reader.follower.slow_losses, "way": reader.follower.way_losses}
 
 
 def _explain(member: Member | None) -> str:

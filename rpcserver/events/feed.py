@@ -36,16 +36,18 @@ class Queue:
     def __len__(self) -> int:
         return len(self._items)
 
-    def put(self, event: Event[Any]) -> None:
-        """Add an event."""
+    def put(self, event: Event[Any]) -> bool:
+        """Add an event, and return whether there was room: if not, one is lost to this follower."""
         if self.is_over:
-            return
-        if len(self._items) >= self._room:
+            return True
+        has_room = len(self._items) < self._room
+        if not has_room:
             if self._policy == "close":
                 self.is_over = True
-                return
+                return False
             self._items.popleft()
         self._items.append(event)
+        return has_room
 
     def take(self) -> Event[Any] | None:
         """Return the next event, which says how many are lost before it; ``None`` if none waits."""

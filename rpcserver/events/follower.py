@@ -94,6 +94,8 @@ class Follower:
 
     Attributes:
         is_over: whether the policy is ``close``, and there was no room.
+        way_losses: how many events have not arrived from their nodes.
+        slow_losses: how many have, and found no room.
     """
 
     def __init__(self, policy: EventPolicy, room: int) -> None:
@@ -106,6 +108,7 @@ class Follower:
         self._notes: dict[tuple[int, str, str], Item] = {}
         self._drops: dict[_Key, Item] = {}
         self.is_over = False
+        self.way_losses = self.slow_losses = 0
 
     def __len__(self) -> int:
         return len(self._items) + len(self._latest) + len(self._notes) + len(self._drops)
@@ -189,6 +192,7 @@ class Follower:
         for name, seq in seqs.items():
             known = target.last_seqs.get(name)
             if known is not None and not self._begin_life(target, number, name, epoch) and seq > known[1]:
+                self.way_losses += seq - known[1]
                 self._put(Item("lost", target.name, number, name, epoch, seq, lost=seq - known[1]))
             if known is None or (epoch, seq) > known:
                 target.last_seqs[name] = epoch, seq
@@ -214,6 +218,7 @@ class Follower:
             return  # It has come before, or is of an earlier life.
         is_new = self._begin_life(target, number, name, epoch)
         lost = 0 if known is None or is_new else seq - known[1] - 1
+        self.way_losses += lost
         target.last_seqs[name] = epoch, seq
         self._put(Item("event", target.name, number, name, epoch, seq, time, lost, value))
 
@@ -256,6 +261,7 @@ class Follower:
 
     def _drop(self, item: Item) -> None:
         self._bytes -= _size(item)
+        self.slow_losses += item.kind == "event"
         key = item.id, item.event
         before = self._drops.pop(key, None)
         lost = item.lost + (item.kind == "event") + (0 if before is None else before.lost)

@@ -7,6 +7,7 @@ rights that were taken back end with the next repetition.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -106,6 +107,8 @@ class Teller:
         self._epoch = epoch
         self._send = send
         self._wishes: dict[_Key, _Wish] = {}
+        self._wishes_of: dict[str, dict[_Key, _Wish]] = {}  # By the name of the event: publishing looks at no other.
+        self._counts: Counter[int] = Counter()  # How many each node has.
         self._channels: dict[str, _Channel] = {}
 
     def __len__(self) -> int:
@@ -139,10 +142,9 @@ class Teller:
             text = f"the node tells events to {MOST_NUMBERS} clients of that node already"
             return Mark(number, self._epoch(), {}, {"": text})
         offers, refusals = self._decide(names, principal)
+        self._remove(key)
         if offers:
-            self._wishes[key] = _Wish(frozenset(offers), refusals, is_packed, now + WISH_S)
-        else:
-            self._wishes.pop(key, None)
+            self._add(key, _Wish(frozenset(offers), refusals, is_packed, now + WISH_S))
         seqs = {}
         for name, offer in offers.items():
             if name not in self._channels:
@@ -165,16 +167,28 @@ class Teller:
 
     def unfollow(self, source: int, number: int) -> None:
         """End a wish."""
-        if self._wishes.pop((source, number), None) is not None:
+        if self._remove((source, number)):
             self._forget_feeds()
 
     def expire(self, now: float) -> None:
         """End the wishes that were not repeated."""
         ended = [key for key, wish in self._wishes.items() if wish.until <= now]
         for key in ended:
-            del self._wishes[key]
+            self._remove(key)
         if ended:
             self._forget_feeds()
+
+    def count_of(self, name: str) -> int:
+        """Return how many clients of nodes have wished an event.
+
+        Parameters:
+            name: its full name.
+        """
+        return len(self._wishes_of.get(name, ()))
+
+    def tells(self, name: str) -> bool:
+        """Return whether an event is told to nodes, which is one follower of its feed."""
+        return name in self._channels
 
     def tell(self, name: str) -> None:
         """Send the events of one kind that wait."""
@@ -184,9 +198,8 @@ class Teller:
 
     def _tell(self, name: str, channel: _Channel, event: Event[Any]) -> None:
         readers: dict[tuple[int, bool], list[int]] = {}
-        for (source, number), wish in self._wishes.items():
-            if name in wish.names:
-                readers.setdefault((source, wish.is_packed), []).append(number)
+        for (source, number), wish in self._wishes_of.get(name, {}).items():
+            readers.setdefault((source, wish.is_packed), []).append(number)
         bodies: dict[bool, bytes] = {}
         for (source, is_packed), numbers in readers.items():
             if is_packed not in bodies:
@@ -237,10 +250,30 @@ class Teller:
                 raise PermissionDenied(reason)
 
     def _has_room(self, source: int) -> bool:
-        return len(self._wishes) < MOST_WISHES and sum(key[0] == source for key in self._wishes) < MOST_NUMBERS
+        return len(self._wishes) < MOST_WISHES and self._counts[source] < MOST_NUMBERS
+
+    def _add(self, key: _Key, wish: _Wish) -> None:
+        self._wishes[key] = wish
+        self._counts[key[0]] += 1
+        for name in wish.names:
+            self._wishes_of.setdefault(name, {})[key] = wish
+
+    def _remove(self, key: _Key) -> bool:
+        """Remove a wish, and return whether there was one."""
+        wish = self._wishes.pop(key, None)
+        if wish is None:
+            return False
+        self._counts[key[0]] -= 1
+        if not self._counts[key[0]]:
+            del self._counts[key[0]]
+        for name in wish.names:
+            wishes = self._wishes_of[name]
+            del wishes[key]
+            if not wishes:
+                del self._wishes_of[name]
+        return True
 
     def _forget_feeds(self) -> None:
-        names: set[str] = set().union(*(wish.names for wish in self._wishes.values()))
-        for name in self._channels.keys() - names:
+        for name in self._channels.keys() - self._wishes_of.keys():
             channel = self._channels.pop(name)
             self._board.leave(self._board.feeds[name], channel.queue)

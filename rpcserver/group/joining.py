@@ -62,6 +62,11 @@ class Membership:
         return self._node
 
     @property
+    def grants(self) -> Leases | None:
+        """What grants leases; ``None`` until the membership has been prepared."""
+        return self._leases
+
+    @property
     def broker(self) -> Broker | None:
         """The embedded broker, if there is one."""
         return self._broker

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import random
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -100,6 +100,10 @@ class Leases:
         node: the name of this node, for people.
         clock: returns the time on a clock that nobody sets, in seconds.
         wall: returns the time of day, in seconds since 1970.
+
+    Attributes:
+        outcomes: counts what became of leases at this node: ``granted``, ``declined`` because somebody held it,
+            ``released`` by the holder, ``lost`` when the holder wanted to renew it, ``expired``.
     """
 
     def __init__(
@@ -110,6 +114,7 @@ class Leases:
         clock: Callable[[], float] = read_clock,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        self.outcomes: Counter[str] = Counter()
         self._store = store
         self._node = node
         self._clock = clock
@@ -127,6 +132,11 @@ class Leases:
         self._checks.clear()
         for task in tuple(self._tasks):
             task.cancel()
+
+    @property
+    def held_count(self) -> int:
+        """How many leases are held that this node has granted or renewed."""
+        return len(self._grants)
 
     def waiting(self, scope: str, name: str) -> int:
         """Return how many ask this node for a lease at the moment.
@@ -161,6 +171,7 @@ class Leases:
                     async with self._store.listening(key, changed.set):
                         token = await self._contend(request, began + wait_s, changed)
         except TimeoutError:  # Others wait before it.
+            self.outcomes["declined"] += 1
             raise _held_error(request, (await self._store.read(key)).entry) from None
         return LeaseGrant(fencing_token=token, ttl_s=request.ttl_s, waited_s=round(self._clock() - began, 3))
 
@@ -179,6 +190,7 @@ class Leases:
             record = await self._store.read(key)
             entry = record.entry
             if entry is None or entry.id != request.id:
+                self.outcomes["lost"] += 1
                 raise LeaseLost(f"the lease {request.name!r} is held no more", lease=request.name)
             with contextlib.suppress(Conflict):
                 await self._write(request, entry.renew(), record)
@@ -202,6 +214,7 @@ class Leases:
             with contextlib.suppress(Conflict):
                 await self._store.write(key, entry.release(), record.revision)
                 self._grants.pop(key, None)
+                self.outcomes["released"] += 1
                 return True
 
     # --- how it is granted ---------------------------------------------------------------------------------------
@@ -216,6 +229,8 @@ class Leases:
                 free_at = self._see(key, record)
                 if (entry := self._next_entry(request, record, free_at)) is not None:
                     await self._write(request, entry, record)
+                    if record.entry is None or record.entry.id != request.id:
+                        self.outcomes["granted"] += 1
                     return entry.fencing_token
             except Conflict:
                 continue
@@ -226,6 +241,7 @@ class Leases:
                 return None
             now = self._clock()
             if now >= until:
+                self.outcomes["declined"] += 1
                 raise _held_error(request, record.entry)
             pause_s = min(free_at, until, now + LOOK_S * (1 + random.random())) - now  # noqa: S311 - no secret
             with contextlib.suppress(TimeoutError):
@@ -326,6 +342,7 @@ class Leases:
         if left_s <= 0:
             with contextlib.suppress(Conflict, Unavailable):
                 await self._store.write(key, entry.release(), record.revision)
+                self.outcomes["expired"] += 1
                 logger.info("the lease %r of %s has expired", entry.name, entry.holder)
             self._grants.pop(key, None)
         elif self._grants.get(key) == entry.id or left_s < entry.ttl_s / 2:

@@ -1,7 +1,8 @@
-"""What is told of the group that a node sees, and of its connection to the broker."""
+"""What is told of the group that a node sees, of its connection to the broker, of group calls and of leases."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
@@ -35,6 +36,69 @@ class Use(Protocol):
     def drops(self) -> int:
         """How many messages were not sent."""
         ...
+
+
+class Calls(Protocol):
+    """The calls to many nodes, as :class:`~rpcserver.group.calls.GroupCalls` has them.
+
+    Attributes:
+        count: how many were made.
+        outcomes: counts the outcomes, by state.
+    """
+
+    count: int
+    outcomes: Counter[str]
+
+    def __len__(self) -> int:
+        """Return how many go on."""
+        ...
+
+
+class Leases(Protocol):
+    """What grants leases, as :class:`~rpcserver.group.leases.Leases` is.
+
+    Attributes:
+        outcomes: counts what became of leases.
+    """
+
+    outcomes: Counter[str]
+
+    @property
+    def held_count(self) -> int:
+        """How many are held that this node has granted."""
+        ...
+
+
+def families_of_calls(calls: Calls) -> Iterator[Family]:
+    """Yield the metrics of calls to many nodes.
+
+    Parameters:
+        calls: the calls of the clients of this server.
+    """
+    now = Family("rpcserver_group_calls_in_flight", "gauge", "Calls of own clients to many nodes that go on.")
+    now.add(len(calls))
+    total = Family("rpcserver_group_calls_total", "counter", "Calls of own clients to many nodes.")
+    total.add(calls.count)
+    outcomes = Family(
+        "rpcserver_group_call_outcomes_total", "counter", "What they came to, once for each node, by the state."
+    )
+    for state, number in sorted(calls.outcomes.items()):
+        outcomes.add(number, {"state": state})
+    yield from (now, total, outcomes)
+
+
+def families_of_leases(leases: Leases) -> Iterator[Family]:
+    """Yield the metrics of leases.
+
+    Parameters:
+        leases: the leases of this node.
+    """
+    held = Family("rpcserver_leases_held", "gauge", "Leases that are held, and that this node has granted.")
+    held.add(leases.held_count)
+    outcomes = Family("rpcserver_leases_total", "counter", "What became of leases at this node, by the outcome.")
+    for outcome, number in sorted(leases.outcomes.items()):
+        outcomes.add(number, {"outcome": outcome})
+    yield from (held, outcomes)
 
 
 def families(use: Use) -> Iterator[Family]:

@@ -14,7 +14,7 @@ from rpcserver.stalls import StallProbe
 from rpcwire.registry import Registry
 from rpcwire.service import Health, Service
 
-from . import circuits, group, process
+from . import circuits, events, group, process
 from .calls import CallMeter
 from .exposition import Family, write
 from .garbage import GarbageWatch
@@ -53,6 +53,9 @@ class Metrics:
         expiries: returns when certificates expire, in seconds since 1970, by the settings that name their files.
         circuits: returns the connections with other nodes; ``None`` before the start.
         group: returns what this server sees of its group; ``None`` if it has none.
+        group_calls: returns the calls to many nodes; ``None`` before the start.
+        events: returns the events of the server; ``None`` before the start.
+        leases: returns what grants leases; ``None`` before the start.
         version: the version of the server.
 
     Attributes:
@@ -71,6 +74,9 @@ class Metrics:
         expiries: Callable[[], Mapping[str, int]],
         circuits: Callable[[], Circuits | None],
         group: Callable[[], group.Use | None],
+        group_calls: Callable[[], group.Calls | None],
+        events: Callable[[], events.Events | None],
+        leases: Callable[[], group.Leases | None],
         version: str,
     ) -> None:
         self.calls = CallMeter(registry)
@@ -83,6 +89,9 @@ class Metrics:
         self._expiries = expiries
         self._circuits = circuits
         self._group = group
+        self._group_calls = group_calls
+        self._event_uses = events
+        self._leases = leases
         self._version = version
         self._garbage = GarbageWatch()
         self._lag = Histogram(LAG_BOUNDS_S)
@@ -118,6 +127,7 @@ class Metrics:
                 *self._of_connections(),
                 *self._of_group(),
                 *self._of_circuits(),
+                *self._of_events(),
                 *self._of_certificates(),
                 *self.calls.families(),
                 *self._of_use(),
@@ -161,6 +171,15 @@ class Metrics:
         use = self._group()
         if use is not None:
             yield from group.families(use)
+        if (calls := self._group_calls()) is not None:
+            yield from group.families_of_calls(calls)
+        if (leases := self._leases()) is not None:
+            yield from group.families_of_leases(leases)
+
+    def _of_events(self) -> Iterator[Family]:
+        ours = self._event_uses()
+        if ours is not None:
+            yield from events.families(ours)
 
     def _of_circuits(self) -> Iterator[Family]:
         ours = self._circuits()

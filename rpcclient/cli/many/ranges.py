@@ -38,9 +38,9 @@ def fold(names: Iterable[str]) -> str:
     groups: dict[tuple[str, str], list[str]] = {}
     texts: list[tuple[str, str]] = []
     for name in dict.fromkeys(names):
-        *before, number, behind = ["", *_PARTS.split(name)] if _PLAIN.fullmatch(name) else ["", "", name]
-        if number:  # The last one of the name counts.
-            groups.setdefault(("".join(before), behind), []).append(number)
+        parts: list[str] = _PARTS.split(name)
+        if len(parts) > 1 and _PLAIN.fullmatch(name):  # The last number of the name counts.
+            groups.setdefault(("".join(parts[:-2]), parts[-1]), []).append(parts[-2])
         else:
             texts.append((name, name))
     for (before, behind), numbers in groups.items():

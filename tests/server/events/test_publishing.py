@@ -7,7 +7,7 @@ import sys
 import threading
 from datetime import UTC, datetime
 from decimal import Decimal
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 import pytest
@@ -17,8 +17,10 @@ from rpcclient import AsyncClient, Client
 from rpcclient.errors import MethodNotFound, PermissionDenied, SlowConsumer, Unavailable
 from rpcserver import Context, Event, Service, ServiceConfig, event, method
 from rpcserver.events.board import Board, Origin
+from rpcserver.events.teller import WISH_S, Teller
 from rpcserver.plugins.openrpc import document
 from rpcserver.plugins.stubgen import generate
+from rpcwire.context import Principal
 from tests.server.conftest import TOKEN
 
 LIMIT_S = 30
@@ -185,6 +187,71 @@ def test_a_slow_client_keeps_nobody_waiting_and_learns_of_its_loss(tools: Any, p
                     if got["seq"] == count:
                         break
                 assert lost > 0
+                told = await figures(server)
+                assert told['rpcserver_events_published_total{event="disks.full"}'] == count
+                assert told['rpcserver_event_followers{event="disks.full",of="node"}'] == 1
+                assert told['rpcserver_events_lost_total{reason="slow"}'] == lost
+            await tools.until(lambda: not server.board.feeds["disks.full"].queues)
+            assert (await figures(server))['rpcserver_event_followers{event="disks.full",of="node"}'] == 0
+
+    tools.run(use())
+
+
+async def figures(server: Any) -> dict[str, float]:
+    """What the metrics tell of events."""
+    lines = (line.rpartition(" ") for line in (await server.metrics.render()).splitlines())
+    return {name: float(number) for name, _, number in lines if name.startswith("rpcserver_event")}
+
+
+def test_publishing_looks_at_the_wishes_for_this_event_only(tools: Any) -> None:
+    """Clients of other nodes that follow another event cost nothing, and nothing is left of those that have gone."""
+
+    async def use() -> None:
+        async with tools.serve(Disks()) as server:
+            told: list[tuple[int, list[int]]] = []
+            owner = Principal("owner", "token")
+            teller = Teller(
+                server.board,
+                server.registry,
+                server.roles,
+                lambda: 1,
+                lambda node, news: told.append((node, news.numbers)),
+            )
+
+            def follow(number: int, name: str) -> None:
+                mark = teller.follow(number % 7, number, [name], owner, 0.0, is_packed=False)
+                assert set(mark.seqs) == {name}
+
+            def publish() -> int:
+                """Publish, and return how many lines of the teller have run."""
+                lines = 0
+
+                def count(frame: FrameType, what: str, _: object) -> Any:
+                    nonlocal lines
+                    lines += what == "line"
+                    return count if frame.f_code.co_filename == Teller.tell.__code__.co_filename else None
+
+                server.board.publish(server.board.feeds["disks.full"], 1)
+                sys.settrace(count)
+                try:
+                    teller.tell("disks.full")
+                finally:
+                    sys.settrace(None)
+                return lines
+
+            follow(1, "disks.full")
+            publish()  # The first one finds out how to encode values.
+            alone = publish()
+            for number in range(2, 500):
+                follow(number, "disks.disk_full")
+            assert publish() == alone and told == [(1, [1])] * 3
+            assert (teller.count_of("disks.full"), teller.count_of("disks.disk_full"), len(teller)) == (1, 498, 499)
+            follow(1, "disks.disk_full")  # The same client follows something else now.
+            publish()
+            assert len(told) == 3 and not teller.tells("disks.full")
+            teller.unfollow(2, 2)
+            teller.expire(WISH_S)
+            assert not (len(teller) or teller._wishes_of or teller._counts or server.board.feeds["disks.full"].queues)
 
     tools.run(use())
 

@@ -93,7 +93,7 @@ def test_a_client_follows_all_nodes_also_those_that_come_later(tmp_path: Path, o
     async def use() -> None:
         async with AsyncExitStack() as stack:
             a, here = await stack.enter_async_context(serve(tmp_path, open_broker, "a"))
-            _, there = await stack.enter_async_context(serve(tmp_path, open_broker, "b"))
+            b, there = await stack.enter_async_context(serve(tmp_path, open_broker, "b"))
             client = await stack.enter_async_context(connect(a))
             await see(client, lambda nodes: names(nodes) == ["a", "b"])
             news = await stack.enter_async_context(client.everyone().subscribe("disks.disk_full"))
@@ -105,6 +105,11 @@ def test_a_client_follows_all_nodes_also_those_that_come_later(tmp_path: Path, o
             here.disk_full(Disk(mount="/home"))
             (one,) = await read(news, "event")
             assert (one.node, one.seq, one.value["mount"]) == ("a", 1, "/home")
+            for server in (a, b):
+                text = await server.metrics.render()
+                assert 'rpcserver_event_followers{event="disks.disk_full",of="group"} 1\n' in text
+                assert 'rpcserver_event_followers{event="disks.disk_full",of="node"} 0\n' in text
+                assert 'rpcserver_events_published_total{event="disks.disk_full"} 1\n' in text
             async with serve(tmp_path, open_broker, "c") as (_, later):
                 await read(news, "following")
                 later.disk_full(Disk(mount="/late"))

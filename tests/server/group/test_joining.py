@@ -21,7 +21,7 @@ import trustme
 from pydantic import ValidationError
 
 from rpcclient import AsyncClient, Client
-from rpcclient.errors import PermissionDenied
+from rpcclient.errors import LeaseHeld, PermissionDenied
 from rpcclient.models import NodeInfo, NodesEvent
 from rpcserver.backup.inventory import list_state, parts_of
 from rpcserver.config import ConfigError, ServerConfig
@@ -35,6 +35,7 @@ from rpcserver.server import Server
 from tests.server.group.brokers import brokers
 
 LIMIT_S = 60.0
+_STATES = ("ok", "refused", "unknown")
 TOKEN = "t" * 32
 
 
@@ -135,7 +136,9 @@ def test_the_metrics_tell_of_the_group(tmp_path: Path, open_broker: str) -> None
     async def figures(server: Server) -> dict[str, float]:
         lines = (await server.metrics.render()).splitlines()
         return {
-            line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if "rpcserver_group_" in line[:20]
+            line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+            for line in lines
+            if line.startswith(("rpcserver_group_", "rpcserver_lease"))
         }
 
     async def use() -> None:
@@ -152,8 +155,27 @@ def test_the_metrics_tell_of_the_group(tmp_path: Path, open_broker: str) -> None
             assert told['rpcserver_group_nodes{state="died"}'] == told["rpcserver_group_messages_dropped_total"] == 0
             assert told["rpcserver_group_broker_connected"] == told["rpcserver_group_settled"] == 1
             assert told["rpcserver_group_broker_connections_total"] == 1
-        async with serve(configure(tmp_path / "alone", name="alone")) as (alone, _):
-            assert await figures(alone) == {}
+            await client.group(["a", "b", "nobody"]).call("rpc.ping").wait()
+            told = await figures(one)
+            assert told["rpcserver_group_calls_total"] == 1 and told["rpcserver_group_calls_in_flight"] == 0
+            # The other node takes clients of nobody.
+            assert [told[f'rpcserver_group_call_outcomes_total{{state="{state}"}}'] for state in _STATES] == [1, 1, 1]
+        async with serve(configure(tmp_path / "alone", name="alone")) as (alone, client):
+            told = await figures(alone)
+            assert set(told.values()) == {0} and not any("node" in name or "broker" in name for name in told)
+            await client.everyone().call("rpc.ping").wait()
+            async with client.lease("nightly", ttl_s=5):
+                assert (await figures(alone))["rpcserver_leases_held"] == 1
+                with pytest.raises(LeaseHeld):
+                    await client.lease("nightly", ttl_s=5, wait_s=0).acquire()
+            told = await figures(alone)
+            assert told['rpcserver_group_call_outcomes_total{state="ok"}'] == 1
+            assert {name: number for name, number in told.items() if "lease" in name} == {
+                "rpcserver_leases_held": 0,
+                'rpcserver_leases_total{outcome="declined"}': 1,
+                'rpcserver_leases_total{outcome="granted"}': 1,
+                'rpcserver_leases_total{outcome="released"}': 1,
+            }
 
     run(use())
 
