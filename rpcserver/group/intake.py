@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 logger = logging.getLogger("rpcserver.group")
@@ -22,6 +22,8 @@ Take: TypeAlias = Callable[[bytes, bytes], None]
 """Takes the subject of a message and its data, at once."""
 _END = b"\r\n"
 _MOST_DIGITS = 12
+_FIRST_SID = 1_000_000_000
+"""The library counts its own subscriptions from 1 on."""
 _MESSAGES = (b"MSG ", b"HMSG ")
 
 
@@ -116,3 +118,32 @@ class Intake(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Tell the library."""
         self._library.resume_writing()
+
+
+class Subscriptions:
+    """Subscriptions of which the library knows nothing, since their messages are taken before it. Each of its own has a
+    queue and a task, which takes several KiB.
+
+    Parameters:
+        transport: the socket. What the library has written before must not wait.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._sids: dict[str, int] = {}
+        self._next_sid = _FIRST_SID
+
+    def set(self, subjects: Iterable[str]) -> None:
+        """Be subscribed to these subjects, and to no others.
+
+        Parameters:
+            subjects: the subjects.
+        """
+        wishes = frozenset(subjects)
+        lines = [f"UNSUB {self._sids.pop(subject)}\r\n" for subject in self._sids.keys() - wishes]
+        for subject in sorted(wishes - self._sids.keys()):
+            lines.append(f"SUB {subject} {self._next_sid}\r\n")
+            self._sids[subject] = self._next_sid
+            self._next_sid += 1
+        if lines:
+            self._transport.write("".join(lines).encode())

@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import re
 import secrets
 import ssl
 from collections import deque
@@ -30,14 +31,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from rpcwire.errors import TooLarge, Unavailable
 from rpcwire.logs import printable
 
-from .intake import Intake
-from .members import InvalidGroupMessage, format_id, parse_id
+from .intake import Intake, Subscriptions
+from .members import format_id
 from .subjects import PREFIX, all_of, beat_of, inbox_of, join_words, to_node
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
-    from nats.aio.subscription import Subscription
 
 logger = logging.getLogger("rpcserver.group")
 
@@ -61,8 +61,8 @@ WRITE_BYTES = 512 * 1024
 """If more bytes wait for the socket, posts wait before it."""
 _PROBE = "probe"
 _ALL, _BEAT = f"{PREFIX}.all.", f"{PREFIX}.beat."
-_TO = [PREFIX, "to"]
-_WORDS = 5
+_OWN_SUBJECT = re.compile(rb"rpcgroup\.to\.[0-9a-f]{16}\.([0-9a-f]{16})\.([\w-]+)((?:\.[\w-]+)*)", re.ASCII)
+_PUBLIC_SUBJECT = re.compile(rb"rpcgroup\.(beat|all)\.([0-9a-f]{16})", re.ASCII)
 _ABSENT = "503"
 """The status in a message of the broker: nobody has subscribed to the subject of a request (NATS ADR-4)."""
 _STORED = "Nats-Stream"
@@ -156,8 +156,8 @@ class Link:
         self._lost = asyncio.Event()
         self._probe = ""
         self._probe_back = asyncio.Event()
-        self._beats: dict[int, Subscription] = {}
-        self._wanted_beats: frozenset[int] = frozenset()
+        self._subscriptions: Subscriptions | None = None
+        self._watches: frozenset[int] = frozenset()
         self._posts: deque[tuple[str, bytes, str]] = deque()
         self._together: list[bytes] | None = None
         self._has_work = asyncio.Event()
@@ -260,7 +260,6 @@ class Link:
             self._problem = self._told_problem = ""
             self.is_up = True
             self.starts += 1
-            self._has_work.set()  # Perhaps to listen to others than when the connection was begun.
             logger.info("the broker at %s is reached", self._urls)
             _call(self.on_up)
             await self._lost.wait()
@@ -309,9 +308,7 @@ class Link:
         self.most_bytes = client.max_payload - _HEADER_BYTES
         self._take_inbound(client)
         await client.subscribe(f"{PREFIX}.to.{format_id(self.own)}.>", cb=self._take)
-        await client.subscribe(f"{PREFIX}.all.*", cb=self._take_public)
-        self._beats = {}
-        await self._subscribe_to_beats(client)
+        self._subscribe()
         await asyncio.sleep(0)  # So that the subscriptions are written before the ping of the flush.
         await client.flush(PROBE_S)  # type: ignore[arg-type]
         self._probe = secrets.token_hex(8)
@@ -329,8 +326,7 @@ class Link:
             raise ConnectionError(self._problem or "the broker has closed the connection")
 
     async def _discard(self) -> None:
-        connection, self._connection, self._socket = self._connection, None, None
-        self._beats = {}
+        connection, self._connection, self._socket, self._subscriptions = self._connection, None, None, None
         if connection is not None:
             # Its last words may wait for a socket that nobody reads.
             with contextlib.suppress(Exception):
@@ -358,13 +354,18 @@ class Link:
     # --- what comes in -------------------------------------------------------------------------------------------
 
     def _take_inbound(self, client: Client) -> None:
-        """Take messages to this node in the turn of the loop in which they arrive: calls through other nodes would
-        notice the two turns more that the client library takes.
+        """Take messages in the turn of the loop in which they arrive: calls through other nodes would notice the two
+        turns more that the client library takes.
 
         So they also come in the order in which the broker has sent them. The library has a queue for each subscription,
         and an echo would overtake the beats before it.
+
+        Raises:
+            ConnectionError: the library is of a version that does not show its socket.
         """
         writer = getattr(client._transport, "_io_writer", None)  # noqa: SLF001 - nothing public tells the socket
+        if writer is None:
+            raise ConnectionError("this version of nats-py is not known: install that of constraints.txt")
 
         def take(subject: bytes, data: bytes) -> None:
             if self._connection is not client:
@@ -372,13 +373,13 @@ class Link:
             if subject.startswith(to_own):
                 self._deliver(subject, data, is_absent=False)
             else:
-                self._deliver_public(subject.decode(errors="replace"), data)
+                self._deliver_public(subject, data)
 
         prefix = f"{PREFIX}.to.{format_id(self.own)}."
         to_own = prefix.encode()
-        if writer is not None:
-            self._socket = writer.transport
-            Intake.wrap(writer.transport, (prefix, _ALL, _BEAT), take, MARK)
+        self._socket = writer.transport
+        Intake.wrap(writer.transport, (prefix, _ALL, _BEAT), take, MARK)
+        self._subscriptions = Subscriptions(writer.transport)
 
     async def _take(self, message: Msg) -> None:
         headers: Mapping[str, str] = message.headers or {}
@@ -389,8 +390,7 @@ class Link:
             self._deliver(message.subject.encode(), b"", is_absent=True)
 
     def _deliver(self, subject: bytes, data: bytes, *, is_absent: bool) -> None:
-        # Further words are those of one call: nobody asks for them again.
-        parts = _read_short_subject(subject) if subject.count(b".") < _WORDS else _read_subject(subject)
+        parts = _read_subject(subject)
         if parts is None:
             return
         source, kind, rest = parts
@@ -402,33 +402,24 @@ class Link:
         if delivery.source == self.own and delivery.data.decode(errors="replace") == self._probe:
             self._probe_back.set()
 
-    async def _take_public(self, message: Msg) -> None:
-        if not message.headers and message.data.startswith(MARK):
-            self._deliver_public(message.subject, message.data[len(MARK) :])
-
-    def _deliver_public(self, subject: str, data: bytes) -> None:
-        source = _read_id(subject.rpartition(".")[2])
+    def _deliver_public(self, subject: bytes, data: bytes) -> None:
         # Who heard others before it could speak would think that it has spoken already.
-        if source is None or not self.is_up:
+        match = _PUBLIC_SUBJECT.fullmatch(subject)
+        if match is None or not self.is_up:
             return
-        if subject.startswith(_BEAT):
-            self.on_beat(source, data)
-        elif subject.startswith(_ALL):
-            self.on_all(source, data)
+        take = self.on_beat if match[1] == b"beat" else self.on_all
+        take(int(match[2], 16), data)
 
     def listen_to(self, numbers: Iterable[int]) -> None:
         """Listen to the beats of these nodes, and no longer to those of others."""
         targets = frozenset(numbers)
-        if targets != self._wanted_beats:
-            self._wanted_beats = targets
-            self._has_work.set()
+        if targets != self._watches:
+            self._watches = targets
+            self._subscribe()
 
-    async def _subscribe_to_beats(self, client: Client) -> None:
-        while self._beats.keys() != self._wanted_beats:
-            for number in self._wanted_beats - self._beats.keys():
-                self._beats[number] = await client.subscribe(beat_of(number), cb=self._take_public)
-            for number in self._beats.keys() - self._wanted_beats:
-                await self._beats.pop(number).unsubscribe()
+    def _subscribe(self) -> None:
+        if self._subscriptions is not None:
+            self._subscriptions.set([f"{_ALL}*", *map(beat_of, self._watches)])
 
     # --- what goes out -------------------------------------------------------------------------------------------
 
@@ -560,7 +551,6 @@ class Link:
                 continue
             try:
                 await self._send_posts()
-                await self._subscribe_to_beats(self._connection)
             except Exception:
                 logger.debug("the connection to the broker ends while something is sent", exc_info=True)
                 self._posts.clear()
@@ -592,31 +582,20 @@ def _reveal(client: Client, settings: LinkSettings, text: str) -> str:
     return text
 
 
-@lru_cache(4096)
-def _read_id(text: str) -> int | None:
-    try:
-        return parse_id(text)
-    except InvalidGroupMessage:
-        return None
-
-
 def _read_subject(subject: bytes) -> tuple[int, str, tuple[str, ...]] | None:
     """Return the sender of a message to one node, its kind, and further words; ``None`` if the subject is another one.
 
     A node that makes a consumer of the bucket can have the broker deliver its entry here: then the subject is that of
     the entry.
     """
-    words = subject.decode(errors="replace").split(".")  # rpcgroup.to.OWN.SOURCE.KIND…
-    if len(words) < _WORDS or words[:2] != _TO:
+    match = _OWN_SUBJECT.fullmatch(subject)
+    if match is None:
         return None
-    source = _read_id(words[3])
-    return None if source is None else (source, words[4], tuple(words[_WORDS:]))
+    words = match[3].decode().split(".")[1:] if match[3] else ()
+    return int(match[1], 16), match[2].decode(), tuple(words)
 
 
-_read_short_subject = lru_cache(4096)(_read_subject)
-
-
-@lru_cache(4096)
+@lru_cache(32)
 def _head_to_node(target: int, own: int, kind: str) -> bytes:
     """Return what goes before the size of a message to a node."""
     return f"PUB {to_node(target, own, kind)} ".encode()

@@ -50,7 +50,7 @@ def all_of(number: int) -> str:
     return f"{PREFIX}.all.{format_id(number)}"
 
 
-@lru_cache(4096)
+@lru_cache(32)
 def to_node(target: int, source: int, kind: str) -> str:
     """Return the subject of what one node sends to another, or its beginning, if further words follow
     (:func:`join_words`).

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from .members import MOST_LOAD, REASONS, Announcement, Member, Profile, Reason, State, format_id
+from .texts import Texts
 
 _LOAD_STEPS = 100
 _DIGEST = struct.Struct("!QQIB")
@@ -64,7 +65,7 @@ class Table:
         self._reasons = bytearray()
         self._since = array("d")
         self._loads = array("H")
-        self._texts: list[bytes] = []
+        self._texts = Texts()
         self._profiles: list[_SharedProfile] = []
         self._known_profiles: WeakValueDictionary[int, _SharedProfile] = WeakValueDictionary()
 

@@ -95,9 +95,6 @@ async def soon(queue: asyncio.Queue[Delivery]) -> Delivery:
 
 async def hear(link: Link) -> None:
     """Wait until the broker knows to whose beats a link listens."""
-    while link._beats.keys() != link._wanted_beats:
-        await asyncio.sleep(0)
-    await asyncio.sleep(0)
     await link.connection.flush()
 
 
