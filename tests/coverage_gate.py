@@ -28,6 +28,7 @@ AT_LEAST = 95.0
 TESTS = Path("tests")
 FIRST = (
     "server",
+    "server/group",
     "client_cli",
     "services/database",
     "client",
@@ -38,6 +39,8 @@ FIRST = (
 """The pieces that take longest. They begin first, so that no long piece runs alone at the end."""
 CUT = ("services",)
 """Folders whose folders are pieces of their own."""
+APART = ("server/group",)
+"""Folders that are pieces of their own, and not in that of the folder in which they are."""
 FEWEST, MOST = 3, 6
 """How many pieces run side by side: one more than there are processors, within these limits."""
 
@@ -59,10 +62,12 @@ class Failure:
 
 @dataclass
 class Piece:
-    """Tests that one pytest runs one after the other. No piece knows of another: each has its own servers."""
+    """Tests that one pytest runs one after the other, without those of the folders ``apart``. No piece knows of another:
+    each has its own servers."""
 
     name: str
     paths: list[str]
+    apart: list[str] = field(default_factory=list)
     status: int = 0
     took_s: float = 0.0
     lines: collections.deque[str] = field(default_factory=lambda: collections.deque(maxlen=UNEXPLAINED_LINES))
@@ -73,7 +78,8 @@ class Piece:
         """Run the tests, and print what pytest says, each line with the piece's name."""
         report = folder / f"{self.name.replace('/', '-')}.xml"
         command = [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-p", "no:cacheprovider"]
-        command += [f"--junitxml={report}", "-o", "junit_family=xunit1", *self.paths, *arguments]
+        command += [f"--junitxml={report}", "-o", "junit_family=xunit1", *self.paths]
+        command += [*(f"--ignore={path}" for path in self.apart), *arguments]
         begun = time.monotonic()
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as tests:
             assert tests.stdout is not None
@@ -92,9 +98,15 @@ def list_pieces() -> list[Piece]:
     """All tests, in pieces; each test is in one of them. Those that take longest are first."""
     folders = [path for path in sorted(TESTS.iterdir()) if path.is_dir()]
     folders = [part for path in folders for part in (sorted(path.iterdir()) if path.name in CUT else [path])]
-    pieces = [Piece(str(path.relative_to(TESTS)), [str(path)]) for path in folders if any(path.rglob("test_*.py"))]
+    folders += [TESTS / name for name in APART]
+    pieces = [_make_piece(path) for path in folders if any(path.rglob("test_*.py"))]
     pieces.append(Piece("tests", [str(path) for path in sorted(TESTS.glob("test_*.py"))]))
     return sorted(pieces, key=lambda piece: FIRST.index(piece.name) if piece.name in FIRST else len(FIRST))
+
+
+def _make_piece(path: Path) -> Piece:
+    apart = [TESTS / name for name in APART if path in (TESTS / name).parents]
+    return Piece(str(path.relative_to(TESTS)), [str(path)], list(map(str, apart)))
 
 
 def count_side_by_side() -> int:
