@@ -15,10 +15,11 @@ from rpcserver.config import ConfigError, is_loopback
 from rpcwire.trusted_files import UntrustedFile, make_folder, read_secret
 
 from .members import InvalidGroupMessage, format_id, parse_id
-from .subjects import permissions_of
+from .subjects import EXPORT_OF_ENTRIES, EXPORT_OF_NEWS, EXPORTS, permissions_of
 
-GROUP_ACCOUNT, SYSTEM_ACCOUNT = "GROUP", "SYSTEM"
-"""The accounts of the broker: of the nodes; and of whoever is told which clients connect and disconnect."""
+GROUP_ACCOUNT, STORE_ACCOUNT, SYSTEM_ACCOUNT = "GROUP", "STORE", "SYSTEM"
+"""The accounts of the broker: of the nodes; of the buckets (:mod:`.subjects` says why); and of whoever is told which
+clients connect and disconnect."""
 CONFIGURATION, CREDENTIALS, STORE, PORTS = "broker.json", "credentials.json", "store", "ports"
 """The files and folders in the broker's folder."""
 NODES = "nodes"
@@ -116,19 +117,21 @@ class Credentials:
 
     Parameters:
         node: for this server's own node.
+        store: for whoever makes the buckets.
         system: for whoever is told which clients connect and disconnect.
         others: for further nodes.
     """
 
     node: Login
+    store: Login
     system: Login
     others: tuple[NodeLogin, ...] = ()
 
 
 def make_credentials() -> Credentials:
     """Return new credentials with random passwords."""
-    node, system = (Login(user, secrets.token_hex(_PASSWORD_BYTES)) for user in ("node", "system"))
-    return Credentials(node, system)
+    node, store, system = (Login(user, secrets.token_hex(_PASSWORD_BYTES)) for user in ("node", "store", "system"))
+    return Credentials(node, store, system)
 
 
 def load_credentials(folder: Path) -> Credentials:
@@ -143,7 +146,7 @@ def load_credentials(folder: Path) -> Credentials:
     path = folder / CREDENTIALS
     try:
         data = json.loads(read_secret(path))
-        return Credentials(_read_login(data["node"]), _read_login(data["system"]))
+        return Credentials(_read_login(data["node"]), _read_login(data["store"]), _read_login(data["system"]))
     except FileNotFoundError:
         pass
     except UntrustedFile as exc:
@@ -153,7 +156,7 @@ def load_credentials(folder: Path) -> Credentials:
     except (ValueError, KeyError, TypeError):
         raise BrokerError(f"group.broker: {path} is malformed: remove it, and give the new one to the nodes") from None
     credentials = make_credentials()
-    logins = {"node": credentials.node, "system": credentials.system}
+    logins = {"node": credentials.node, "store": credentials.store, "system": credentials.system}
     text = json.dumps({name: {"user": each.user, "password": each.password} for name, each in logins.items()}, indent=2)
     write_secret(path, text + "\n")
     return credentials
@@ -270,10 +273,22 @@ def write_configuration(settings: BrokerSettings, credentials: Credentials, port
         "system_account": SYSTEM_ACCOUNT,
         "accounts": {
             GROUP_ACCOUNT: {
-                "jetstream": "enabled",
                 "users": [
-                    _user(credentials.node, settings.own, makes_bucket=True),
+                    _user(credentials.node, settings.own),
                     *(_user(each.login, each.id) for each in credentials.others),
+                ],
+                "imports": [
+                    *({"service": _of_store(subject)} for subject in (*EXPORTS, EXPORT_OF_ENTRIES)),
+                    {"stream": _of_store(EXPORT_OF_NEWS)},
+                ],
+            },
+            STORE_ACCOUNT: {
+                "jetstream": "enabled",
+                "users": [_user(credentials.store)],
+                "exports": [
+                    *({"service": subject, "accounts": [GROUP_ACCOUNT]} for subject in EXPORTS),
+                    {"service": EXPORT_OF_ENTRIES, "response_type": "stream", "accounts": [GROUP_ACCOUNT]},
+                    {"stream": EXPORT_OF_NEWS, "accounts": [GROUP_ACCOUNT]},
                 ],
             },
             SYSTEM_ACCOUNT: {"users": [_user(credentials.system)]},
@@ -289,10 +304,14 @@ def write_configuration(settings: BrokerSettings, credentials: Credentials, port
     return json.dumps(text, indent=2, ensure_ascii=False) + "\n"
 
 
-def _user(login: Login, number: int | None = None, *, makes_bucket: bool = False) -> dict[str, Any]:
+def _of_store(subject: str) -> dict[str, str]:
+    return {"account": STORE_ACCOUNT, "subject": subject}
+
+
+def _user(login: Login, number: int | None = None) -> dict[str, Any]:
     user: dict[str, Any] = {"user": login.user, "password": login.password}
     if number is not None:
-        permissions = permissions_of(number, makes_bucket=makes_bucket)
+        permissions = permissions_of(number)
         user["permissions"] = {
             "publish": {"allow": list(permissions.publish)},
             "subscribe": {"allow": list(permissions.subscribe)},

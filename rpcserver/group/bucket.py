@@ -19,12 +19,13 @@ import msgspec
 
 from rpcwire.logs import printable
 
-from .link import Link
+from .link import Link, LinkSettings
+from .making import connect_maker
 from .members import Announcement, InvalidGroupMessage, format_id, parse_id, read_announcement
-from .subjects import BUCKET, entry_of
+from .subjects import BUCKET, EXPORT_OF_ENTRIES, entries_of_all, entry_of
 
 if TYPE_CHECKING:
-    from nats.js.kv import KeyValue
+    from nats.aio.msg import Msg
 
 logger = logging.getLogger("rpcserver.group")
 
@@ -40,6 +41,12 @@ MARKER_S = 10.0
 """How long the broker keeps the mark of an entry that has expired, in seconds."""
 ANSWER_S = 5.0
 """How long the broker may take for an answer, in seconds."""
+BATCH = 1000
+"""How many entries to read at a time."""
+_NUMBER, _SUBJECT, _PENDING = "Nats-Sequence", "Nats-Subject", "Nats-Num-Pending"
+"""Headers of entries that the broker has read (NATS ADR-31)."""
+_MARKS = frozenset({"KV-Operation", "Nats-Marker-Reason"})
+"""Headers of marks of entries that were removed, or have expired."""
 _OTHER_CONFIGURATION = 10058
 
 
@@ -51,7 +58,8 @@ class Bucket:
         announcement: returns what this node tells about itself now.
         enter: takes the entries of others.
         count: returns how many nodes are known.
-        is_maker: whether this node makes the bucket at once if it is missing. Others give a maker time to do it.
+        maker: how to reach the broker as who makes the bucket at once if it is missing (:func:`.making.connect_maker`);
+            ``None`` if this node makes it under its own name, after it has given others time to do it.
     """
 
     def __init__(
@@ -61,9 +69,9 @@ class Bucket:
         enter: Callable[[list[Announcement]], None],
         count: Callable[[], int],
         *,
-        is_maker: bool = False,
+        maker: Callable[[], LinkSettings] | None = None,
     ) -> None:
-        self._is_maker = is_maker
+        self._maker = maker
         self._link = link
         self._announcement = announcement
         self._enter = enter
@@ -97,15 +105,14 @@ class Bucket:
 
     async def _keep(self) -> None:
         # All nodes come back at the same moment, and should not write at the same one.
-        await asyncio.sleep(0 if self._is_maker else random.random() * SPREAD_S)  # noqa: S311 - no secret
+        await asyncio.sleep(0 if self._maker is not None else random.random() * SPREAD_S)  # noqa: S311 - no secret
         while True:
             try:
                 await self._write_or_make()
                 if not self._has_read:
-                    bucket = await self._open()
                     # Of a thousand nodes that start at the same moment each has heard the others already.
-                    if (await bucket.status()).values > self._count():
-                        self._enter(await self._read(bucket))
+                    if (await self._ask(1, 1))[1] >= self._count():
+                        self._enter(await self._read())
                     self._has_read = True
                 self._problem = ""
             except Exception as exc:  # The library raises what it likes.
@@ -116,7 +123,7 @@ class Bucket:
         """Write this node's entry. Make the bucket, if it is missing and stays so."""
         if await self._write_own():
             return
-        if not self._is_maker:
+        if self._maker is None:
             await asyncio.sleep(MAKE_S * (1 + random.random()))  # noqa: S311 - no secret
             if await self._write_own():
                 return
@@ -147,9 +154,6 @@ class Bucket:
         stream = self._link.connection.jetstream(timeout=ANSWER_S)
         await stream.publish(entry_of(self._link.own), data, headers=headers)
 
-    async def _open(self) -> KeyValue:
-        return await self._link.connection.jetstream(timeout=ANSWER_S).key_value(BUCKET)
-
     async def _make(self) -> None:
         from nats.js.api import KeyValueConfig, StorageType
         from nats.js.errors import BadRequestError
@@ -159,10 +163,12 @@ class Bucket:
             description="the nodes of a group of remote-services",
             history=1,
             storage=StorageType.MEMORY,
+            direct=True,
             limit_marker_ttl=MARKER_S,
         )
         try:
-            await self._link.connection.jetstream(timeout=ANSWER_S).create_key_value(configuration)
+            async with connect_maker(self._link, self._maker) as connection:
+                await connection.jetstream(timeout=ANSWER_S).create_key_value(configuration)
         except BadRequestError as exc:
             if exc.err_code != _OTHER_CONFIGURATION:
                 raise
@@ -173,16 +179,50 @@ class Bucket:
                 MARKER_S,
             )
 
-    async def _read(self, bucket: KeyValue) -> list[Announcement]:
-        entries = []
-        watcher: Any = await bucket.watchall()
-        try:
-            while (entry := await watcher.updates(timeout=ANSWER_S)) is not None:
-                if entry.operation is None and entry.value and entry.key != format_id(self._link.own):
-                    try:
-                        entries.append(read_announcement(parse_id(entry.key), msgspec.msgpack.decode(entry.value)))
-                    except (InvalidGroupMessage, msgspec.MsgspecError) as exc:
-                        logger.debug("an entry in the bucket is left out: %s", exc)
-        finally:
-            await watcher.stop()
+    async def _read(self) -> list[Announcement]:
+        entries, number, rest = [], 1, 1
+        while rest:
+            messages, rest = await self._ask(number, BATCH)
+            for message in messages:
+                headers = message.headers or {}
+                number = int(headers[_NUMBER]) + 1
+                key = headers[_SUBJECT].rpartition(".")[2]
+                if not message.data or _MARKS & headers.keys() or key == format_id(self._link.own):
+                    continue
+                try:
+                    entries.append(read_announcement(parse_id(key), msgspec.msgpack.decode(message.data)))
+                except (InvalidGroupMessage, msgspec.MsgspecError) as exc:
+                    logger.debug("an entry in the bucket is left out: %s", exc)
         return entries
+
+    async def _ask(self, number: int, count: int) -> tuple[list[Msg], int]:
+        """Ask for entries in the order in which they were written (NATS ADR-31, batched direct get).
+
+        Parameters:
+            number: the number of the first one.
+            count: the most entries.
+
+        Returns:
+            The entries, and how many there are after them.
+        """
+        connection = self._link.connection
+        inbox = connection.new_inbox()
+        subscription = await connection.subscribe(inbox)
+        try:
+            request = {"seq": number, "batch": count, "next_by_subj": entries_of_all()}
+            await connection.publish(EXPORT_OF_ENTRIES, msgspec.json.encode(request), reply=inbox)
+            messages: list[Msg] = []
+            while True:
+                message = await subscription.next_msg(timeout=ANSWER_S)
+                headers = message.headers or {}
+                match headers.get("Status"):
+                    case None:
+                        messages.append(message)
+                    case "204":  # The end.
+                        return messages, int(headers[_PENDING])
+                    case "404":  # There is none.
+                        return messages, 0
+                    case status:
+                        raise ConnectionError(f"the broker has no entries for this node: {status}")
+        finally:
+            await subscription.unsubscribe()

@@ -7,13 +7,14 @@ import logging
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from rpcserver.config import EMBEDDED, ConfigError, ServerConfig
 from rpcwire.trusted_files import UntrustedFile
 
 from .broker import Broker
-from .broker_settings import BrokerSettings, BrokerTls, NodeLogin, read_node_login
+from .broker_settings import BrokerSettings, BrokerTls, Login, NodeLogin, read_node_login
 from .identity import Identity, begin_identity, make_identity
 from .lease_bucket import BucketStore
 from .lease_file import LEASES, FileStore
@@ -105,17 +106,15 @@ class Membership:
             await self._broker.start()
         link = Link(identity.id, self._name, self._make_settings())
         renew = self._renew if self._may_renew else None
-        self._node = Node(identity, self._describe, link, renew, makes_bucket=self._broker is not None)
-        self._store = BucketStore(link, is_maker=self._broker is not None)
+        maker = None if self._broker is None else self._as_user(self._broker.credentials.store)
+        self._node = Node(identity, self._describe, link, renew, maker=maker)
+        self._store = BucketStore(link, maker=maker)
         self._node.on_up = self._store.begin
         self._leases = Leases(self._store, self._name)
         if self._broker is not None:
-            settings, credentials = self._make_settings(), self._broker.credentials
-            login = credentials.system
+            credentials = self._broker.credentials
             self._witness = Witness(
-                lambda: LinkSettings(
-                    urls=settings().urls, user=login.user, password=login.password, tls=settings().tls
-                ),
+                self._as_user(credentials.system),
                 {each.login.user: each.id for each in credentials.others},
                 self._node.note_disconnect,
             )
@@ -187,6 +186,11 @@ class Membership:
             own=own,
             nodes=broker.nodes,
         )
+
+    def _as_user(self, login: Login) -> Callable[[], LinkSettings]:
+        """Return how to reach the broker as another user."""
+        settings = self._make_settings()
+        return lambda: replace(settings(), user=login.user, password=login.password)
 
     def _make_settings(self) -> Callable[[], LinkSettings]:
         if self._broker is not None:

@@ -20,7 +20,8 @@ from rpcwire.errors import Unavailable
 from rpcwire.logs import printable
 
 from .lease_entries import Conflict, Entry, Record
-from .link import Link, NoBroker
+from .link import Link, LinkSettings, NoBroker
+from .making import connect_maker
 from .subjects import LEASE_BUCKET, LEASE_STREAM, lease_entry_of, lease_news_of
 
 if TYPE_CHECKING:
@@ -46,12 +47,13 @@ class BucketStore:
 
     Parameters:
         link: the connection to the broker.
-        is_maker: whether this node makes the bucket at once if it is missing.
+        maker: how to reach the broker as who makes the bucket at once if it is missing (:func:`.making.connect_maker`);
+            ``None`` if this node makes it under its own name.
     """
 
-    def __init__(self, link: Link, *, is_maker: bool = False) -> None:
+    def __init__(self, link: Link, *, maker: Callable[[], LinkSettings] | None = None) -> None:
         self._link = link
-        self._is_maker = is_maker
+        self._maker = maker
         self._exists = False
         self._task: asyncio.Task[None] | None = None
 
@@ -69,7 +71,7 @@ class BucketStore:
 
     async def _look(self) -> None:
         try:
-            if not self._is_maker:
+            if self._maker is None:
                 await asyncio.sleep(SPREAD_S * (1 + random.random()))  # noqa: S311 - no secret
             await self.read("0")
         except Exception as exc:  # Whoever needs it is told.
@@ -164,7 +166,6 @@ class BucketStore:
         from nats.js.api import DiscardPolicy, RePublish, StorageType, StreamConfig
         from nats.js.errors import APIError
 
-        stream = self._link.connection.jetstream(timeout=ANSWER_S)
         for replicas in (3, 1):
             configuration = StreamConfig(
                 name=LEASE_STREAM,
@@ -182,7 +183,8 @@ class BucketStore:
                 republish=RePublish(src=lease_entry_of(">"), dest=lease_news_of(">"), headers_only=True),
             )
             try:
-                await stream.add_stream(configuration)
+                async with connect_maker(self._link, self._maker) as connection:
+                    await connection.jetstream(timeout=ANSWER_S).add_stream(configuration)
             except APIError as exc:
                 if exc.err_code == _NO_CLUSTER:
                     continue

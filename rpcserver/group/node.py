@@ -20,7 +20,7 @@ from rpcwire.logs import printable
 
 from .bucket import Bucket
 from .identity import Identity
-from .link import Delivery, Link
+from .link import Delivery, Link, LinkSettings
 from .members import Announcement, InvalidGroupMessage, Member, Profile, Reason, State, format_id
 from .messages import Ask, Beat, Message, from_wire, join_verdicts, read_beat, to_wire
 from .presence import Presence
@@ -80,7 +80,7 @@ class Node:
         describe: returns what it tells about itself.
         link: the connection to the broker; ``None`` for a group of one.
         renew: returns another identity, because another node has this one; ``None`` if the credentials say who it is.
-        makes_bucket: whether this node makes the bucket of the broker as soon as it is missing.
+        maker: as of :class:`.bucket.Bucket`.
 
     Attributes:
         link: the connection to the broker.
@@ -94,7 +94,7 @@ class Node:
         link: Link | None = None,
         renew: Callable[[], Identity] | None = None,
         *,
-        makes_bucket: bool = False,
+        maker: Callable[[], LinkSettings] | None = None,
     ) -> None:
         self.link = link
         self.on_up: Callable[[], None] = _do_nothing
@@ -120,7 +120,7 @@ class Node:
                 lambda: self.presence.announcement,
                 self._enter,
                 lambda: len(self.presence.roster),
-                is_maker=makes_bucket,
+                maker=maker,
             )
             link.on(PRESENCE, self._take)
             link.on_all = self._take_public

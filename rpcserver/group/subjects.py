@@ -12,6 +12,10 @@ Each subject tells who publishes there, so that the broker can see to it that no
 ``rpcgroup.lease.KEY``       where the broker tells that it has changed
 ============================ ==================================================================================
 
+The buckets are in an account of their own (:data:`EXPORTS`). A user who asks the broker for something chooses the
+subject of the answer, and the permissions of the user do not bind the broker: in the account of the buckets it could be
+told so to delete them, or to make a stream that publishes for other nodes.
+
 A node answers on ``rpcgroup.to.ASKER.ID`` and never on the reply subject of a request. So an answer, too, can only come
 from whom it names; and nobody can make a node publish for somebody else.
 """
@@ -96,6 +100,11 @@ def entry_of(number: int) -> str:
     return f"$KV.{BUCKET}.{format_id(number)}"
 
 
+def entries_of_all() -> str:
+    """Return the pattern of the subjects of all entries in the bucket."""
+    return f"$KV.{BUCKET}.*"
+
+
 def lease_entry_of(key: str) -> str:
     """Return the subject that writes the entry of a lease."""
     return f"$KV.{LEASE_BUCKET}.{key}"
@@ -119,32 +128,30 @@ class Permissions:
     subscribe: tuple[str, ...]
 
 
-def permissions_of(number: int, *, makes_bucket: bool) -> Permissions:
+EXPORTS = (f"$KV.{BUCKET}.*", f"$KV.{LEASE_BUCKET}.*", f"$JS.API.DIRECT.GET.{LEASE_STREAM}.>")
+"""What nodes may ask of the account of the buckets."""
+EXPORT_OF_ENTRIES = f"$JS.API.DIRECT.GET.{STREAM}"
+"""The same, of which the answer is several messages: the entries of the bucket."""
+EXPORT_OF_NEWS = f"{PREFIX}.lease.*"
+"""What that account tells nodes."""
+
+
+def permissions_of(number: int) -> Permissions:
     """Return what a node needs to do at the broker, and nothing more.
 
     Parameters:
         number: the id of the node.
-        makes_bucket: whether it makes the buckets if they are missing. Who may do that could have the broker publish
-            for other nodes (``republish`` of a stream), so it is only for a node that everybody trusts.
     """
     text = format_id(number)
-    publish = [
+    publish = (
         beat_of(number),
         all_of(number),
         f"{PREFIX}.to.*.{text}.>",
         entry_of(number),
-        "$JS.API.INFO",
-        f"$JS.API.STREAM.INFO.{STREAM}",
-        f"$JS.API.CONSUMER.CREATE.{STREAM}",
-        f"$JS.API.CONSUMER.CREATE.{STREAM}.>",
-        f"$JS.API.CONSUMER.INFO.{STREAM}.>",
-        f"$JS.API.CONSUMER.DELETE.{STREAM}.>",
-        f"$JS.FC.{STREAM}.>",
+        EXPORT_OF_ENTRIES,
         lease_entry_of("*"),
         f"$JS.API.DIRECT.GET.{LEASE_STREAM}.>",
-    ]
-    if makes_bucket:
-        publish += [f"$JS.API.STREAM.CREATE.{STREAM}", f"$JS.API.STREAM.CREATE.{LEASE_STREAM}"]
+    )
     subscribe = (
         f"{PREFIX}.beat.*",
         f"{PREFIX}.all.*",
@@ -152,4 +159,4 @@ def permissions_of(number: int, *, makes_bucket: bool) -> Permissions:
         f"{PREFIX}.inbox.{text}.>",
         lease_news_of("*"),
     )
-    return Permissions(tuple(publish), subscribe)
+    return Permissions(publish, subscribe)

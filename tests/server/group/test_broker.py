@@ -22,7 +22,7 @@ import pytest
 import trustme
 
 from rpcserver.group import bound, broker
-from rpcserver.group.broker import Broker, ask
+from rpcserver.group.broker import Broker, ask, find_program
 from rpcserver.group.broker_settings import (
     CREDENTIALS,
     BrokerError,
@@ -31,7 +31,10 @@ from rpcserver.group.broker_settings import (
     Login,
     load_credentials,
     make_credentials,
+    write_configuration,
 )
+from rpcserver.group.members import format_id
+from rpcserver.group.subjects import permissions_of
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 60.0
@@ -133,10 +136,13 @@ def test_nodes_and_the_system_account_can_use_it(tmp_path: Path, loop: str) -> N
             watcher = await nats.connect(it.url, user=system.user, password=system.password)
             events = await watcher.subscribe("$SYS.ACCOUNT.*.DISCONNECT")
             await watcher.flush()
-            stream = first.jetstream()
+            store = await nats.connect(it.url, user=it.credentials.store.user, password=it.credentials.store.password)
+            stream = store.jetstream()
             bucket = await stream.create_key_value(bucket="roster", history=1, ttl=10)
             await bucket.put("a", b"1")
             assert (await bucket.get("a")).value == b"1"
+            await store.close()
+            await events.next_msg(LIMIT_S)
             await first.close()
             event = json.loads((await events.next_msg(LIMIT_S)).data)
             assert event["client"]["name"] == "node-1"
@@ -492,3 +498,21 @@ def test_a_small_machine_is_shared_with_the_server() -> None:
     assert broker._choose_environment({"HOME": "/root", "TZ": "UTC"}, 2) == {"GOMAXPROCS": "1", "TZ": "UTC"}
     assert broker._choose_environment({"GOMAXPROCS": "3"}, 1) == {"GOMAXPROCS": "3"}
     assert broker._choose_environment({}, 3) == {}
+
+
+def test_the_documentation_tells_what_nodes_need_of_a_broker_of_ones_own(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "group.md").read_text(encoding="utf-8")
+    blocks = text.split("## A broker of your own")[1].split("```")[1::2]
+    publish, subscribe = blocks[1].replace("ID", format_id(7)).split("subscribe:")
+    permissions = permissions_of(7)
+    assert set(publish.removeprefix("\npublish:").split()) == set(permissions.publish)
+    assert set(subscribe.split()) == set(permissions.subscribe)
+    credentials = make_credentials()
+    expected = json.loads(write_configuration(BrokerSettings(folder=tmp_path), credentials, 0))["accounts"]
+    exports = [each.get("service") or each.get("stream") for each in expected["STORE"]["exports"]]
+    assert all(blocks[0].count(f'"{each}"') == 2 for each in exports)
+    path = tmp_path / "broker.conf"
+    path.write_text(blocks[0] + f'jetstream {{ store_dir: "{tmp_path}" }}\n')
+    subprocess.run(
+        [find_program(BrokerSettings(folder=tmp_path)), "-t", "-c", str(path)], check=True, capture_output=True
+    )

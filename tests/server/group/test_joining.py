@@ -28,6 +28,7 @@ from rpcserver.config import ConfigError, ServerConfig
 from rpcserver.group.broker import find_program
 from rpcserver.group.broker_settings import BrokerSettings
 from rpcserver.group.identity import begin_identity, make_identity
+from rpcserver.group.making import connect_maker
 from rpcserver.group.members import Announcement, Profile, Reason, State, is_same_process
 from rpcserver.group.node import Description, Node
 from rpcserver.group.watching import QUEUE_CHANGES, Change, ChangeKind, Snapshot
@@ -393,16 +394,19 @@ async def _expect_entries(server: Server, count: int) -> None:
     """Wait until the bucket has so many entries besides marks of removed ones."""
     link = server.membership.node.link
     assert link is not None
-    while True:
-        bucket = await link.connection.jetstream().key_value("rpcgroup")
-        watcher: Any = await bucket.watchall()
-        entries = []
-        while (entry := await watcher.updates()) is not None:
-            entries.append(entry)
-        await watcher.stop()
-        if len([entry for entry in entries if entry.operation is None]) == count:
-            return
-        await asyncio.sleep(0.05)
+    membership = server.membership
+    assert membership.broker is not None
+    async with connect_maker(link, membership._as_user(membership.broker.credentials.store)) as connection:
+        while True:
+            bucket = await connection.jetstream().key_value("rpcgroup")
+            watcher: Any = await bucket.watchall()
+            entries = []
+            while (entry := await watcher.updates()) is not None:
+                entries.append(entry)
+            await watcher.stop()
+            if len([entry for entry in entries if entry.operation is None]) == count:
+                return
+            await asyncio.sleep(0.05)
 
 
 def test_who_comes_reads_the_entries_of_those_whom_nobody_hears(tmp_path: Path, open_broker: str) -> None:
@@ -414,7 +418,7 @@ def test_who_comes_reads_the_entries_of_those_whom_nobody_hears(tmp_path: Path, 
 
         connection = await nats.connect(open_broker)
         stream = connection.jetstream()
-        bucket = await stream.create_key_value(bucket="rpcgroup", history=1)  # Not as nodes would make it.
+        bucket = await stream.create_key_value(bucket="rpcgroup", history=1, direct=True)  # Not as nodes would make it.
         ghost = Announcement(7, 1, 0, "ghost", (), Profile())
         await bucket.put(f"{7:016x}", msgspec.msgpack.encode(ghost.to_wire()))
         await bucket.put(f"{8:016x}", b"\xc1")

@@ -25,7 +25,7 @@ from rpcclient.errors import ConnectionClosed, LeaseHeld, LeaseLost, LocalProtoc
 from rpcserver import Fence, InvalidParams, Service, StaleFencingToken, method
 from rpcserver.config import ServerConfig
 from rpcserver.group.broker import Broker
-from rpcserver.group.broker_settings import BrokerSettings
+from rpcserver.group.broker_settings import BrokerSettings, Login
 from rpcserver.group.lease_bucket import BucketStore
 from rpcserver.group.lease_entries import DRIFT, GRACE_S, Conflict, Entry, Record, Sights, key_of, next_token
 from rpcserver.group.lease_file import FileStore
@@ -493,17 +493,18 @@ def broker(tmp_path: Path, missing: Callable[[str], NoReturn]) -> Iterator[Broke
     it.stop_and_wait()
 
 
+def settings_of(broker: Broker, login: Login) -> LinkSettings:
+    """How a user reaches a broker."""
+    return LinkSettings(urls=(f"nats://127.0.0.1:{broker.port}",), user=login.user, password=login.password)
+
+
 @asynccontextmanager
 async def joined(broker: Broker, index: int) -> AsyncIterator[tuple[Link, BucketStore, Leases]]:
     """A node, as far as leases need one: 0 is that of the broker."""
     credentials = broker.credentials
     number, login = [(1, credentials.node), *((each.id, each.login) for each in credentials.others)][index]
-    link = Link(
-        number,
-        f"node-{index}",
-        lambda: LinkSettings(urls=(f"nats://127.0.0.1:{broker.port}",), user=login.user, password=login.password),
-    )
-    store = BucketStore(link, is_maker=index == 0)
+    link = Link(number, f"node-{index}", lambda: settings_of(broker, login))
+    store = BucketStore(link, maker=(lambda: settings_of(broker, credentials.store)) if index == 0 else None)
     up = asyncio.Event()
 
     def on_up() -> None:

@@ -24,7 +24,8 @@ from rpcserver.group.broker_settings import BrokerSettings, BrokerTls
 from rpcserver.group.intake import Intake
 from rpcserver.group.lease_bucket import BucketStore
 from rpcserver.group.link import MARK, Delivery, Link, LinkSettings, NoBroker
-from rpcserver.group.subjects import LEASE_STREAM, all_of, beat_of, entry_of, inbox_of, lease_entry_of, to_node
+from rpcserver.group.making import connect_maker
+from rpcserver.group.subjects import LEASE_STREAM, STREAM, all_of, beat_of, entry_of, inbox_of, lease_entry_of, to_node
 from rpcwire.errors import TooLarge
 
 LIMIT_S = 60.0
@@ -199,9 +200,15 @@ def test_nobody_speaks_or_listens_for_another_node(broker: Broker) -> None:
             await connection.publish(to_node(OWN, it.other, "call"), MARK + b"real", reply=to_node(OWN, 99, "call"))
             assert await soon(it.deliveries) == Delivery(it.other, (), b"real", is_absent=False)
             assert it.deliveries.empty() and it.public.empty()
+
             # Neither is the broker, which answers to a subject of the asker's choice, and what the asker has stored.
-            store = BucketStore(it.links[0])
-            await store.read("0")
+            def settings() -> LinkSettings:
+                login = broker.credentials.store
+                return LinkSettings(urls=(broker.url,), user=login.user, password=login.password)
+
+            async with connect_maker(it.links[0], settings) as maker:
+                await maker.jetstream().create_key_value(bucket="rpcgroup", history=1)
+            await BucketStore(it.links[0], maker=settings).read("0")
             for status, data in ((b"", b"forged"), (b"", MARK + b"forged"), (b" 503", b"")):
                 head = b"NATS/1.0" + status + b"\r\nNats-TTL: 100\r\n\r\n"
                 entry = lease_entry_of("x")
@@ -213,6 +220,20 @@ def test_nobody_speaks_or_listens_for_another_node(broker: Broker) -> None:
                     await connection.publish(f"$JS.API.DIRECT.GET.{LEASE_STREAM}.{entry}", b"", reply=subject)
                     await connection.publish(entry, MARK + b"forged", reply=subject)
                 await connection.flush()
+            # Nor does it change for somebody what he may not: neither the streams, nor the entries of others.
+            get = f"$JS.API.DIRECT.GET.{LEASE_STREAM}.{entry}"
+            for data in (b"", b"{}", b"forged"):
+                await connection.request(entry, data, timeout=LIMIT_S)
+                for subject in (f"$JS.API.STREAM.DELETE.{STREAM}", f"$JS.API.STREAM.PURGE.{STREAM}", entry_of(OWN)):
+                    await connection.publish(get, b"", reply=subject)
+                    await connection.publish(entry_of(it.other), data, reply=subject)
+                await connection.request(get, timeout=LIMIT_S)  # So what was asked before is answered.
+                await connection.request(entry_of(it.other), b"last", timeout=LIMIT_S)
+            async with connect_maker(it.links[0], settings) as maker:
+                streams = {each.config.name: each.state for each in await maker.jetstream().streams_info()}
+                assert streams.keys() == {STREAM, LEASE_STREAM} and streams[STREAM].messages == 1
+                message = await maker.jetstream().get_msg(STREAM, seq=streams[STREAM].last_seq)
+                assert (message.subject, message.data) == (entry_of(it.other), b"last")
             await it.links[0].send(OWN, "call", b"last")
             assert await soon(it.deliveries) == Delivery(OWN, (), b"last", is_absent=False)
             assert it.public.empty()
