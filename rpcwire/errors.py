@@ -433,8 +433,12 @@ def count_rows(error: InvalidParams, rows: int, name: str = "params") -> Invalid
     return InvalidParams(f"{beginning}: {describe_fields(errors)}", errors=errors, executed=error.executed)
 
 
+_RAISED = "Value error, "
+"""What pydantic writes before the text of a ValueError of our own."""
+
+
 def describe_fields(errors: Sequence[Mapping[str, Any]], limit: int = 3) -> str:
     """Describe the first few field errors in one line."""
-    texts = [f"{_place(e['loc'])}: {shorten(e['msg'])}" for e in errors[:limit]]
+    texts = [f"{_place(e['loc'])}: {shorten(e['msg'].removeprefix(_RAISED))}" for e in errors[:limit]]
     more = len(errors) - limit
     return "; ".join(texts) + (f"; and {more} more" if more > 0 else "")

@@ -215,6 +215,11 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
+    def __repr__(self) -> str:
+        node = self._connector.options.node
+        place = self.url if node is None else f"node {node!r} through {self.url}"
+        return f"<{type(self).__name__} of {place}>"
+
     @property
     def connected(self) -> bool:
         """Whether there is a connection at this moment."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _WHOLE = ("name", "state", "for", "load")
 """Columns that are never cut. On a narrow terminal, the others are cut instead."""
-
-
+_EXTRA = ("version", "services", "address", "load")
+"""Columns that a narrow terminal leaves out before any is cut, the first of them first."""
 _UNSETTLED = (
     "rpcclient: the server is not sure of these nodes at the moment: it has no connection to the broker of its group, "
     "or has had one for a moment only. Nodes may be missing, or be gone"
@@ -47,7 +47,10 @@ _DISCOVER_S = 3.0
 @context.pass_settings
 @context.command
 def command(settings: context.Settings, watch: bool, discover: bool, interfaces: tuple[str, ...]) -> None:
-    """List the nodes of the group to which the server belongs. A server without a group is its only node."""
+    """List the nodes of the group to which the server belongs. A server without a group is its only node.
+
+    A narrow terminal leaves out the last columns; --json has everything.
+    """
     if discover:
         _discover(settings, interfaces)
         return
@@ -93,7 +96,7 @@ def _discover(settings: context.Settings, interfaces: tuple[str, ...]) -> None:
 
 def _show_all(settings: context.Settings, nodes: list[NodeInfo]) -> None:
     if settings.readable:
-        show.show([_row(node) for node in nodes], readable=True, whole=_WHOLE)
+        show.show([_row(node) for node in nodes], readable=True, whole=_WHOLE, extra=_EXTRA)
     else:
         show.show([node.model_dump() for node in nodes], readable=False)
 

@@ -26,20 +26,21 @@ def as_json(value: Any, *, indent: int | None = None) -> str:
     return to_json(value, indent=indent, bytes_mode="base64", inf_nan_mode="strings", serialize_unknown=True).decode()
 
 
-def show(value: Any, *, readable: bool, whole: Collection[str] = ()) -> None:
+def show(value: Any, *, readable: bool, whole: Collection[str] = (), extra: Sequence[str] = ()) -> None:
     """Print a result.
 
     Parameters:
         value: plain data.
         readable: for a person; as JSON otherwise.
         whole: columns of a table that are never cut.
+        extra: columns of a table that a narrow terminal leaves out, the first of them first.
     """
     if not readable:
         print(characters.for_json(as_json(value, indent=2), sys.stdout))
     elif isinstance(value, Mapping):
         _pairs(value)
     elif _is_table(value):
-        _table(value, whole)
+        _table(value, whole, extra)
     elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         for item in value:
             print(cell(item))
@@ -149,7 +150,7 @@ def _is_table(value: Any) -> bool:
     return isinstance(value, Sequence) and bool(value) and all(isinstance(item, Mapping) for item in value)
 
 
-def _table(rows: Sequence[Mapping[str, Any]], whole: Collection[str] = ()) -> None:
+def _table(rows: Sequence[Mapping[str, Any]], whole: Collection[str] = (), extra: Sequence[str] = ()) -> None:
     from rich.cells import cell_len
     from rich.table import Table
 
@@ -157,16 +158,19 @@ def _table(rows: Sequence[Mapping[str, Any]], whole: Collection[str] = ()) -> No
     names = [name for name in all_names if any(cell(row.get(name)) for row in rows)] or list(all_names)
     table = Table(box=None, pad_edge=False, header_style="bold")
     console = _console()
-    cells = [[cell(row.get(name), _NARROW) for name in names] for row in rows]
+    columns = {name: [cell(row.get(name), _NARROW) for row in rows] for name in names}
+    needs = {name: max(map(cell_len, [str(name), *columns[name]])) for name in names}
+    for name in extra:
+        if name in names and sum(needs[each] + _GAP for each in names) - _GAP > console.width:
+            names.remove(name)
     numbers = [all(isinstance(row.get(name), (int, float, type(None))) for row in rows) for name in names]
-    widths = [max(map(cell_len, [name, *column])) for name, column in zip(names, zip(*cells, strict=True), strict=True)]
     # A number without its last digits would be another number. So on a narrow terminal only texts are cut.
     firm = [number or name in whole for number, name in zip(numbers, names, strict=True)]
-    widths = fit(widths, firm, console.width - _GAP * (len(names) - 1))
+    widths = fit([needs[name] for name in names], firm, console.width - _GAP * (len(names) - 1))
     for name, number, width in zip(names, numbers, widths, strict=True):
         side: Literal["left", "right"] = "right" if number else "left"
         table.add_column(_plain(str(name)), justify=side, overflow="ellipsis", no_wrap=True, width=width)
-    for line in cells:
+    for line in zip(*(columns[name] for name in names), strict=True):
         table.add_row(*map(_plain, line))
     console.print(table)
 

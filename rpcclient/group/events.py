@@ -13,6 +13,7 @@ from rpcclient.methods import Method
 from rpcwire.codec import Codec
 from rpcwire.codec.base import UNREADABLE
 from rpcwire.errors import RemoteProtocolError, RpcError
+from rpcwire.group.nodes import NodeNotFound
 from rpcwire.group.outcomes import GroupNode, NodeOutcome, outcome_from_wire
 from rpcwire.values.dynamic import load_plain
 
@@ -168,7 +169,9 @@ def _read_outcome(event: _WireEvent, codec: Codec, method: Method, *, streams: b
     values: dict[str, Any] = {name: getattr(event, name) for name in _PLAIN}
     if isinstance(event.error, Raw):
         values["error"] = load_plain(event.error, codec)
-    outcome = outcome_from_wire(values, method.declared_errors)
+    errors = method.declared_errors
+    known = {**errors, NodeNotFound.__name__: NodeNotFound} if event.state == "unknown" else errors
+    outcome = outcome_from_wire(values, known)
     if outcome.state != "ok" or streams or not isinstance(event.result, Raw):
         return outcome
     try:

@@ -64,6 +64,8 @@ class GroupRequest:
 
 EVERYONE: Mapping[str, Any] = {"everyone": True}
 """All nodes of the group."""
+_SHOWN_NAMES = 4
+"""How many names of a list of nodes people see."""
 
 
 class NamedNode(Protocol):
@@ -103,6 +105,18 @@ def target_of(nodes: str | Iterable[str | NamedNode]) -> Mapping[str, Any]:
     if not names:
         raise _wrong("the list of names is empty: client.everyone() calls all nodes")
     return {"names": names}
+
+
+def describe_target(target: Mapping[str, Any]) -> str:
+    """Say for people which nodes a call is for.
+
+    Parameters:
+        target: what :func:`target_of` has returned, or :data:`EVERYONE`.
+    """
+    if (names := target.get("names")) is not None:
+        more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+        return f"[{', '.join(map(repr, names[:_SHOWN_NAMES]))}]{more}"
+    return repr(target["selector"]) if "selector" in target else "everyone"
 
 
 def _name_of(node: object) -> Any:

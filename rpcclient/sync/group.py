@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from rpcclient.describe import ServiceDescription
 from rpcclient.following import follow_params
-from rpcclient.group.request import EVERYONE, GroupMethod, GroupProgressHook, GroupRequest, NamedNode, target_of
+from rpcclient.group.request import (
+    EVERYONE,
+    GroupMethod,
+    GroupProgressHook,
+    GroupRequest,
+    NamedNode,
+    describe_target,
+    target_of,
+)
 from rpcclient.leases import scope_of
 from rpcclient.methods import Method, method_of
 from rpcclient.models import EventNews
@@ -96,7 +104,7 @@ class Group:
         return self._request
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {dict(self._request.target)!r} of {self._calls.url}>"
+        return f"<{type(self).__name__} {describe_target(self._request.target)} of {self._calls.url}>"
 
     # --- how they are asked -------------------------------------------------------------------------------------
 
@@ -414,7 +422,7 @@ class GroupServiceProxy:
         return [*super().__dir__(), *names_of(self._description_now())]
 
     def __repr__(self) -> str:
-        return f"<service {self._name!r} of {dict(self._request.target)!r}>"
+        return f"<service {self._name!r} of {describe_target(self._request.target)}>"
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]

@@ -105,6 +105,11 @@ class Lease:
         if not was_held and exc is None:
             raise lost_error(self.name, self._reason)
 
+    def __repr__(self) -> str:
+        scope = f" for {self.scope}" if self.scope else ""
+        state = f"held, number {self._token}" if self.remaining_s > 0 else "not held"
+        return f"<{type(self).__name__} {self.name!r}{scope}: {state}>"
+
     # --- what its holder asks -----------------------------------------------------------------------------------
 
     @property

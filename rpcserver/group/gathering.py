@@ -43,6 +43,7 @@ from rpcwire.errors import (
     Unavailable,
     forget_origin,
 )
+from rpcwire.group.nodes import NodeNotFound
 from rpcwire.group.outcomes import ALL_AT_ONCE, NodeOutcome, Policy, State
 
 from .commands import DELAYS, Addressee, Cancel, Delays, Drops, Item, Output, Send, Wake
@@ -152,7 +153,7 @@ class Gathering:
         """
         out: list[Output] = []
         for name in self._unknown:
-            error = Unavailable(f"no node has the name or id {name}", retryable=False)
+            error = NodeNotFound(f"no node of the group is called {name!r}", node=name, nearest=[])
             out.append(NodeOutcome(name=name, id="", epoch=0, state="unknown", executed="no", error=error))
         self._failures = len(self._unknown)
         if self._pass_time(now_s, out):
@@ -252,7 +253,7 @@ class Gathering:
         elif slot.phase is not _SENT or attempt != slot.attempt:
             self._drop(slot)
         elif slot.death or attempt >= MOST_TRIES:
-            self._end(slot, "gone", "no", _is_gone(slot.death or "nobody receives its requests"), out)
+            self._end(slot, "gone", "no", _is_gone(slot.death or "nobody receives the requests to this node"), out)
         elif slot.is_told:
             self._end(slot, "cancelled", "no", _was_cancelled("no"), out)
         else:
@@ -401,7 +402,7 @@ class Gathering:
         slot = self._by_id.get(node)
         if slot is None or is_same_process(epoch, slot.to.epoch):
             return self._complete([])
-        return self.on_death(node, epoch - 1, "it was restarted", now_s)
+        return self.on_death(node, epoch - 1, "the node was restarted", now_s)
 
     def on_link_loss(self, now_s: float) -> list[Output]:
         """The link to the broker is lost: the call ends with what is known. Only the caller's own node goes on, if it
@@ -604,7 +605,7 @@ class Gathering:
     def _die(self, slot: _Slot, out: list[Output]) -> None:
         if slot.phase is not _ENDED:
             executed = _known(slot)
-            error = ConnectionLost(f"the node is not there any more: {slot.death}", executed=executed)
+            error = ConnectionLost(slot.death, executed=executed)
             self._end(slot, "died", executed, error, out)
 
     def _expire(self, out: list[Output]) -> None:
@@ -616,7 +617,7 @@ class Gathering:
             if slot.phase is _ENDED:
                 continue
             if slot.phase is _ABSENT or (slot.phase is _QUEUED and slot.attempt > 1):
-                self._end(slot, "gone", "no", _is_gone("nobody received its request"), out)
+                self._end(slot, "gone", "no", _is_gone("nobody has received the request to this node"), out)
             elif slot.phase in (_WAITING, _QUEUED):
                 error: RpcError = DeadlineExceeded("the deadline came before this node was asked", executed="no")
                 self._end(slot, "cancelled", "no", error, out)
@@ -636,7 +637,7 @@ def _known(slot: _Slot) -> Executed:
 
 
 def _is_gone(reason: str) -> RpcError:
-    return Unavailable(f"the node was not there: {reason}")
+    return Unavailable(reason)
 
 
 def _was_cancelled(executed: Executed) -> RpcError:

@@ -342,6 +342,8 @@ class Link:
         text = printable(str(exc) or type(exc).__name__, 500)
         if isinstance(exc, TimeoutError):
             text = self._problem or "it does not answer"
+        if "authorization violation" in text.lower():  # As nats-server says it, and in capitals nats-py.
+            text += ". It does not know this node's user and password, which group.credentials_file names"
         self._problem = text
         now = asyncio.get_running_loop().time()
         if text != self._told_problem or now >= self._told_at + REPORT_S:

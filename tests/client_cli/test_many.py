@@ -158,10 +158,10 @@ def test_whoever_is_not_well_is_told_with_the_reason(group: Group) -> None:
     assert done.stdout == b"web-1 | here\n"
     assert done.stderr.decode().splitlines() == [
         "rpcclient: 0 of 4 nodes are well",
-        "  nobody: unknown: no node has the name or id nobody",
+        "  nobody: unknown: no node of the group is called 'nobody'",
         "  web-1: exit code 3",
-        "  web-7: unknown: no node has the name or id web-7",
-        "  web-8: unknown: no node has the name or id web-8",
+        "  web-7: unknown: no node of the group is called 'web-7'",
+        "  web-8: unknown: no node of the group is called 'web-8'",
     ]
     done = group.shell.run("run", "--on", "all", "--", "no-such-program")
     assert (done.returncode, done.stdout) == (1, b"")

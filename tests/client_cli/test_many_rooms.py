@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rpcclient.cli import show
 from rpcclient.cli.many import colours, top_screen
 from rpcclient.cli.many.answers import fold_answers
 from rpcclient.cli.many.bar import bar_line
@@ -16,6 +17,7 @@ from rpcclient.cli.many.lines import Lines, for_terminal
 from rpcclient.cli.many.ranges import fold, natural_key, unfold
 from rpcclient.cli.many.summary import tell, tell_interruption
 from rpcclient.cli.many.top_state import SORTS, NodesState
+from rpcclient.cli.nodes import _EXTRA, _WHOLE
 from rpcclient.stubs.hardware import Cpu, Memory, Snapshot
 from rpcwire.group.selectors import Names
 
@@ -244,3 +246,34 @@ def test_the_screen_fits_any_terminal(width: int, height: int) -> None:
         text = [line.plain.rstrip() for line in top_screen.draw(state, width, height)]
         assert text[0].startswith("3 nodes  up 2  died 1  cpu 30 % on average, 50 % at most  sorted by name")
         assert text[4] == r"web-2 died     it is \x1b[2Jgone"
+
+
+@pytest.mark.parametrize("state", ["up", "died"])
+def test_nodes_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    """Columns of little interest go before others are cut, which would tell nothing any more."""
+    row = {
+        "name": "web-1",
+        "state": state,
+        "for": "5 min",
+        "load": "0.12",
+        "labels": "role=web,zone=eu",
+        "address": "wss://web-1.example:8765",
+        "services": "database hardware programs",
+        "version": "0.1.0",
+        "reason": "" if state == "up" else "Nobody answers under its id.",
+    }
+    seen: list[int] = []
+    for width in range(40, 150):
+        monkeypatch.setenv("COLUMNS", str(width))
+        show.show([row], readable=True, whole=_WHOLE, extra=_EXTRA)
+        head, line = capsys.readouterr().out.splitlines()
+        names = head.split()
+        assert "name" in names and names[1] == "state"
+        is_cut = "…" in head + line
+        assert not (is_cut and set(_EXTRA) & set(names)), (width, head, line)
+        if width >= 80:
+            assert not is_cut, line
+        seen.append(len(names))
+    assert seen == sorted(seen) and seen[-1] == len([each for each in row.values() if each])

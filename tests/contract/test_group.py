@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rpcclient import GroupFailed, GroupItem, RpcError
-from rpcclient.errors import InvalidParams, LocalProtocolError, MethodNotFound
+from rpcclient.errors import InvalidParams, LocalProtocolError, MethodNotFound, NodeNotFound
 from rpcwire.group.nodes import NoNodes
 from rpcwire.limits import LONGEST_S
 
@@ -267,7 +267,28 @@ def test_services_by_name(nodes: Nodes) -> None:
         nodes.run(service.nonsense())
     assert "add" in dir(service)
     assert "Add two numbers" in service.__doc__
-    assert "contract" in repr(service)
+    assert repr(service) == "<service 'contract' of everyone>"
+
+
+def test_they_say_what_they_are(nodes: Nodes) -> None:
+    client, kind = nodes.client, type(nodes.client).__name__
+    assert repr(client) == f"<{kind} of {client.url}>"
+    assert repr(client.node("db-1")) == f"<{kind} of node 'db-1' through {client.url}>"
+    group = type(nodes.group).__name__
+    assert repr(nodes.group) == f"<{group} everyone of {client.url}>"
+    assert repr(client.group("role=web")) == f"<{group} 'role=web' of {client.url}>"
+    assert repr(client.group(["a", "b"])) == f"<{group} ['a', 'b'] of {client.url}>"
+    assert "'n3'] and 96 more of" in repr(client.group([f"n{number}" for number in range(100)]))
+    lease = nodes.client.group("role=web").lease("nightly")
+    assert repr(lease) == f"<{type(lease).__name__} 'nightly' for selector role=web: not held>"
+
+
+def test_a_name_that_no_node_has_is_the_error_of_its_own_class(nodes: Nodes) -> None:
+    outcomes = nodes.all_of(nodes.client.group(["no-such-node"]).call("contract.add", [1, 2]))
+    assert [(each.name, each.state, type(each.error)) for each in outcomes] == [
+        ("no-such-node", "unknown", NodeNotFound)
+    ]
+    assert outcomes[0].error.node == "no-such-node"
 
 
 def test_methods_that_groups_lack(nodes: Nodes) -> None:

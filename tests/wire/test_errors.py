@@ -167,6 +167,7 @@ def test_field_errors_never_repeat_the_input() -> None:
     assert "secret" not in str(found)
     assert describe_fields(found, 2).endswith("; and 2 more")
     assert describe_fields([{"loc": [], "msg": "x"}]) == "params: x"
+    assert describe_fields([{"loc": ["url"], "msg": "Value error, write ws://"}]) == "url: write ws://"
 
 
 # --- the boundary ----------------------------------------------------------------------------------------------------

@@ -324,7 +324,7 @@ def test_a_broker_that_comes_later_or_refuses_is_tried_again(
 
     asyncio.run(use())
     assert "cannot be reached" in caplog.text
-    assert "authorization violation" in caplog.text.lower()
+    assert "authorization violation" in caplog.text.lower() and "group.credentials_file names" in caplog.text
     assert "wrong" not in caplog.text
 
 
