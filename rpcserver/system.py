@@ -522,6 +522,7 @@ class System(Service):
         calls = self._parts.group_calls()
         if calls is None:
             raise Unavailable("the server is starting: try again", executed="no")
+        await calls.wait_for_broker(read_target(target), ctx.remaining_s() / 2)
         return call_group(
             calls, self._parts.connections[ctx.connection], self._parts.connections.link_of(ctx.connection),
             target, method, params, policy, ctx,

@@ -107,6 +107,10 @@ class Broker(Protocol):
         """Send what is posted within this context at once, at its end."""
         ...
 
+    async def wait_for_other(self, most_s: float) -> None:
+        """Wait for a connection to another broker, if one of several was lost just now."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
@@ -290,6 +294,17 @@ class GroupCalls:
         call = _Call(secrets.token_hex(8), request, caller, members, selection.unknown, self)
         self._new.add(call)
         return call.run()
+
+    async def wait_for_broker(self, target: Target, most_s: float) -> None:
+        """Before a call, wait for a connection to another broker, if one of several was lost just now.
+
+        Parameters:
+            target: the nodes of the call: for the own one nobody waits.
+            most_s: how long to wait at the most, in seconds.
+        """
+        if self._broker is None or self._broker.is_up or all(map(self._is_own, self._select(target).nodes)):
+            return
+        await self._broker.wait_for_other(most_s)
 
     def _select(self, target: Target) -> Selection[Member]:
         members = list(self._directory.members())

@@ -94,6 +94,10 @@ class Broker(Protocol):
         """Send a message to one node soon, in order. If there is no connection, it is dropped."""
         ...
 
+    async def wait_for_other(self, most_s: float) -> None:
+        """Wait for a connection to another broker, if one of several was lost just now."""
+        ...
+
 
 class Directory(Protocol):
     """What circuits need of the roster."""
@@ -339,6 +343,8 @@ class Circuits:
             Unavailable: it is leaving, or cannot be reached.
             Busy: there is no room for a further circuit, here or there.
         """
+        if self._broker is not None and not self._broker.is_up:
+            await self._broker.wait_for_other(timeout_s / 2)
         if self._broker is None or not self._broker.is_up:
             raise Unavailable("there is no connection to the group's broker at the moment", executed="no")
         if member.state is State.LEAVING:

@@ -45,6 +45,8 @@ CONNECT_S = 5.0
 """How long a try to connect may take, in seconds. Within it each server of a cluster is tried again and again."""
 RETRY_S = 0.2
 """How long to wait before the same server is tried again, in seconds."""
+OTHER_S = 2.0
+"""How long after the loss of one of several brokers it is waited for a connection to another one, in seconds."""
 PING_S, MOST_PINGS = 0.5, 2
 """How often the broker is pinged, in seconds, and how many answers may be missing: so a frozen one is noticed."""
 PROBE_S = 2.0
@@ -165,6 +167,8 @@ class Link:
         self._tasks: list[asyncio.Task[None]] = []
         self._urls = ""
         self._is_closed = False
+        self._lost_at = -OTHER_S
+        self._turns: asyncio.Event = asyncio.Event()  # Set at each change of is_up, and replaced.
         self._problem = ""
         self._told_problem = ""
         self._told_at = 0.0
@@ -230,12 +234,32 @@ class Link:
                     await self._connection.flush()
         self._is_closed = True
         self._lost.set()
+        self._turn()
         tasks = {task for task in self._tasks if not task.done()}
         while tasks:  # While it connects, the client library may swallow that it is cancelled.
             for task in tasks:
                 task.cancel()
             _, tasks = await asyncio.wait(tasks, timeout=CANCEL_AGAIN_S)
         await self._discard()
+
+    def _turn(self) -> None:
+        self._turns.set()
+        self._turns = asyncio.Event()
+
+    async def wait_for_other(self, most_s: float) -> None:
+        """Wait for a connection to another broker, if one of several was lost just now: what has not been sent need
+        not fail. If there is only one, or none has been there for a while, it is not waited for.
+
+        Parameters:
+            most_s: how long to wait at the most, in seconds.
+        """
+        now = asyncio.get_running_loop().time()
+        rest_s = min(self._lost_at + OTHER_S - now, most_s)
+        if self.is_up or self._is_closed or rest_s <= 0 or len(self._settings().urls) < 2:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(rest_s):
+                await self._turns.wait()
 
     def become(self, own: int) -> None:
         """Connect anew as another node.
@@ -260,10 +284,12 @@ class Link:
             self._problem = self._told_problem = ""
             self.is_up = True
             self.starts += 1
+            self._turn()
             logger.info("the broker at %s is reached", self._urls)
             _call(self.on_up)
             await self._lost.wait()
             self.is_up = False
+            self._lost_at = asyncio.get_running_loop().time()
             self._posts.clear()
             self._tell_drained()
             logger.warning("the connection to the broker was lost; direct calls go on")
