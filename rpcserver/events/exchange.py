@@ -366,6 +366,7 @@ class Exchange:
         try:
             principal = self._identify(source, message)
         except RpcError as exc:
+            self._teller.unfollow(source, number)
             mark = Mark(number, self._node.process_epoch, {}, {"": exc.message})
         else:
             if principal is None:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from rpcserver.group.members import MOST_EPOCH, InvalidGroupMessage
+from rpcwire.codec import UNREADABLE
 
 MOST_NAMES = 100
 """The most events that one question names."""
@@ -102,7 +103,7 @@ def read(data: bytes) -> Message:
     """
     try:
         message = _decoder.decode(data)
-    except msgspec.MsgspecError as exc:
+    except UNREADABLE as exc:
         raise InvalidGroupMessage("events", str(exc)[:200]) from None
     match message:
         case Follow(names=names):
@@ -120,6 +121,7 @@ def read(data: bytes) -> Message:
             _check("name", _is_name(message.name))
             _check("epoch", 0 <= message.epoch <= MOST_EPOCH)
             _check("seq", 0 < message.seq < _MOST_INT)
+            _check("time", 0 <= message.time < _MOST_INT)  # JSON has no NaN.
         case _:
             pass
     return message

@@ -38,6 +38,7 @@ from rpcwire.messages import (
     ProgressParams,
     StreamParams,
 )
+from rpcwire.skimming import check_body
 from rpcwire.values.encoded import Encoded
 
 from .call_wire import BEGUN, CALL_ID, STREAM, STREAM_ID
@@ -325,7 +326,7 @@ class Asking:
                 if not isinstance(message, Envelope):
                     raise message.error
                 self._on_message(node, epoch, message, now_s)
-            except UNREADABLE as exc:
+            except (*UNREADABLE, ValueError) as exc:
                 self._fail(node, epoch, f"its answer cannot be read: {exc}", now_s)
             except RpcError as exc:
                 self._fail(node, epoch, f"its answer cannot be read: {exc.message}", now_s)
@@ -338,11 +339,13 @@ class Asking:
         method, gathering = message.method, self._gathering
         if method is UNSET:
             if message.error is not UNSET:
+                self._check(message.error)
                 error = self._codec.read(message.error, ErrorObject)
                 self._on_error(node, epoch, error, now_s)
             elif message.result is UNSET:
                 raise RemoteProtocolError("it has neither method nor result nor error")
             elif node not in self._flows:
+                self._check(message.result)
                 self._on_result(node, epoch, message.result, now_s)
             return
         params = message.params
@@ -359,10 +362,12 @@ class Asking:
             return
         if method == "rpc.stream.item":
             for item in self._codec.read(params, ItemParams).items:
+                self._check(item)
                 number, flow.count = flow.count, flow.count + 1
                 self._obey(gathering.on_item(node, epoch, number, item, now_s))
         elif method == "rpc.stream.end":
             flow.is_over = True
+            self._check(params)
             end = self._codec.read(params, EndParams)
             if end.error is not None:
                 self._on_error(node, epoch, end.error, now_s, flow.count)
@@ -371,6 +376,16 @@ class Asking:
                 self._obey(gathering.on_error(node, epoch, error_of_end, now_s, flow.count))
             else:
                 self._obey(gathering.on_result(node, epoch, None, now_s, flow.count))
+
+    def _check(self, body: Raw) -> None:
+        """Check that a body nests no deeper than anybody accepts: it goes on to the caller, unread. Of JSON the codec
+        has looked at it.
+
+        Raises:
+            ValueError: it does.
+        """
+        if self._codec.packed:
+            check_body(bytes(body))
 
     def _on_result(self, node: str, epoch: int, result: Raw, now_s: float) -> None:
         size = self._waiting_bytes + len(memoryview(result))

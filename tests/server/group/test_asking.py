@@ -184,3 +184,37 @@ def test_an_answer_that_cannot_be_read_ends_its_node_only() -> None:
         assert "cannot be read" in outcomes[0]["error"]["message"] and "chunk" in outcomes[2]["error"]["message"]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("part", ["result", "error", "item"])
+def test_what_nests_deeper_than_the_caller_takes_is_an_error_of_that_node(part: str) -> None:
+    """Or a node could end the whole call, and the connection of its caller."""
+    deepest = range(910, 1000)  # Around the depth at which decoders give up, which depends on who calls them.
+    bodies = [b"\x91" * depth + b"\xc0" for depth in (100, 500, *deepest)]
+
+    def pack(body: bytes) -> bytes:
+        match part:
+            case "result":
+                return CODEC.encode(Success(CALL_ID, msgspec.Raw(body)))
+            case "error":
+                data = {"code": -32000, "message": "no", "data": msgspec.Raw(body)}
+                return PACK({"jsonrpc": "2.0", "id": CALL_ID, "error": data})
+            case _:
+                return CODEC.encode(Notification("rpc.stream.item", ItemParams(STREAM_ID, [msgspec.Raw(body)])))
+
+    async def main() -> None:
+        call = Call(len(bodies))
+        await call.take()
+        first = asyncio.ensure_future(call.take())
+        await asyncio.sleep(0)
+        for number, body in enumerate(bodies):
+            if part == "item":
+                call.asking.on_answer(f"n{number}", 1 << 12, STREAM)
+            call.asking.on_answer(f"n{number}", 1 << 12, pack(body))
+        outcomes = [await first, *[await call.take() for _ in bodies[1:]]]
+        assert {each["id"] for each in outcomes} == {f"n{number}" for number in range(len(bodies))}
+        assert {each["state"] for each in outcomes} == {"error"}
+        assert all("cannot be read" in each["error"]["message"] for each in outcomes)
+        assert [each async for each in call.stream] == []
+
+    asyncio.run(main())
