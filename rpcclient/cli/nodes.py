@@ -49,7 +49,7 @@ _DISCOVER_S = 3.0
 def command(settings: context.Settings, watch: bool, discover: bool, interfaces: tuple[str, ...]) -> None:
     """List the nodes of the group to which the server belongs. A server without a group is its only node.
 
-    A narrow terminal leaves out the last columns; --json has everything.
+    A narrow terminal leaves out columns; --json has everything.
     """
     if discover:
         _discover(settings, interfaces)
