@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
 
 from . import context, show
+from .many.names import tell_apart
 
 if TYPE_CHECKING:
     from rpcclient.models import NodeInfo, NodesEvent
@@ -57,7 +59,9 @@ def command(settings: context.Settings, watch: bool, discover: bool, interfaces:
     if interfaces:
         raise click.UsageError("--interface belongs to --discover")
     with settings.connect() as client, client.watch_nodes() as events:
+        names: dict[str, str] = {}
         for event in events:
+            names |= {node.id: node.name for node in event.nodes}
             if event.kind in ("snapshot", "resync") and not event.is_settled:
                 print(_UNSETTLED, file=sys.stderr, flush=True)
             if not watch:
@@ -68,7 +72,7 @@ def command(settings: context.Settings, watch: bool, discover: bool, interfaces:
             elif event.kind in ("snapshot", "resync"):
                 _show_all(settings, event.nodes)
             else:
-                _show_change(event)
+                _show_change(event, tell_apart(names))
 
 
 def _discover(settings: context.Settings, interfaces: tuple[str, ...]) -> None:
@@ -96,23 +100,24 @@ def _discover(settings: context.Settings, interfaces: tuple[str, ...]) -> None:
 
 def _show_all(settings: context.Settings, nodes: list[NodeInfo]) -> None:
     if settings.readable:
-        show.show([_row(node) for node in nodes], readable=True, whole=_WHOLE, extra=_EXTRA)
+        names = tell_apart({node.id: node.name for node in nodes})
+        show.show([_row(node, names[node.id]) for node in nodes], readable=True, whole=_WHOLE, extra=_EXTRA)
     else:
         show.show([node.model_dump() for node in nodes], readable=False)
 
 
-def _show_change(event: NodesEvent) -> None:
+def _show_change(event: NodesEvent, names: Mapping[str, str]) -> None:
     if event.kind in ("settled", "unsettled"):
         sure = "sure of its nodes again" if event.is_settled else "not sure of its nodes any more"
         print(f"{time.strftime('%H:%M:%S')} the server is {sure}", flush=True)
     for node in event.nodes:
         at = time.strftime("%H:%M:%S", time.localtime(node.since if event.kind != "changed" else None))
-        print(show.text(f"{at} {node.name} {event.kind}: {node.explanation}"), flush=True)
+        print(show.text(f"{at} {names[node.id]} {event.kind}: {node.explanation}"), flush=True)
 
 
-def _row(node: NodeInfo) -> dict[str, object]:
+def _row(node: NodeInfo, name: str) -> dict[str, object]:
     return {
-        "name": node.name,
+        "name": name,
         "state": node.state,
         "for": _span(time.time() - node.since),
         "load": f"{node.load:.2f}",

@@ -10,14 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rpcclient.cli import show
+from rpcclient.cli.characters import visible_line
 from rpcclient.cli.many import colours, top_screen
 from rpcclient.cli.many.answers import fold_answers
 from rpcclient.cli.many.bar import bar_line
 from rpcclient.cli.many.lines import Lines, for_terminal
+from rpcclient.cli.many.names import tell_apart
 from rpcclient.cli.many.ranges import fold, natural_key, unfold
 from rpcclient.cli.many.summary import tell, tell_interruption
 from rpcclient.cli.many.top_state import SORTS, NodesState
-from rpcclient.cli.nodes import _EXTRA, _WHOLE
+from rpcclient.cli.nodes import _EXTRA, _WHOLE, _show_change
+from rpcclient.models import NodeInfo, NodesEvent
 from rpcclient.stubs.hardware import Cpu, Memory, Snapshot
 from rpcwire.group.selectors import Names
 
@@ -229,6 +232,26 @@ def test_nodes_are_sorted_by_each_column_and_dead_ones_come_last() -> None:
     for key in (*SORTS, ">", "<", "f6", "down", "end", "home", "h", "x", "q"):
         state.key(key)
     assert state.done
+
+
+def test_nodes_of_one_name_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    names = {"4c21be3f5db2a708": "web-1", "dbc6d8c63997f250": "web-1", "7c07d2a1d8083f4b": "db\x1b1"}
+    assert tell_apart(names) == {
+        "4c21be3f5db2a708": "web-1@4c21be3f5db2a708",
+        "dbc6d8c63997f250": "web-1@dbc6d8c63997f250",
+        "7c07d2a1d8083f4b": visible_line("db\x1b1"),
+    }
+    state = NodesState()
+    for node_id, name in names.items():
+        state.add_node(node_id, name)
+    screen = "\n".join(line.plain for line in top_screen.draw(state, 120, 12))
+    assert "web-1@4c21be3f5db2a708 " in screen and "web-1@dbc6d8c63997f250 " in screen
+    gone = NodeInfo(
+        name="web-1", id="dbc6d8c63997f250", epoch="1", is_self=False, state="died", since=0.0, reason="absent",
+        explanation="Nobody answers under its id.", labels={}, addresses=[], services={}, version="1", load=0.0,
+    )  # fmt: skip
+    _show_change(NodesEvent(kind="died", version=2, nodes=[gone], is_settled=True), tell_apart(names))
+    assert capsys.readouterr().out.endswith(" web-1@dbc6d8c63997f250 died: Nobody answers under its id.\n")
 
 
 @pytest.mark.parametrize(("width", "height"), [(100, 12), (60, 6), (200, 40), (20, 3), (1, 1)])

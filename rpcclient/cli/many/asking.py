@@ -13,6 +13,7 @@ from rpcclient.cli.context import Settings
 
 from .bar import Bar
 from .colours import has_colours, paint_red
+from .names import tell_apart
 from .printing import ByLine, Gathered, Piece, Printer
 from .summary import tell, tell_interruption
 
@@ -152,12 +153,7 @@ class Asking:
 
     def _begin(self, event: Mapping[str, Any]) -> None:
         nodes = event["nodes"]
-        counts: dict[str, int] = {}
-        for node in nodes:
-            counts[node["name"]] = counts.get(node["name"], 0) + 1
-        for node in nodes:
-            name = characters.visible_line(node["name"])
-            self._names[node["id"]] = name if counts[node["name"]] == 1 else f"{name}@{node['id']}"
+        self._names |= tell_apart({node["id"]: node["name"] for node in nodes})
         self._total = len(nodes) + len(event["unknown"])
         self._left = dict.fromkeys(self._names.values())
         if not event.get("is_settled", True):

@@ -10,6 +10,7 @@ from rich.text import Text
 from rpcclient.cli.characters import visible_line
 from rpcclient.cli.figures import NOTHING, bar, size, sparkline
 
+from .names import tell_apart
 from .top_state import SORTS, NodeRow, NodesState
 
 _HELP = (
@@ -34,12 +35,13 @@ def draw(state: NodesState, width: int, height: int) -> list[Text]:
         lines = [*head, *(Text(f"{keys:18} ", style="bold").append(text, style="not bold") for keys, text in _HELP)]
     else:
         rows = state.place(max(height - len(head) - 2, 1))
-        names = max([cell_len(visible_line(row.name)) for row in state.rows.values()] + [4])
+        labels = tell_apart({row.id: row.name for row in state.rows.values()})
+        names = max([*map(cell_len, labels.values()), 4])
         names = min(names, _WIDEST_NAME)
         titles = _columns(width, names)
         spark = max(min(width - names - 10 - sum(_WIDTHS[_TITLES.index(title)] + 1 for title in titles), 30), 0)
         lines = [*head, _head(titles, names, width)]
-        lines += [_row(row, titles, names, spark) for row in rows]
+        lines += [_row(row, labels[row.id], titles, names, spark) for row in rows]
     lines = lines[: height - 1]
     lines += [Text()] * (height - 1 - len(lines))
     lines.append(Text(_foot(state), style="dim"))
@@ -80,8 +82,7 @@ def _head(titles: list[str], names: int, width: int) -> Text:
     return line
 
 
-def _row(row: NodeRow, titles: list[str], names: int, spark: int) -> Text:
-    name = visible_line(row.name)
+def _row(row: NodeRow, name: str, titles: list[str], names: int, spark: int) -> Text:
     name = name if cell_len(name) <= names else name[: names - 1] + "…"
     line = Text(f"{name}{' ' * (names - cell_len(name))} ", style="bold")
     line.append(f"{row.state:8} ", style="not bold" if row.state in ("up", "waiting") else "red")
