@@ -22,6 +22,7 @@ from rpcwire.logs import printable
 from .link import Link, LinkSettings
 from .making import connect_maker
 from .members import Announcement, InvalidGroupMessage, format_id, parse_id, read_announcement
+from .messages import decode
 from .subjects import BUCKET, EXPORT_OF_ENTRIES, entries_of_all, entry_of
 
 if TYPE_CHECKING:
@@ -190,8 +191,8 @@ class Bucket:
                 if not message.data or _MARKS & headers.keys() or key == format_id(self._link.own):
                     continue
                 try:
-                    entries.append(read_announcement(parse_id(key), msgspec.msgpack.decode(message.data)))
-                except (InvalidGroupMessage, msgspec.MsgspecError) as exc:
+                    entries.append(read_announcement(parse_id(key), decode(message.data)))
+                except InvalidGroupMessage as exc:
                     logger.debug("an entry in the bucket is left out: %s", exc)
         return entries
 

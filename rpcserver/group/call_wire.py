@@ -28,7 +28,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from rpcwire.codec import Codec, JsonLines, MessagePack, Subprotocol
+from rpcwire.codec import UNREADABLE, Codec, JsonLines, MessagePack, Subprotocol
 
 from .members import InvalidGroupMessage
 
@@ -98,7 +98,7 @@ def read_request(data: bytes) -> tuple[Order, bytes]:
         (length,) = _LENGTH.unpack_from(data)
         end = _LENGTH.size + length
         return msgspec.msgpack.decode(memoryview(data)[_LENGTH.size : end], type=Order), data[end:]
-    except (struct.error, msgspec.MsgspecError, UnicodeDecodeError) as exc:
+    except (struct.error, *UNREADABLE) as exc:
         raise InvalidGroupMessage("request", f"it cannot be read: {exc}") from None
 
 

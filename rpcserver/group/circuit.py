@@ -27,6 +27,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from rpcwire.codec import UNREADABLE
+
 from .members import InvalidGroupMessage
 
 HEADER = struct.Struct("!BQQQ")
@@ -553,7 +555,7 @@ def pack_reset(number: int, reason: str) -> bytes:
 def _read_farewell(body: bytes) -> _Farewell:
     try:
         farewell = msgspec.msgpack.decode(body, type=_Farewell)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return _Farewell()
     code = farewell.code if 1000 <= farewell.code <= _MOST_CODE else LOST_CODE
     return _Farewell(code, _cut(farewell.reason))
@@ -562,7 +564,7 @@ def _read_farewell(body: bytes) -> _Farewell:
 def _read_drain(body: bytes) -> Drain:
     try:
         drain = msgspec.msgpack.decode(body, type=Drain)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return Drain()
     # Of what is not a number, min() and max() return the other value if that comes first.
     return Drain(max(0.0, min(_MOST_GRACE_S, drain.grace_s)), _cut(drain.reason))

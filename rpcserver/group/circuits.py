@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from rpcwire.codec import UNREADABLE
 from rpcwire.context import Principal
 from rpcwire.errors import (
     Busy,
@@ -30,6 +31,7 @@ from rpcwire.errors import (
 )
 from rpcwire.group.nodes import ambiguous_error, not_found_error
 from rpcwire.logs import about, printable
+from rpcwire.skimming import has_colliding_keys
 
 from .circuit import CHUNK_BYTES, HEADER_BYTES, Cause, Circuit, Datagram, Kind, pack, pack_reset, read_datagram
 from .line import Line
@@ -432,7 +434,7 @@ class Circuits:
         if datagram.kind is Kind.ACCEPT:
             try:
                 acceptance = msgspec.msgpack.decode(datagram.body, type=Acceptance)
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 attempt.fail(RemoteProtocolError("the node has answered what this version does not know"))
                 return
             if not attempt.answer.done():
@@ -456,14 +458,15 @@ class Circuits:
         except RpcError as exc:
             answer = _pack_refusal(datagram.number, exc)
         except Exception:
-            logger.exception("a circuit from %016x could not be made", key[0])
+            extra = about(f"the node {key[0]:016x}", is_known=False)
+            logger.exception("a circuit from %016x could not be made", key[0], extra=extra)
             answer = _pack_refusal(datagram.number, InternalError("the circuit could not be made"))
         self._post(key[0], answer)
 
     def _grant(self, key: _Key, body: bytes) -> bytes:
         try:
             opening = msgspec.msgpack.decode(body, type=Opening)
-        except (msgspec.DecodeError, msgspec.ValidationError) as exc:
+        except UNREADABLE as exc:
             raise InvalidRequest(f"opening: {exc}", executed="no") from None
         if not is_same_process(opening.to_epoch, self._directory.epoch):
             raise Unavailable("the node has been started anew: look for it again", executed="no")
@@ -589,8 +592,10 @@ def _pack_refusal(number: int, error: RpcError) -> bytes:
 
 def _read_refusal(body: bytes) -> RpcError:
     try:
+        if has_colliding_keys(body):
+            raise msgspec.DecodeError
         refusal = msgspec.msgpack.decode(body, type=_Refusal)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return RemoteProtocolError("the node has refused, and said nothing that this version knows")
     error = from_wire(refusal.code, printable(refusal.message, 1000), refusal.data)
     error.executed = "no"

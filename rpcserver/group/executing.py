@@ -21,7 +21,7 @@ from rpcwire.errors import (
     TooLarge,
     Unavailable,
 )
-from rpcwire.logs import printable
+from rpcwire.logs import about, printable
 from rpcwire.messages import EndParams, ErrorObject, Failure, Notification
 
 from .call_link import CallLink, Evidence
@@ -134,7 +134,7 @@ class Executing:
         try:
             order, frame = read_request(data)
         except InvalidGroupMessage as exc:
-            logger.warning("group: the node %016x has sent a request that cannot be read: %s", source, exc.message)
+            _warn(source, f"has sent a request that cannot be read: {exc.message}")
             return
         now_s = asyncio.get_running_loop().time()
         deadline_s = now_s + order.ttl_ms / 1000
@@ -153,7 +153,8 @@ class Executing:
         except RpcError as exc:
             answer(pack_error(exc, is_packed=order.is_packed))
         except Exception:
-            logger.exception("a group call of %016x could not begin", source)
+            extra = about(f"the node {source:016x}", is_known=False)
+            logger.exception("a group call of %016x could not begin", source, extra=extra)
             answer(pack_error(InternalError("the call could not begin"), is_packed=order.is_packed))
 
     def take_chunk(self, source: int, call: str, epoch: int, word: str, data: bytes, answer: Answer) -> None:
@@ -168,7 +169,7 @@ class Executing:
             request = assembly.add(word, data)
         except InvalidGroupMessage as exc:
             del self._waiting[key]
-            logger.warning("group: a request of the node %016x is incomplete: %s", source, exc.message)
+            _warn(source, f"has sent an incomplete request: {exc.message}")
             return
         if request is not None:
             del self._waiting[key]
@@ -208,7 +209,7 @@ class Executing:
         try:
             ttl_s = read_ttl_s(data)
         except InvalidGroupMessage as exc:
-            logger.warning("group: the node %016x has sent a wrong cancel: %s", source, exc.message)
+            _warn(source, f"has sent a wrong cancel: {exc.message}")
             return
         self._waiting.pop((source, call), None)
         if (
@@ -430,6 +431,12 @@ class Executing:
                 del self._idle[kind]
         if self._idle_count:
             loop.call_later(IDLE_S, self._drop_idle)
+
+
+def _warn(source: int, text: str) -> None:
+    """Log what is wrong with a message of a node, which may send any number of such."""
+    node = f"the node {source:016x}"
+    logger.warning("%s %s", node, printable(text, 500), extra=about(node, is_known=False))
 
 
 def _is_over(member: Member, epoch: int) -> bool:

@@ -16,6 +16,8 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
+from rpcwire.logs import about
+
 logger = logging.getLogger("rpcserver.group")
 
 Take: TypeAlias = Callable[[bytes, bytes], None]
@@ -101,7 +103,9 @@ class Intake(asyncio.Protocol):
         try:
             self._take(subject, data)
         except Exception:
-            logger.exception("a message of the group could not be handled")
+            # Other nodes could cause this again and again.
+            extra = about("the broker", is_known=False)
+            logger.exception("a message of the group could not be handled", extra=extra)
 
     def eof_received(self) -> bool | None:
         """Tell the library."""

@@ -8,6 +8,11 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+import msgspec
+
+from rpcwire.codec import UNREADABLE
+from rpcwire.skimming import has_colliding_keys
+
 from .members import (
     MOST_EDITION,
     MOST_EPOCH,
@@ -150,6 +155,20 @@ def read_beat(data: bytes) -> Beat:
         raise InvalidGroupMessage("beat", f"it must have {_BEAT.size} bytes")
     is_leaving, epoch, number, load, digest = _BEAT.unpack(data)
     return Beat(epoch, number, is_leaving != 0, load / _LOAD_STEPS, digest)
+
+
+def decode(data: bytes) -> object:
+    """Decode what another node has sent, or written into the bucket, as plain values.
+
+    Raises:
+        InvalidGroupMessage: the bytes are no MessagePack, or would take long to decode.
+    """
+    if has_colliding_keys(data):
+        raise InvalidGroupMessage("message", "many keys of one map have the same hash")
+    try:
+        return msgspec.msgpack.decode(data)
+    except UNREADABLE as exc:
+        raise InvalidGroupMessage("message", f"it cannot be read: {exc}") from None
 
 
 def to_wire(message: Message) -> dict[str, object]:

@@ -22,7 +22,7 @@ from .bucket import Bucket
 from .identity import Identity
 from .link import Delivery, Link, LinkSettings
 from .members import Announcement, InvalidGroupMessage, Member, Profile, Reason, State, format_id
-from .messages import Ask, Beat, Message, from_wire, join_verdicts, read_beat, to_wire
+from .messages import Ask, Beat, Message, decode, from_wire, join_verdicts, read_beat, to_wire
 from .presence import Presence
 from .watching import Change, ChangeKind, Snapshot
 
@@ -351,10 +351,10 @@ class Node:
         if is_absent:
             self._note_absence(source, rest)
         else:
-            self._read(source, lambda: from_wire(source, msgspec.msgpack.decode(data)))
+            self._read(source, lambda: from_wire(source, decode(data)))
 
     def _take_public(self, source: int, data: bytes) -> None:
-        self._read(source, lambda: from_wire(source, msgspec.msgpack.decode(data)))
+        self._read(source, lambda: from_wire(source, decode(data)))
 
     def _take_beat(self, source: int, data: bytes) -> None:
         self._read(source, lambda: read_beat(data))
@@ -362,7 +362,7 @@ class Node:
     def _read(self, source: int, read: Callable[[], Message]) -> None:
         try:
             message = read()
-        except (InvalidGroupMessage, msgspec.MsgspecError) as exc:
+        except InvalidGroupMessage as exc:
             self._report(f"the node {format_id(source)} has sent something wrong: {exc}")
             return
         self.presence.receive(source, message, self._now())

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from pydantic import BaseModel
 
@@ -15,6 +16,10 @@ from rpcclient.errors import InvalidParams
 from rpcclient.models import EventNews
 from rpcserver import Service, event, method
 from rpcserver.config import ServerConfig
+from rpcserver.events.messages import News, pack
+from rpcserver.events.messages import read as read_message
+from rpcserver.group.members import InvalidGroupMessage
+from rpcserver.group.vouching import Gateways
 from rpcserver.server import Server
 from rpcwire.codec import Subprotocol
 from tests.server.group.test_joining import LIMIT_S, TOKEN, names, needs_broker, open_broker, run, see
@@ -253,6 +258,37 @@ def test_a_wish_ends_with_its_client_and_rights_with_their_role(tmp_path: Path, 
             assert feed.seq == 1
 
     run(use())
+
+
+def test_a_wish_ends_when_its_node_may_not_vouch_any_more(tmp_path: Path, open_broker: str) -> None:
+    async def use() -> None:
+        async with AsyncExitStack() as stack:
+            a, _ = await stack.enter_async_context(serve(tmp_path, open_broker, "a"))
+            b, _ = await stack.enter_async_context(serve(tmp_path, open_broker, "b"))
+            client = await stack.enter_async_context(connect(a))
+            await see(client, lambda nodes: names(nodes) == ["a", "b"])
+            feed = b.board.feeds["disks.disk_full"]
+            news = await stack.enter_async_context(client.group("name=b").subscribe("disks.disk_full"))
+            await read(news, "following")
+            assert len(feed.queues) == 1
+            assert b.circuits is not None
+            assert a.exchange is not None
+            b.circuits.gateways = Gateways()
+            a.exchange._make_up()  # So it asks again at once.
+            (one,) = await read(news, "refused")
+            assert "group.gateways" in one.reason
+            assert not feed.queues
+
+    run(use())
+
+
+def test_what_is_no_message_is_refused() -> None:
+    good = News([1], "disks.disk_full", 1, 1, 1.0, is_packed=True, body=b"\xc0")
+    assert read_message(pack(good)) == good
+    wrong = [pack(msgspec.structs.replace(good, time=time)) for time in (float("nan"), float("inf"), -1.0)]
+    for data in (*wrong, b"\x82\xa4type\xa6follow\xa9principal\xa1\xff", b"\x91" * 5000 + b"\xc0"):
+        with pytest.raises(InvalidGroupMessage):
+            read_message(data)
 
 
 def test_messages_that_are_none_are_dropped(tmp_path: Path, open_broker: str) -> None:

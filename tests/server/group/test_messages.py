@@ -22,6 +22,7 @@ from rpcserver.group.messages import (
     Verdict,
     Verdicts,
     Want,
+    decode,
     from_wire,
     join_verdicts,
     read_beat,
@@ -134,3 +135,9 @@ def test_a_wrong_field_is_named(wire: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidGroupMessage) as caught:
         from_wire(7, wire)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("data", [b"", b"\xc1", b"\xa1\xff", b"\x92\xc0", b"\x91" * 5000 + b"\xc0"])
+def test_bytes_that_cannot_be_read_are_refused(data: bytes) -> None:
+    with pytest.raises(InvalidGroupMessage):
+        decode(data)
