@@ -323,14 +323,15 @@ class Circuit:
         """Whether this end has closed the circuit, and :meth:`output` has returned everything before."""
         return self._has_said_last
 
-    def output(self, now: float) -> list[bytes]:
+    def output(self, now: float, *, is_asking: bool = False) -> list[bytes]:
         """Return the datagrams that may be sent now.
 
         Parameters:
             now: the present time.
+            is_asking: whether only questions are sent, because nobody knows whether the other end hears.
         """
         datagrams, self._control = self._control, []
-        if self.end is not None:
+        if self.end is not None or is_asking:
             return datagrams
         room = self._granted_bytes + self._window_bytes - self.sent_bytes
         # A tail that is smaller than a datagram waits for more room, unless it is all there is: otherwise large frames
@@ -528,6 +529,11 @@ class Circuit:
         self._probes += 1
         self.wake_at = now + PROBE_S
         self._control.append(self._header(Kind.PROBE, self.sent_bytes))
+
+    def ask_anew(self, now: float) -> None:
+        """Ask the other end whether it still has the circuit; what was asked before could not be heard."""
+        self._probes = 0
+        self.probe(now)
 
     def _end_if_all_is_taken(self) -> None:
         if self._other_farewell is not None and not self._arrivals:

@@ -82,11 +82,15 @@ class Broker(Protocol):
         most_bytes: the largest message, in bytes.
         is_up: whether there is a connection.
         starts: how often a connection was made.
+        on_up: called when there is one again.
+        on_down: called when the connection is lost.
     """
 
     most_bytes: int
     is_up: bool
     starts: int
+    on_up: Callable[[], None]
+    on_down: Callable[[], None]
 
     def on(self, kind: str, handler: Callable[[Delivery], None], /) -> None:
         """Say who takes the messages of a kind."""
@@ -257,6 +261,19 @@ class Circuits:
         self._following: asyncio.Task[None] | None = None
         if broker is not None:
             broker.on(KIND, self._take)
+            on_up, on_down = broker.on_up, broker.on_down
+
+            def note_return() -> None:
+                on_up()
+                for line in list(self._lines.values()):
+                    line.resume()
+
+            def note_loss() -> None:
+                on_down()
+                for line in list(self._lines.values()):
+                    line.pause()
+
+            broker.on_up, broker.on_down = note_return, note_loss
 
     def start(self, events: AsyncIterator[Snapshot | Change]) -> None:
         """Follow the roster: when the life of a node is over, its circuits end.

@@ -4,6 +4,7 @@ a turn of the loop, and counts the bytes that it holds."""
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -13,7 +14,7 @@ from rpcwire.aio.link import Hold
 from rpcwire.errors import Busy
 from rpcwire.limits import CLOSE_TIMEOUT_S
 
-from .circuit import WINDOW_BYTES, Circuit, Datagram, Drain, End, Kind
+from .circuit import PROBE_S, WINDOW_BYTES, Circuit, Datagram, Drain, End, Kind
 
 COUNTED_BYTES = 64 * 1024
 """If an end holds more than this, it is counted."""
@@ -81,6 +82,7 @@ class Line:
         self._hold: Hold | None = None
         self._is_wanted = True
         self._sent_at = 0.0
+        self._is_paused = self._is_asking = False
 
     # --- for the user ------------------------------------------------------------------------------------------
 
@@ -176,6 +178,10 @@ class Line:
 
     def receive(self, datagram: Datagram, now: float) -> None:
         """Take a datagram of the other end."""
+        if self._is_asking:  # It hears.
+            self._is_paused = self._is_asking = False
+            self._sent_at = 0.0
+            self.flush_soon()
         self.circuit.receive(datagram, now)
         if datagram.kind is Kind.DATA:
             self._hand_on()
@@ -194,6 +200,18 @@ class Line:
     def probe(self, now: float) -> None:
         """Ask the other end whether it still has the circuit."""
         self.circuit.probe(now)
+        self.flush_soon()
+
+    def pause(self) -> None:
+        """Keep what is to be sent, because there is no connection on which it could be."""
+        self._is_paused, self._is_asking = True, False
+        self._sent_at = math.inf  # So no frame goes at once.
+        self.flush_soon()
+
+    def resume(self) -> None:
+        """Send what was kept as soon as the other end answers: it may have lost its connection, too."""
+        self._is_asking = self._is_paused
+        self.circuit.ask_anew(self._loop.time())
         self.flush_soon()
 
     def note_gone(self, reason: str) -> None:
@@ -215,7 +233,13 @@ class Line:
 
     def _flush(self) -> None:
         self._is_flush_due = False
-        if self.circuit.has_output:
+        if self._is_asking and self.is_open:
+            for datagram in self.circuit.output(self._loop.time(), is_asking=True):
+                self._post(self.other, datagram)
+        elif self._is_paused and self.is_open:
+            if self.circuit.waiting_bytes:  # Somebody waits: the circuit is not to be silent for long.
+                self.circuit.wake_at = min(self.circuit.wake_at, self._loop.time() + PROBE_S)
+        elif self.circuit.has_output:
             self._send_ready()
         if self._is_full and (self.circuit.waiting_bytes <= WINDOW_BYTES // 2 or not self.is_open):
             self._is_full = False
