@@ -279,7 +279,7 @@ class Exchange:
 
     def _tick(self) -> None:
         self._timer = None
-        self._teller.expire(asyncio.get_running_loop().time())
+        self._teller.expire(asyncio.get_running_loop().time(), self._may_stay)
         if self._broker is not None and self._broker.is_up and self._broker.starts != self._starts:
             self._starts = self._broker.starts
             self._make_up()
@@ -389,6 +389,9 @@ class Exchange:
         if member is None:
             return None
         return identify(self._gateways(), format_id(source), member.name, message.principal)
+
+    def _may_stay(self, source: int, principal: Principal) -> bool:
+        return source == self._node.id or self._gateways().still_vouch(principal)
 
     def _on_mark(self, source: int, reader: _Reader, mark: Mark) -> None:
         refusals = {name: printable(reason, REASON_CHARACTERS) for name, reason in mark.refusals.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -31,6 +31,8 @@ logger = logging.getLogger("rpcserver.events")
 
 WISH_S = 35.0
 """How long a wish holds if it is not repeated, in seconds."""
+CHECK_S = 10.0
+"""How often it is looked whether a client may still have what it gets, in seconds."""
 ROOM = 10_000
 """How many events of one kind wait for the turn of the event loop that sends them."""
 MOST_WISHES = 100_000
@@ -50,12 +52,16 @@ class _Wish:
         refusals: why it does not get others.
         is_packed: in which form.
         until: when it ends.
+        principal: the client.
+        check_at: when to look next whether it may still have them.
     """
 
     names: frozenset[str]
     refusals: dict[str, str]
     is_packed: bool
     until: float
+    principal: Principal
+    check_at: float
 
 
 class _Channel:
@@ -144,7 +150,8 @@ class Teller:
         offers, refusals = self._decide(names, principal)
         self._remove(key)
         if offers:
-            self._add(key, _Wish(frozenset(offers), refusals, is_packed, now + WISH_S))
+            wish = _Wish(frozenset(offers), refusals, is_packed, now + WISH_S, principal, now + CHECK_S)
+            self._add(key, wish)
         seqs = {}
         for name, offer in offers.items():
             if name not in self._channels:
@@ -170,13 +177,25 @@ class Teller:
         if self._remove((source, number)):
             self._forget_feeds()
 
-    def expire(self, now: float) -> None:
-        """End the wishes that were not repeated."""
-        ended = [key for key, wish in self._wishes.items() if wish.until <= now]
-        for key in ended:
-            self._remove(key)
-        if ended:
-            self._forget_feeds()
+    def expire(self, now: float, may_stay: Callable[[int, Principal], bool]) -> None:
+        """End the wishes that were not repeated, and rights that were taken back: a node that does not repeat a wish
+        must not keep it.
+
+        Parameters:
+            now: the time.
+            may_stay: returns whether a node may still vouch for a client.
+        """
+        for key, wish in list(self._wishes.items()):
+            if wish.until <= now:
+                self._remove(key)
+            elif wish.check_at <= now:
+                wish.check_at = now + CHECK_S
+                offers = self._decide(wish.names, wish.principal)[0] if may_stay(key[0], wish.principal) else {}
+                if offers.keys() != wish.names:
+                    self._remove(key)
+                    if offers:
+                        self._add(key, replace(wish, names=frozenset(offers)))
+        self._forget_feeds()
 
     def count_of(self, name: str) -> int:
         """Return how many clients of nodes have wished an event.

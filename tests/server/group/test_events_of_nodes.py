@@ -282,6 +282,32 @@ def test_a_wish_ends_when_its_node_may_not_vouch_any_more(tmp_path: Path, open_b
     run(use())
 
 
+def test_who_does_not_ask_again_keeps_no_right_that_was_taken_back(tmp_path: Path, open_broker: str) -> None:
+    async def use() -> None:
+        async with AsyncExitStack() as stack:
+            a, _ = await stack.enter_async_context(serve(tmp_path, open_broker, "a"))
+            b, _ = await stack.enter_async_context(serve(tmp_path, open_broker, "b"))
+            client = await stack.enter_async_context(connect(a))
+            await see(client, lambda nodes: names(nodes) == ["a", "b"])
+            assert b.circuits is not None
+            assert b.exchange is not None
+            teller, gateways = b.exchange._teller, b.circuits.gateways
+            for is_trusted in (True, False):
+                news = await stack.enter_async_context(client.group("name=b").subscribe("disks.disk_full"))
+                await read(news, "following")
+                ((_, wish),) = teller._wishes.items()
+                wish.check_at = 0.0
+                b.circuits.gateways = gateways if is_trusted else Gateways()
+                b.exchange._teller.expire(1.0, b.exchange._may_stay)
+                assert len(teller) == is_trusted
+                await news.aclose()
+                async with asyncio.timeout(LIMIT_S):
+                    while len(teller):
+                        await asyncio.sleep(0.01)
+
+    run(use())
+
+
 def test_what_is_no_message_is_refused() -> None:
     good = News([1], "disks.disk_full", 1, 1, 1.0, is_packed=True, body=b"\xc0")
     assert read_message(pack(good)) == good
