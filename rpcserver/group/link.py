@@ -63,7 +63,7 @@ WRITE_BYTES = 512 * 1024
 """If more bytes wait for the socket, posts wait before it."""
 _PROBE = "probe"
 _ALL, _BEAT = f"{PREFIX}.all.", f"{PREFIX}.beat."
-_OWN_SUBJECT = re.compile(rb"rpcgroup\.to\.[0-9a-f]{16}\.([0-9a-f]{16})\.([\w-]+)((?:\.[\w-]+)*)", re.ASCII)
+_OWN_SUBJECT = re.compile(rb"rpcgroup\.to\.[0-9a-f]{16}\.([0-9a-f]{16})\.([\w-]++)((?:\.[\w-]++)*+)", re.ASCII)
 _PUBLIC_SUBJECT = re.compile(rb"rpcgroup\.(beat|all)\.([0-9a-f]{16})", re.ASCII)
 _ABSENT = "503"
 """The status in a message of the broker: nobody has subscribed to the subject of a request (NATS ADR-4)."""

@@ -50,13 +50,13 @@ def families(events: Events) -> Iterator[Family]:
     Parameters:
         events: the events of the server.
     """
-    published = Family("rpcserver_events_published_total", "counter", "Events that services have published.")
+    publications = Family("rpcserver_events_published_total", "counter", "Events that services have published.")
     followers = Family(
         "rpcserver_event_followers", "gauge",
         "Clients that follow an event: of this server alone (node), or of several nodes (group).",
     )  # fmt: skip
     for use in events.uses():
-        published.add(use.publications, {"event": use.name})
+        publications.add(use.publications, {"event": use.name})
         followers.add(use.followers, {"event": use.name, "of": "node"})
         followers.add(use.wishes, {"event": use.name, "of": "group"})
     losses = Family(
@@ -65,4 +65,4 @@ def families(events: Events) -> Iterator[Family]:
     )  # fmt: skip
     for reason, number in sorted(events.losses().items()):
         losses.add(number, {"reason": reason})
-    yield from (published, followers, losses)
+    yield from (publications, followers, losses)

@@ -93,12 +93,12 @@ def families_of_leases(leases: Leases) -> Iterator[Family]:
     Parameters:
         leases: the leases of this node.
     """
-    held = Family("rpcserver_leases_held", "gauge", "Leases that are held, and that this node has granted.")
-    held.add(leases.held_count)
+    number_held = Family("rpcserver_leases_held", "gauge", "Leases that are held, and that this node has granted.")
+    number_held.add(leases.held_count)
     outcomes = Family("rpcserver_leases_total", "counter", "What became of leases at this node, by the outcome.")
     for outcome, number in sorted(leases.outcomes.items()):
         outcomes.add(number, {"outcome": outcome})
-    yield from (held, outcomes)
+    yield from (number_held, outcomes)
 
 
 def families(use: Use) -> Iterator[Family]:
