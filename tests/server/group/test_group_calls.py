@@ -17,6 +17,7 @@ from rpcserver import Context, Service, method
 from rpcserver.config import ServerConfig
 from rpcserver.group.call_wire import Assembly, Order, pack_request, pack_ttl
 from rpcserver.group.members import InvalidGroupMessage
+from rpcserver.group.subjects import to_node
 from rpcserver.group.vouching import Gateways
 from rpcserver.server import Server
 from rpcwire.errors import InvalidParams, RpcError, ServiceError
@@ -560,12 +561,30 @@ def test_the_link_of_an_asked_node_is_lost(broker: str, tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+async def wait_for_absence(group: Group, name: str) -> None:
+    """Wait until the broker has seen that a connection is closed: what it sends before goes there, and is lost."""
+    from nats.errors import NoRespondersError
+
+    link = group.servers["web-1"].membership.node.link
+    assert link is not None
+    subject = to_node(int(group.node(name), 16), link.own, "question")
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            try:
+                await link.connection.request(subject, timeout=0.1)
+            except NoRespondersError:
+                return
+            except TimeoutError:
+                continue
+
+
 def test_a_node_that_is_not_there_any_more(broker: str, tmp_path: Path) -> None:
     async def main() -> None:
         async with start(broker, tmp_path) as (group, client):
             link = group.servers["db-1"].membership.node.link
             assert link is not None
             await link.close()
+            await wait_for_absence(group, "db-1")
             # The roster does not know yet: the broker says that nobody is there.
             answers = await call(client, "everyone", "work.echo", ["x"])
             assert answers.states == {"web-1": "ok yes", "web-2": "ok yes", "db-1": "gone no"}
