@@ -209,6 +209,19 @@ def test_time_and_progress(nodes: Nodes, leg: Any) -> None:
     assert {str(report[0]) for report in reports} == {nodes.name}
 
 
+def test_what_belongs_to_a_connection_cannot_be_called_on_whichever_node(nodes: Nodes) -> None:
+    """The views of one() and first() are those of a single server, and have such methods: they name the remedy."""
+    for pick in (nodes.group.one(), nodes.group.first()):
+        enter = "__aenter__" if nodes.is_async else "__enter__"
+        for name, call in {
+            "programs.start": lambda pick=pick: pick.programs.start(["true"]),
+            "hardware.open_serial": lambda pick=pick: pick.hardware.serial("/dev/ttyS0"),
+            "database.begin": lambda pick=pick, enter=enter: getattr(pick.database.transaction("main"), enter)(),
+        }.items():
+            with pytest.raises(InvalidParams, match=rf"a connection: call client\.node\(NAME\)\.{name} of each node"):
+                nodes.run(call())
+
+
 def test_one_result(nodes: Nodes) -> None:
     """Plain results and errors, as those of one server; where several have failed, all of them."""
     stub = nodes.side.modules["contract_stub"]
