@@ -109,7 +109,7 @@ def test_tables_on_a_terminal(in_terminal: Callable[..., str]) -> None:
         (["call", "rpc.ping", "1"], 2, "Unexpected positional argument; there are: none"),
         (["services", "nothing"], 5, "no service 'nothing'"),
         (["call", "library.shelves", "--lest", "3"], 2, "No such option '--lest'"),
-        (["call", "library.shelves", "--jsn"], 2, "No such option '--jsn'. Did you mean '--json'?"),
+        (["call", "library.shelves", "--jsn"], 2, "'--jsn'. (Did you mean one of: '--json', '--on'?)"),
         (
             ["call", "library.shelves", "--timeout", "3"],
             2,

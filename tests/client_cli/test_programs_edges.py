@@ -56,7 +56,9 @@ def test_output_that_takes_no_more(there: Any, client: Client) -> None:
     assert (done.returncode, done.stderr) == (1, b"rpcclient: standard output: No space left on device\n")
 
 
-@pytest.mark.parametrize("words", [["run", "--bogus", "--", "ls"], ["run", "--json", "--", "ls"], ["shell", "--bogus"]])
+@pytest.mark.parametrize(
+    "words", [["run", "--bogus", "--", "ls"], ["run", "--jsson", "--", "ls"], ["shell", "--bogus"]]
+)
 def test_a_misspelt_option_is_no_program(there: Any, words: list[str]) -> None:
     done = there.run(*words)
     assert done.returncode == 2
