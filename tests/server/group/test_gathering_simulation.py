@@ -190,7 +190,7 @@ def test_the_simulation_finds_nodes_that_forget(monkeypatch: pytest.MonkeyPatch)
         patch.setattr(
             Receiving,
             "on_request",
-            lambda self, call, epoch, *args, **more: right(self, call, self._epoch, *args, **more),
+            lambda self, call, epoch, *args, **more: right(self, call, self.epoch, *args, **more),
         )
         with pytest.raises(Violation, match="in another process"):
             run(range(3_000))

@@ -117,7 +117,9 @@ class Machine:
         return node
 
     def kinds(self, of: Machine, since: float) -> list[str]:
-        return [event.kind for at, event in self.events if at >= since and event.nodes[0].name == of.name]
+        return [
+            event.kind for at, event in self.events if at >= since and of.name in {node.name for node in event.nodes}
+        ]
 
     async def see_all(self, *machines: Machine) -> list[NodeInfo]:
         """Wait until all machines are up for this one."""
