@@ -442,6 +442,9 @@ class Server:
         """Make a connection of a group call."""
         if self.is_stopping:
             raise Unavailable("the node is stopping, and takes no new calls", executed="no")
+        # A client of this node has a connection already, by which this call came.
+        if link.is_foreign and (reason := self.connections.refuse(link)) is not None:
+            raise Busy(reason, executed="no")
         self.connections.adopt(link, subprotocol, cast("Dispatch", CallDispatch(self.dispatch, link)))
 
     def _describe_node(self) -> Description:

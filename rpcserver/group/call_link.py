@@ -62,6 +62,7 @@ class CallLink:
         epoch: the life of the caller's node.
         limits: the limits of the link. The roster tells whether the caller's node lives, so that nobody pings.
         message_bytes: the largest message of the caller, in bytes.
+        is_foreign: whether another node vouches for the caller.
     """
 
     kind = "node"
@@ -85,6 +86,7 @@ class CallLink:
         self.limits = LinkLimits(ping_interval_s=0.0)
         self.message_bytes = 0
         self.origin = "node" if evidence is None else evidence.origin
+        self.is_foreign = bool(principal.via)
         self._remote = remote
         self._answer: Callable[[bytes], None] = _drop
         self._on_end: Callable[[CallLink], None] = _forget

@@ -659,6 +659,24 @@ def test_a_caller_who_may_call_no_more(broker: str, tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_calls_at_the_same_time_count_as_connections_of_their_caller(broker: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        roles = {**ROLES, "ops": {**ROLES["ops"], "limits": {"connections": 2}}}
+        async with start(broker, tmp_path, db_1={"roles": roles}, web_1={"roles": roles}) as (group, client):
+            work = group.work["db-1"]
+            running = [Running(client, "role=db", "work.pass_gate") for _ in range(2)]
+            await wait_for(lambda: work.runs["gate"] == 2)
+            third = await call(client, "role=db", "work.echo", ["x"])
+            assert third.states == {"db-1": "refused no"}
+            assert "connections" in third.outcomes["db-1"]["error"]["message"]
+            work.gate.set()
+            assert [await each.end() for each in running] == [{"db-1": "ok yes"}] * 2
+            assert (await call(client, "role=db", "work.echo", ["x"])).states == {"db-1": "ok yes"}
+            assert work.runs["echo"] == 1
+
+    asyncio.run(main())
+
+
 def test_connections_serve_further_calls_unless_something_is_bound_to_them(broker: str, tmp_path: Path) -> None:
     async def main() -> None:
         async with start(broker, tmp_path) as (group, client):
