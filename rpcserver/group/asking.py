@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Protocol
 
 import msgspec
@@ -138,6 +139,7 @@ class Asking:
         self._account = account
         self._loan: Loan | None = None
         self._note = note
+        # Times are those of `monotonic`. uvloop's clock is the same, but stands still for a turn, and a millisecond.
         self._loop = asyncio.get_running_loop()
         self._encode: Callable[[Any], bytes] = msgspec.msgpack.encode if codec.packed else msgspec.json.encode
         self._sends: deque[Send] = deque()
@@ -174,9 +176,9 @@ class Asking:
             self._encode({"kind": "start", "nodes": nodes, "unknown": self._unknown, "is_settled": self._is_settled})
         )
         try:
-            out = self._gathering.start(self._loop.time())
+            out = self._gathering.start(monotonic())
             for node, epoch, reason in deaths:
-                out += self._gathering.on_death(node, epoch, reason, self._loop.time())
+                out += self._gathering.on_death(node, epoch, reason, monotonic())
             self._obey(out)
             while True:
                 while self._queue:
@@ -210,7 +212,7 @@ class Asking:
     def _end(self) -> None:
         """Cancel what has not ended, since nobody waits for it any more."""
         if not self._gathering.is_finished:
-            self._obey(self._gathering.cancel(self._loop.time()))
+            self._obey(self._gathering.cancel(monotonic()))
         self._is_over = True
         if self._timer is not None:
             self._timer.cancel()
@@ -245,7 +247,7 @@ class Asking:
         self._news.set()
 
     def _wake(self) -> None:
-        self._obey(self._gathering.on_time(self._loop.time()))
+        self._obey(self._gathering.on_time(monotonic()))
 
     def _send_some(self) -> None:
         """Send some requests at once, and others later: the loop has more to do, and the broker may be slow."""
@@ -254,7 +256,7 @@ class Asking:
 
     def _send_turn(self) -> bool:
         """Send requests, at most as many as one turn of the loop has room for; return whether all were sent."""
-        now_s, gathering = self._loop.time(), self._gathering
+        now_s, gathering = monotonic(), self._gathering
         self._is_sending = True  # What cannot be sent may let others be sent.
         with self._carrier.together():
             for _ in range(TURN_SENDS):
@@ -283,15 +285,15 @@ class Asking:
 
     def on_absence(self, node: str, attempt: int) -> None:
         """Take note that the broker says that nobody got a request."""
-        self._obey(self._gathering.on_absence(node, attempt, self._loop.time()))
+        self._obey(self._gathering.on_absence(node, attempt, monotonic()))
 
     def on_death(self, node: str, epoch: int, reason: str) -> None:
         """Take note that a node has died or left."""
-        self._obey(self._gathering.on_death(node, epoch, reason, self._loop.time()))
+        self._obey(self._gathering.on_death(node, epoch, reason, monotonic()))
 
     def on_new_life(self, node: str, epoch: int) -> None:
         """Take note that a node lives, in this life."""
-        self._obey(self._gathering.on_new_life(node, epoch, self._loop.time()))
+        self._obey(self._gathering.on_new_life(node, epoch, monotonic()))
 
     def on_link_loss(self) -> list[Addressee]:
         """Take note that the connection to the broker is lost.
@@ -300,13 +302,13 @@ class Asking:
             The nodes that may still execute the call, although nobody waits for them any more.
         """
         rest = [to for node, to in self._nodes.items() if node not in self._ends and not to.is_here]
-        self._obey(self._gathering.on_link_loss(self._loop.time()))
+        self._obey(self._gathering.on_link_loss(monotonic()))
         return rest
 
     def on_unreadable(self, node: str, problem: str) -> None:
         """Take note that an answer of a node did not arrive as a whole."""
         if node in self._nodes:
-            self._fail(node, self._nodes[node].epoch, f"its answer cannot be read: {problem}", self._loop.time())
+            self._fail(node, self._nodes[node].epoch, f"its answer cannot be read: {problem}", monotonic())
 
     def on_answer(self, node: str, epoch: int, data: bytes) -> None:
         """Take an answer of a node.
@@ -315,7 +317,7 @@ class Asking:
             node, epoch: who it is of.
             data: a frame, or what says that it has begun.
         """
-        now_s = self._loop.time()
+        now_s = monotonic()
         if data in (BEGUN, STREAM):
             if data == STREAM and node in self._nodes:
                 self._flows.setdefault(node, _Flow(self._nodes[node]))
@@ -421,7 +423,7 @@ class Asking:
             stop = self._codec.encode(Notification("rpc.stream.cancel", StreamParams(STREAM_ID)))
             self._carrier.send_frame(origin, stop)
             error = Busy(text, executed="yes", retry_after_ms=exc.retry_after_ms)
-            self._obey(self._gathering.on_error(origin.id, origin.epoch, error, self._loop.time()))
+            self._obey(self._gathering.on_error(origin.id, origin.epoch, error, monotonic()))
 
     def _put(self, data: bytes, node: str) -> None:
         """Queue something for the caller.

@@ -550,7 +550,7 @@ class Gathering:
                 error=error,
                 items=slot.items,
                 items_lost=slot.next_item - slot.items,
-                duration_s=self._now_s - slot.start_s if was_asked else 0.0,
+                duration_s=round(self._now_s - slot.start_s, 6) if was_asked else 0.0,
             )
         )
         if was_asked:

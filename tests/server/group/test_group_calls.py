@@ -269,6 +269,8 @@ def test_everybody_answers_once(broker: str, tmp_path: Path, loop: str) -> None:
             answers = await call(client, "everyone", "work.echo", ["hello"])
             assert answers.states == all_are("ok yes")
             assert [each["result"] for each in answers.outcomes.values()] == ["hello"] * 3
+            spans_s = [each["duration_s"] for each in answers.outcomes.values()]
+            assert len(set(spans_s)) == 3 and min(spans_s) > 0 and spans_s == [round(each, 6) for each in spans_s]
             assert sorted(node["name"] for node in answers.start["nodes"]) == sorted(NAMES)
             nodes = {node.name: node for node in await client.nodes()}
             assert {node["name"]: node["epoch"] for node in answers.start["nodes"]} == {
