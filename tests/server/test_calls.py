@@ -269,7 +269,7 @@ def test_hello_ping_services_discover(tools: Any) -> None:
         add = calc["methods"][0]
         assert add == {
             "name": "calc.add", "summary": "Add two numbers.", "signature": "(a: int, b: int) -> int",
-            "permission": "calc.add", "kind": "read", "streams": False, "deadline_s": 60.0,
+            "permission": "calc.add", "kind": "read", "streams": False, "is_event": False, "deadline_s": 60.0,
         }  # fmt: skip
         document = (await tools.call(connection, "rpc.discover"))["result"]
         assert "calc.add" in {m["name"] for m in document["methods"]}

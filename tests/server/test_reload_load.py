@@ -154,6 +154,7 @@ class Daemon:
             ("audit", "when_full"): "refuse" if is_odd else "continue",
             ("audit", "parameters"): "redacted" if is_odd else "hash",
             ("plugins", "essential"): ["probe"] if is_odd else [],
+            ("group", "gateways"): {name: f"{number % 2:016x}"},
         }
         values: dict[tuple[str, ...], Any] = {}
         for path, rule in RULES.items():
