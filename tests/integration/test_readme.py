@@ -24,11 +24,18 @@ def run(code: str, environment: dict[str, str]) -> str:
     return done.stdout
 
 
+def write_group(folder: Path) -> Path:
+    """Write the configuration of a group of one, whose only node all examples of groups mean."""
+    file = folder / "group.toml"
+    file.write_text('[group]\nname = "db-1"\nlabels = { role = "web" }\n')
+    return file
+
+
 def test_python_examples(start_server: Callable[..., Any], tmp_path: Path) -> None:
-    sync_example, async_example, plugin, plugin_call = PYTHON
+    sync_example, async_example, plugin, plugin_call, group_example = PYTHON
     name = plugin.splitlines()[0].removeprefix("# ")
     (tmp_path / name).write_text(plugin)
-    server = start_server("--plugin", str(tmp_path / name))
+    server = start_server("--plugin", str(tmp_path / name), "--config", str(write_group(tmp_path)))
     lines = run(sync_example, server.environment).split()
     assert lines[:4] == ["Linux", "0", "4", "north"]
     assert int(lines[4]) > 0
@@ -36,14 +43,17 @@ def test_python_examples(start_server: Callable[..., Any], tmp_path: Path) -> No
     assert int(year) >= 2026
     assert int(memory) > 0
     assert run(plugin_call, server.environment) == "Hello, Ada!\n"
+    outcome, used_bytes = run(group_example, server.environment).splitlines()
+    assert outcome.startswith("db-1 ok CompletedProgram(") and int(used_bytes) > 0
 
 
 def test_shell_examples(start_server: Callable[..., Any], tmp_path: Path) -> None:
-    server = start_server()
+    server = start_server("--config", str(write_group(tmp_path)))
     folder = str(Path(sys.executable).parent)
     commands = [line.removeprefix("$ ") for line in CONSOLE.splitlines() if line.startswith("$ rpcclient")]
     commands.remove("rpcclient shell")  # It needs a terminal: tests/client_cli/test_shell.py
-    assert len(commands) == 3
+    commands.remove("rpcclient nodes --watch")  # It does not end: tests/client_cli/test_commands.py
+    assert len(commands) == 4
     for command in commands:
         done = subprocess.run(
             command,
