@@ -232,11 +232,12 @@ def test_publishing_looks_at_the_wishes_for_this_event_only(tools: Any) -> None:
                     return count if frame.f_code.co_filename == Teller.tell.__code__.co_filename else None
 
                 server.board.publish(server.board.feeds["disks.full"], 1)
+                before = sys.gettrace()  # That of the measure of coverage.
                 sys.settrace(count)
                 try:
                     teller.tell("disks.full")
                 finally:
-                    sys.settrace(None)
+                    sys.settrace(before)
                 return lines
 
             follow(1, "disks.full")
