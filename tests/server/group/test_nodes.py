@@ -246,11 +246,10 @@ def test_a_broker_that_is_started_again_kills_nobody(tmp_path: Path) -> None:
             assert c.client is not None
             assert [node.name for node in await c.client.nodes()] == ["a", "b", "c"]
             # News travels again when it is back.
-            while True:
-                b.signal(0)
-                if "is reached" in (b.folder / "log").read_text().partition("was lost")[2]:
-                    break
-                await asyncio.sleep(0.05)
+            for each in (a, b, c):
+                while "is reached" not in (each.folder / "log").read_text().partition("was lost")[2]:
+                    each.signal(0)
+                    await asyncio.sleep(0.05)
             stop = b.signal(signal.SIGTERM)
             for each in (a, c):
                 await each.see(b, "leaving", "left", since=stop)
