@@ -76,7 +76,7 @@ async def be_nodes(url: str, folder: Path, first: int, count: int) -> None:
     servers, connections = [], []
     for number in range(first, first + count):
         server = await start_server(url, folder, f"n{number}", listen=False)
-        link = server.membership.node.link
+        link = server.group.membership.node.link
         while link is not None and not link.is_up:  # noqa: ASYNC110 - one after the other, so that all can connect
             await asyncio.sleep(0.01)
         servers.append(server)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from importlib.metadata import version
 from itertools import count
-from typing import Any, cast
+from typing import Any
 
 from rpcserver.audit.metrics import show_metrics
 from rpcserver.audit.trail import Trail
@@ -20,30 +20,7 @@ from rpcserver.door.activation import ActivatedSocket
 from rpcserver.door.door import Door
 from rpcserver.door.entrance import Entrance
 from rpcserver.door.pages import Pages, pages_of
-from rpcserver.events.board import Board, Origin
-from rpcserver.events.exchange import Exchange
-from rpcserver.group.call_link import CallDispatch, CallLink
-from rpcserver.group.calls import GroupCalls
-from rpcserver.group.circuit import Drain
-from rpcserver.group.circuit_link import CircuitLink
-from rpcserver.group.circuits import Acceptance, Circuits, Opening
-from rpcserver.group.directory import NodeDirectory
-from rpcserver.group.executing import Executing
-from rpcserver.group.identity import name_of_machine
-from rpcserver.group.joining import Membership
-from rpcserver.group.line import Line
-from rpcserver.group.members import (
-    MOST_ADDRESSES,
-    MOST_SERVICES,
-    InvalidGroupMessage,
-    Profile,
-    format_id,
-    read_name,
-)
-from rpcserver.group.node import Description
-from rpcserver.group.node import Use as GroupUse
-from rpcserver.group.vouching import Gateways
-from rpcserver.plugins.finding import BrokenPlugin, find_installed
+from rpcserver.plugins.finding import BrokenPlugin
 from rpcserver.plugins.openrpc import document
 from rpcserver.plugins.running import check_service_settings, start_service
 from rpcserver.plugins.upkeep import Host, Life, Lifeline, Upkeep
@@ -62,11 +39,9 @@ from rpcserver.security.tokens import TokenStore
 from rpcserver.security.unix_users import check_settings
 from rpcserver.security.way import Way
 from rpcwire.aio.memory import MemoryLink
-from rpcwire.codec import SUBPROTOCOLS, Subprotocol
+from rpcwire.codec import Subprotocol
 from rpcwire.context import Principal
 from rpcwire.dispatch import Dispatch, Gate
-from rpcwire.errors import Busy, InvalidRequest, Unavailable
-from rpcwire.logs import printable
 from rpcwire.outcomes import Observer
 from rpcwire.pool import Pool
 from rpcwire.registry import Registry
@@ -74,6 +49,7 @@ from rpcwire.service import Service
 
 from .config import ConfigError, ServerConfig
 from .connections import Connections
+from .group_side import GroupSide
 from .stalls import StallProbe
 from .state import lock_state, migrate_state
 from .system import ServiceCondition, System, SystemParts
@@ -110,15 +86,6 @@ def _check_credentials(config: ServerConfig, authentication: Authentication, rol
     authentication.unix_users.check_roles(roles)
 
 
-def _can_be_told(name: str) -> bool:
-    """Whether the group allows a service of that name."""
-    try:
-        read_name("services", name)
-    except InvalidGroupMessage:
-        return False
-    return True
-
-
 class Server:
     """Offers services over WebSocket.
 
@@ -147,13 +114,9 @@ class Server:
         door: the listeners, and the connections that are not admitted yet.
         stalls: measures how long the event loop has answered nobody.
         metrics: counts what happens, for the page ``/metrics``.
-        membership: what makes the server a node of its group.
+        group: what makes the server a node of its group.
         announcer: announces the server on the local network, if the configuration wants it.
         trail: the audit log; ``None`` if the configuration wants none, and before the start.
-        circuits: the connections of clients with other nodes of the group; ``None`` before the start.
-        group_calls: the calls to many nodes of the group; ``None`` before the start.
-        board: the events of all services.
-        exchange: follows events of this and other nodes for clients; ``None`` before the start.
         is_stopping: whether the server will stop soon.
         version: the version of the server.
     """
@@ -178,10 +141,6 @@ class Server:
         self._executor = Pool(config.limits.threads, self._threads[:-1], share=config.limits.threads_share)
         self.stalls = StallProbe()
         self.trail: Trail | None = None
-        self.circuits: Circuits | None = None
-        self.group_calls: GroupCalls | None = None
-        self.board = Board(self._name_origin)
-        self.exchange: Exchange | None = None
         self._state_lock: int | None = None
         self.registry = Registry(logger)
         broken_plugins = list(broken_plugins)
@@ -222,6 +181,7 @@ class Server:
             self._executor,
             logger,
         )
+        self.group = self._make_group_side()
         self._trimmer = Trimmer(self.connections.memory.note_peak)
         self.metrics = Metrics(
             self.registry,
@@ -232,18 +192,11 @@ class Server:
             self._count_waiting,
             lambda: self.authentication.wrong_attempts.count,
             lambda: self.door.certificate_expiries,
-            lambda: self.circuits,
-            self._use_group,
-            lambda: self.group_calls,
-            lambda: self.exchange,
-            lambda: self.membership.grants,
+            self.group,
             self.version,
         )
         if config.metrics.enabled:
             self.dispatch.measure(self.metrics.calls)
-        self._node_name = config.group.name or name_of_machine()
-        self._service_versions: dict[str, str] = {}
-        self.membership = Membership(config, self._describe_node, self._node_name)
         self.announcer = Announcer(config.discovery, self._describe_announcement)
         self._openrpc: dict[str, Any] | None = None
         self._openrpc_lock = asyncio.Lock()
@@ -252,9 +205,6 @@ class Server:
         for service in self.services:
             self.registry.add(service)
         self.door = self._make_door(system)
-
-    def _use_group(self) -> GroupUse | None:
-        return self.membership.node.use()
 
     def _make_dispatch(self, gate: Gate, observers: Iterable[Observer]) -> Dispatch:
         if not self.config.opentelemetry.enabled:
@@ -295,16 +245,23 @@ class Server:
             running=self.upkeep.running,
             count_waiting=self._count_waiting,
             conditions=self._describe_services,
-            membership=self.membership,
-            circuits=lambda: self.circuits,
-            group_calls=lambda: self.group_calls,
-            exchange=lambda: self.exchange,
+            group=self.group,
         )
         return System(parts)
 
-    def _name_origin(self) -> Origin:
-        node = self.membership.node
-        return Origin(self._node_name, format_id(node.id), f"{node.process_epoch:016x}")
+    def _make_group_side(self) -> GroupSide:
+        return GroupSide(
+            settings=lambda: self.config,
+            version=self.version,
+            services=self.upkeep.running,
+            addresses=lambda: self.addresses,
+            registry=self.registry,
+            roles=self.roles,
+            authentication=self.authentication,
+            connections=self.connections,
+            dispatch=self.dispatch,
+            drain_s=STOP_TIMEOUT_S,
+        )
 
     def _make_door(self, system: System) -> Door:
         config = self.config
@@ -328,36 +285,6 @@ class Server:
         )
         return Door(entrance)
 
-    def _admit_circuit(self, line: Line, principal: Principal, opening: Opening) -> Acceptance:
-        """Make a connection of a circuit that leads here.
-
-        Raises:
-            Unavailable: the server is stopping.
-            Busy: there are too many connections of this principal.
-            InvalidRequest: the form of the wire is unknown.
-        """
-        if self.is_stopping:
-            raise Unavailable("the node is stopping, and takes no new clients", executed="no")
-        if opening.subprotocol not in SUBPROTOCOLS:
-            raise InvalidRequest(f"subprotocol: one of {', '.join(SUBPROTOCOLS)}", executed="no")
-        remote = f"{printable(opening.remote, 100)} via the node {principal.via}"
-        link = CircuitLink(line, principal, remote, opening.takes_bytes, self._drain_circuit)
-        refusal = self.connections.refuse(link)
-        if refusal is not None:
-            raise Busy(f"{refusal}: close some", executed="no")
-        self.connections.adopt(link, opening.subprotocol)
-        limits = self.config.limits
-        return Acceptance(
-            epoch=opening.to_epoch,
-            message_bytes=link.message_bytes,
-            message_nodes=limits.message_nodes,
-            batch_items=limits.batch_items,
-        )
-
-    def _drain_circuit(self, link: CircuitLink, drain: Drain) -> None:
-        reason = f"the node {link.gateway} stops: {printable(drain.reason, 80)}"
-        self.connections.drain(link, reason, drain.grace_s, STOP_TIMEOUT_S)
-
     def check(self) -> None:
         """Check what :meth:`start` would need of files, addresses and settings. Nothing is bound, made or changed.
 
@@ -365,7 +292,7 @@ class Server:
             ConfigError: something cannot be used; the message says what.
         """
         self.door.check()
-        self.membership.check()
+        self.group.check()
         self.announcer.check()
         TokenFile(self.config.state_path).read()
         for service in self.services:
@@ -385,7 +312,7 @@ class Server:
             Exception: an essential service cannot start, and raises this. The services that have started are stopped.
         """
         self._loop = asyncio.get_running_loop()
-        self.board.start()
+        self.group.board.start()
         self.connections.start()
         if self.config.metrics.enabled:
             self.metrics.start()
@@ -399,8 +326,7 @@ class Server:
                 self._start_tracing()
             self.token_watch.start()
             self.announcer.check()
-            await self.membership.prepare()
-            self._begin_circuits()
+            await self.group.prepare()
             await self.upkeep.start()
             if self.config.audit.enabled:
                 self._begin_audit()
@@ -408,69 +334,18 @@ class Server:
             self.stalls.start()  # Before, nobody is there whom the loop could keep waiting.
             if listen:
                 self.door.open(sockets)
-            self._begin_membership()
+            self.group.start()
             if listen:
                 self.announcer.start()
         except BaseException:
             await self.stop(grace_s=0)
             raise
 
-    def _begin_membership(self) -> None:
-        if self.config.group.url:
-            points = find_installed().items()
-            self._service_versions = {name: point.dist.version for name, point in points if point.dist is not None}
-        self.membership.start()
-        assert self.circuits is not None
-        assert self.group_calls is not None
-        self.circuits.start(self.membership.node.watch())
-        self.group_calls.start(self.membership.node.watch())
-
-    def _begin_circuits(self) -> None:
-        """Let clients reach other nodes of the group through this one, and this one through others."""
-        node, group = self.membership.node, self.config.group
-        gateways = Gateways(group.gateways, group.trust_gateway_names)
-        directory = NodeDirectory(node)
-        circuits = self.circuits = Circuits(node.link, directory, gateways, self._admit_circuit)
-        self.authentication.is_vouched_for = circuits.is_vouched_for
-        executing = Executing(
-            directory, lambda: circuits.gateways, self._adopt_call, lambda: self.config.limits.message_bytes
-        )
-        self.exchange = Exchange(node, self.board, self.registry, self.roles, lambda: circuits.gateways)
-        self.group_calls = GroupCalls(node.link, directory, executing, lambda: node.is_settled)
-
-    def _adopt_call(self, link: CallLink, subprotocol: Subprotocol) -> None:
-        """Make a connection of a group call."""
-        if self.is_stopping:
-            raise Unavailable("the node is stopping, and takes no new calls", executed="no")
-        # A client of this node has a connection already, by which this call came.
-        if link.is_foreign and (reason := self.connections.refuse(link)) is not None:
-            raise Busy(reason, executed="no")
-        self.connections.adopt(link, subprotocol, cast("Dispatch", CallDispatch(self.dispatch, link)))
-
-    def _describe_node(self) -> Description:
-        """Say what other nodes and clients are told of this server."""
-        group = self.config.group
-        addresses = group.addresses or tuple(
-            url.replace("//0.0.0.0:", f"//{self._node_name}:").replace("//[::]:", f"//{self._node_name}:")
-            for url in self.addresses
-            if url.startswith(("ws://", "wss://"))
-        )
-        services = [(each.name, self._service_versions.get(each.name, "")) for each in self.upkeep.running]
-        return Description(
-            name=self._node_name,
-            addresses=addresses[:MOST_ADDRESSES],
-            profile=Profile(
-                labels=tuple(sorted(group.labels.items())),
-                services=tuple(sorted(service for service in services if _can_be_told(service[0])))[:MOST_SERVICES],
-                version=self.version,
-            ),
-        )
-
     def _describe_announcement(self, interfaces: Sequence[str]) -> Record:
         """Say what the local network is told of this server."""
         return make_record(
-            node_id=format_id(self.membership.node.id),
-            name=self._node_name,
+            node_id=self.group.id,
+            name=self.group.name,
             version=self.version,
             urls=self.addresses,
             public_urls=self.config.group.addresses,
@@ -517,7 +392,7 @@ class Server:
             tuple(self.roles.views(service.name).values()),
             lifeline.fail,
             lifeline.rely_on,
-            self.board.outlet(service.name, events),
+            self.group.board.outlet(service.name, events),
         )
 
     def _observe(self, observer: Observer) -> None:
@@ -611,8 +486,7 @@ class Server:
         self.upkeep.change(config.plugins)
         if self.trail is not None:
             self.trail.change(config.audit)
-        if self.circuits is not None:
-            self.circuits.gateways = Gateways(config.group.gateways, config.group.trust_gateway_names)
+        self.group.change(config)
 
     def set_reloader(self, reloader: Callable[[], Awaitable[ReloadReport]] | None) -> None:
         """Say what the method ``rpc.reload`` calls.
@@ -648,26 +522,17 @@ class Server:
             patience_s: the time for cancelled calls, for connections and for each service to end, in seconds.
         """
         self.is_stopping = True
-        if self.group_calls is not None:
-            self.group_calls.executing.is_leaving = True
-        self.membership.leave()
-        self.board.close()
-        if self.exchange is not None:
-            self.exchange.close()
+        self.group.leave()
         grace_s = self.config.grace_s if grace_s is None else grace_s
         try:
             self.door.stop_accepting()
             await self.door.empty(min(grace_s, ARRIVAL_S))
             self._refuses_all = True
             self.door.close()
-            led_away = self._drain_circuits("the server is stopping", grace_s, patience_s)
+            led_away = self.group.drain("the server is stopping", grace_s, patience_s)
             await self.connections.close("the server is stopping", grace_s, patience_s, led_away)
             await self._caller_news.close(patience_s)
-            if self.circuits is not None:
-                await self.circuits.close("the node is stopping")
-            if self.group_calls is not None:
-                await self.group_calls.close()
-            await self.membership.stop()
+            await self.group.stop()
             await self.upkeep.stop(patience_s)
             await self.announcer.stop()
             await self.token_watch.stop()
@@ -686,10 +551,6 @@ class Server:
         if self._state_lock is not None:
             os.close(self._state_lock)
             self._state_lock = None
-
-    async def _drain_circuits(self, reason: str, grace_s: float, patience_s: float) -> None:
-        if self.circuits is not None:
-            await self.circuits.drain(reason, grace_s, patience_s)
 
     async def _stop_audit(self, patience_s: float) -> None:
         if self.trail is not None:

@@ -10,13 +10,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rpcserver.events.exchange import EventNews, Exchange
+from rpcserver.events.exchange import EventNews
 from rpcserver.events.messages import MOST_NAMES
 from rpcserver.group.asking_clients import CallPolicy, CallTarget, call_group, read_target
-from rpcserver.group.calls import GroupCalls
-from rpcserver.group.circuits import Circuits
 from rpcserver.group.gateway import NodeConnection, lead_to
-from rpcserver.group.joining import Membership
 from rpcserver.group.leases import LeaseGrant, LeaseRequest
 from rpcserver.group.nodes import NodeInfo, NodesEvent, describe_members, watch_members
 from rpcserver.reload.report import ReloadFailed, ReloadReport
@@ -54,6 +51,7 @@ from .activity import (
 )
 from .config import ServerConfig
 from .connections import Connections
+from .group_side import GroupSide
 from .health import TIMEOUT_S, figures_of
 from .stalls import StallProbe
 
@@ -215,10 +213,7 @@ class SystemParts:
         running: the services that run now.
         count_waiting: returns the number of connections that have not authenticated, by their state.
         conditions: returns how all services are.
-        membership: makes the server a node of its group.
-        circuits: returns the connections of clients with other nodes; ``None`` before the start.
-        group_calls: returns the calls to many nodes; ``None`` before the start.
-        exchange: returns what follows events for clients; ``None`` before the start.
+        group: makes the server a node of its group.
     """
 
     registry: Registry
@@ -235,10 +230,7 @@ class SystemParts:
     running: Sequence[Service[Any]]
     count_waiting: Callable[[], dict[str, int]]
     conditions: Callable[[], list[ServiceCondition]]
-    membership: Membership
-    circuits: Callable[[], Circuits | None]
-    group_calls: Callable[[], GroupCalls | None]
-    exchange: Callable[[], Exchange | None]
+    group: GroupSide
 
 
 class System(Service):
@@ -341,7 +333,7 @@ class System(Service):
             Busy: there is no room for a further circuit, here or there.
             InvalidRequest: the connection is in use.
         """
-        circuits = self._parts.circuits()
+        circuits = self._parts.group.circuits
         if circuits is None:
             raise Unavailable("the server is starting: try again", executed="no")
         connections = self._parts.connections
@@ -366,7 +358,7 @@ class System(Service):
         """Say what the server does at the moment: who is connected, what runs, what waits, what was refused for limits,
         and how the services are."""
         answers = await self._parts.ask_health(TIMEOUT_S)
-        connections, circuits = self._parts.connections, self._parts.circuits()
+        connections, circuits = self._parts.connections, self._parts.group.circuits
         return Activity(
             **dict(self._status()),
             health=[
@@ -483,13 +475,13 @@ class System(Service):
 
         Nodes that have died or left are listed for ten minutes.
         """
-        return describe_members(self._parts.membership.node)
+        return describe_members(self._parts.group.membership.node)
 
     @method(kind="read", permission="rpc.nodes")
     async def watch_nodes(self) -> AsyncIterator[NodesEvent]:
         """Tell of the nodes of the group: at first a snapshot of all, then each change. If a reader is too slow for all
         changes, it gets all nodes anew, as a `resync`."""
-        async for event in watch_members(self._parts.membership.node):
+        async for event in watch_members(self._parts.group.membership.node):
             yield event
 
     @method(permission="rpc.nodes", message_bytes=None, errors=(NoNodes,), group=False)  # Or each would ask all others.
@@ -519,7 +511,7 @@ class System(Service):
             Unavailable: there is no connection to the group's broker.
             Busy: too many group calls are under way.
         """
-        calls = self._parts.group_calls()
+        calls = self._parts.group.calls
         if calls is None:
             raise Unavailable("the server is starting: try again", executed="no")
         await calls.wait_for_broker(read_target(target), ctx.remaining_s() / 2)
@@ -557,7 +549,7 @@ class System(Service):
         """
         wait_s = min(wait_s, max(ctx.remaining_s() - 1.0, 0.0))
         request = LeaseRequest(name=name, scope=scope, id=holder_id, holder=_name_holder(ctx), ttl_s=ttl_s)
-        return await self._parts.membership.leases.acquire(request, wait_s)
+        return await self._parts.group.membership.leases.acquire(request, wait_s)
 
     @method(kind="idempotent", permission="rpc.lease", errors=(LeaseLost,))
     async def renew_lease(self, name: LeaseName, holder_id: LeaseId, scope: LeaseScope = "") -> LeaseGrant:
@@ -570,7 +562,7 @@ class System(Service):
             LeaseLost: this holder holds it no more.
             Unavailable: the group's broker does not answer.
         """
-        return await self._parts.membership.leases.renew(LeaseRequest(name=name, scope=scope, id=holder_id))
+        return await self._parts.group.membership.leases.renew(LeaseRequest(name=name, scope=scope, id=holder_id))
 
     @method(kind="idempotent", permission="rpc.lease")
     async def release_lease(self, name: LeaseName, holder_id: LeaseId, scope: LeaseScope = "") -> bool:
@@ -582,7 +574,7 @@ class System(Service):
         Raises:
             Unavailable: the group's broker does not answer. The lease then expires.
         """
-        return await self._parts.membership.leases.release(LeaseRequest(name=name, scope=scope, id=holder_id))
+        return await self._parts.group.membership.leases.release(LeaseRequest(name=name, scope=scope, id=holder_id))
 
     @method(kind="read", permission="rpc.follow", group=False)
     async def follow(
@@ -611,7 +603,7 @@ class System(Service):
             InvalidParams: the target cannot be used.
             Unavailable: the server is starting.
         """
-        exchange = self._parts.exchange()
+        exchange = self._parts.group.exchange
         if exchange is None:
             raise Unavailable("the server is starting: try again", executed="no")
         is_packed = self._parts.connections[ctx.connection].session.codec.packed

@@ -394,9 +394,12 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     ),
     "activity": frozenset({"connections", "security/roles"}),
     "reload": frozenset({"config", "connections", "door", "plugins/finding", "plugins/upkeep", "security"}),
+    "group_side": frozenset(
+        {"config", "connections", "events", "group", "plugins/finding", "security/authentication", "security/roles"}
+    ),
     "system": frozenset(
         {"activity", "config", "connections", "health", "reload/report", "security/attempts", "security/roles"}
-        | {"events", "group", "stalls"}
+        | {"events", "group", "group_side", "stalls"}
     ),
     "door": frozenset(
         {"config", "connections", "health", "memory"}
@@ -404,7 +407,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     ),
     "server": frozenset(
         {"audit", "config", "connections", "door", "plugins", "reload", "security", "stalls", "state", "system"}
-        | {"discovery", "events", "group", "telemetry", "trimming"}
+        | {"discovery", "group_side", "telemetry", "trimming"}
     ),
     "installing": frozenset({"config"}),
     "daemon": frozenset(

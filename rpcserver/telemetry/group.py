@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from . import circuits, events
 from .exposition import Family
 
 
@@ -67,6 +68,68 @@ class Leases(Protocol):
     def held_count(self) -> int:
         """How many are held that this node has granted."""
         ...
+
+
+class Circuits(Protocol):
+    """The connections with other nodes, as :class:`~rpcserver.group.circuits.Circuits` has them.
+
+    Attributes:
+        ends: how many have ended, by the reason.
+    """
+
+    ends: Counter[str]
+
+    def uses(self) -> Sequence[circuits.Use]:
+        """Return what those of each direction are."""
+        ...
+
+
+class Side(Protocol):
+    """What a server is in its group, as :class:`~rpcserver.group_side.GroupSide` is. Its parts are ``None`` before the
+    start."""
+
+    @property
+    def circuits(self) -> Circuits | None:
+        """The connections with other nodes."""
+        ...
+
+    @property
+    def calls(self) -> Calls | None:
+        """The calls to many nodes."""
+        ...
+
+    @property
+    def exchange(self) -> events.Events | None:
+        """The events."""
+        ...
+
+    @property
+    def leases(self) -> Leases | None:
+        """What grants leases."""
+        ...
+
+    def use(self) -> Use | None:
+        """Return what the server sees of its group; ``None`` if it has none."""
+        ...
+
+
+def families_of_side(side: Side) -> Iterator[Family]:
+    """Yield all metrics of what a server is in its group.
+
+    Parameters:
+        side: what it is.
+    """
+    use = side.use()
+    if use is not None:
+        yield from families(use)
+    if side.calls is not None:
+        yield from families_of_calls(side.calls)
+    if side.leases is not None:
+        yield from families_of_leases(side.leases)
+    if side.circuits is not None:
+        yield from circuits.families(side.circuits.uses(), side.circuits.ends)
+    if side.exchange is not None:
+        yield from events.families(side.exchange)
 
 
 def families_of_calls(calls: Calls) -> Iterator[Family]:

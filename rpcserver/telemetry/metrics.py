@@ -6,7 +6,7 @@ import asyncio
 import platform
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from rpcserver.connections import Connections
 from rpcserver.health import TIMEOUT_S, figures_of
@@ -14,7 +14,7 @@ from rpcserver.stalls import StallProbe
 from rpcwire.registry import Registry
 from rpcwire.service import Health, Service
 
-from . import circuits, events, group, process
+from . import group, process
 from .calls import CallMeter
 from .exposition import Family, write
 from .garbage import GarbageWatch
@@ -23,20 +23,6 @@ from .histogram import LAG_BOUNDS_S, Histogram
 _MOST_RECENT = 1000
 """After how many looks at the loop its lag goes into the histogram: in one go, they cost less, and somebody may never
 ask for the figures."""
-
-
-class Circuits(Protocol):
-    """The connections with other nodes, as :class:`~rpcserver.group.circuits.Circuits` has them.
-
-    Attributes:
-        ends: how many have ended, by the reason.
-    """
-
-    ends: Counter[str]
-
-    def uses(self) -> Sequence[circuits.Use]:
-        """Return what those of each direction are."""
-        ...
 
 
 class Metrics:
@@ -51,11 +37,7 @@ class Metrics:
         waiting: returns the number of connections that have not authenticated, by what they wait for.
         wrong_attempts: returns the number of wrong attempts to authenticate.
         expiries: returns when certificates expire, in seconds since 1970, by the settings that name their files.
-        circuits: returns the connections with other nodes; ``None`` before the start.
-        group: returns what this server sees of its group; ``None`` if it has none.
-        group_calls: returns the calls to many nodes; ``None`` before the start.
-        events: returns the events of the server; ``None`` before the start.
-        leases: returns what grants leases; ``None`` before the start.
+        group: what the server is in its group.
         version: the version of the server.
 
     Attributes:
@@ -72,11 +54,7 @@ class Metrics:
         waiting: Callable[[], dict[str, int]],
         wrong_attempts: Callable[[], int],
         expiries: Callable[[], Mapping[str, int]],
-        circuits: Callable[[], Circuits | None],
-        group: Callable[[], group.Use | None],
-        group_calls: Callable[[], group.Calls | None],
-        events: Callable[[], events.Events | None],
-        leases: Callable[[], group.Leases | None],
+        group: group.Side,
         version: str,
     ) -> None:
         self.calls = CallMeter(registry)
@@ -87,11 +65,7 @@ class Metrics:
         self._waiting = waiting
         self._wrong_attempts = wrong_attempts
         self._expiries = expiries
-        self._circuits = circuits
         self._group = group
-        self._group_calls = group_calls
-        self._event_uses = events
-        self._leases = leases
         self._version = version
         self._garbage = GarbageWatch()
         self._lag = Histogram(LAG_BOUNDS_S)
@@ -125,9 +99,7 @@ class Metrics:
             [
                 *self._of_build(),
                 *self._of_connections(),
-                *self._of_group(),
-                *self._of_circuits(),
-                *self._of_events(),
+                *group.families_of_side(self._group),
                 *self._of_certificates(),
                 *self.calls.families(),
                 *self._of_use(),
@@ -166,25 +138,6 @@ class Metrics:
         wrong = Family("rpcserver_wrong_credentials_total", "counter", "Wrong attempts to authenticate.")
         wrong.add(self._wrong_attempts())
         yield wrong
-
-    def _of_group(self) -> Iterator[Family]:
-        use = self._group()
-        if use is not None:
-            yield from group.families(use)
-        if (calls := self._group_calls()) is not None:
-            yield from group.families_of_calls(calls)
-        if (leases := self._leases()) is not None:
-            yield from group.families_of_leases(leases)
-
-    def _of_events(self) -> Iterator[Family]:
-        ours = self._event_uses()
-        if ours is not None:
-            yield from events.families(ours)
-
-    def _of_circuits(self) -> Iterator[Family]:
-        ours = self._circuits()
-        if ours is not None:
-            yield from circuits.families(ours.uses(), ours.ends)
 
     def _of_certificates(self) -> Iterator[Family]:
         expiries = Family(

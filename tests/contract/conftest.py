@@ -91,7 +91,7 @@ class Behind(Running):
         async def start() -> Server:
             made = server({"state_dir": str(folder / "target")}, {"group": group, "roles": roles})
             await made.start()
-            async for event in self.gateway.membership.node.watch():
+            async for event in self.gateway.group.membership.node.watch():
                 members = event.members if isinstance(event, Snapshot) else [event.member]
                 if any(member is not None and member.name == "target" for member in members):
                     break

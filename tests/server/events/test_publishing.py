@@ -109,7 +109,7 @@ def test_stubs_give_each_event_with_its_types(tools: Any, subprotocol: Any) -> N
                     assert (got.seq, got.lost, got.value.mount) == (4, 0, "/c")
                     (node,) = await client.nodes()
                     assert (got.node, got.id, got.epoch) == (node.name, node.id, node.epoch)
-                await tools.until(lambda: not server.board.feeds["disks.disk_full"].queues)
+                await tools.until(lambda: not server.group.board.feeds["disks.disk_full"].queues)
 
     tools.run(use())
 
@@ -191,7 +191,7 @@ def test_a_slow_client_keeps_nobody_waiting_and_learns_of_its_loss(tools: Any, p
                 assert told['rpcserver_events_published_total{event="disks.full"}'] == count
                 assert told['rpcserver_event_followers{event="disks.full",of="node"}'] == 1
                 assert told['rpcserver_events_lost_total{reason="slow"}'] == lost
-            await tools.until(lambda: not server.board.feeds["disks.full"].queues)
+            await tools.until(lambda: not server.group.board.feeds["disks.full"].queues)
             assert (await figures(server))['rpcserver_event_followers{event="disks.full",of="node"}'] == 0
 
     tools.run(use())
@@ -211,7 +211,7 @@ def test_publishing_looks_at_the_wishes_for_this_event_only(tools: Any) -> None:
             told: list[tuple[int, list[int]]] = []
             owner = Principal("owner", "token")
             teller = Teller(
-                server.board,
+                server.group.board,
                 server.registry,
                 server.roles,
                 lambda: 1,
@@ -231,7 +231,7 @@ def test_publishing_looks_at_the_wishes_for_this_event_only(tools: Any) -> None:
                     lines += what == "line"
                     return count if frame.f_code.co_filename == Teller.tell.__code__.co_filename else None
 
-                server.board.publish(server.board.feeds["disks.full"], 1)
+                server.group.board.publish(server.group.board.feeds["disks.full"], 1)
                 before = sys.gettrace()  # That of the measure of coverage.
                 sys.settrace(count)
                 try:
@@ -252,7 +252,9 @@ def test_publishing_looks_at_the_wishes_for_this_event_only(tools: Any) -> None:
             assert len(told) == 3 and not teller.tells("disks.full")
             teller.unfollow(2, 2)
             teller.expire(WISH_S, lambda source, principal: True)
-            assert not (len(teller) or teller._wishes_of or teller._counts or server.board.feeds["disks.full"].queues)
+            assert not (
+                len(teller) or teller._wishes_of or teller._counts or server.group.board.feeds["disks.full"].queues
+            )
 
     tools.run(use())
 
@@ -262,7 +264,7 @@ def test_a_service_learns_whether_anybody_follows(tools: Any) -> None:
         disks = Disks()
         async with tools.serve(disks) as server, client_of(server) as client:
             async with client.stream("disks.full", {}), client.stream("disks.full", {}):
-                await tools.until(lambda: len(server.board.feeds["disks.full"].queues) == 2)
+                await tools.until(lambda: len(server.group.board.feeds["disks.full"].queues) == 2)
                 assert disks.interest == [True]
             await tools.until(lambda: disks.interest == [True, False])
 

@@ -222,7 +222,7 @@ def test_what_is_lost_while_there_is_no_broker_is_told(tmp_path: Path, open_brok
             there.disk_full(Disk(mount="/1"))
             await read(news, "event")
             for loser in (b, a):
-                link = loser.membership.node.link
+                link = loser.group.membership.node.link
                 assert link is not None
                 link.become(link.own)  # It connects anew.
                 async with asyncio.timeout(LIMIT_S):
@@ -247,7 +247,7 @@ def test_a_wish_ends_with_its_client_and_rights_with_their_role(tmp_path: Path, 
             b, there = await stack.enter_async_context(serve(tmp_path, open_broker, "b"))
             client = await stack.enter_async_context(connect(a))
             await see(client, lambda nodes: names(nodes) == ["a", "b"])
-            feed = b.board.feeds["disks.disk_full"]
+            feed = b.group.board.feeds["disks.disk_full"]
             async with client.group("name=b").subscribe("disks.disk_full") as news:
                 await read(news, "following")
                 assert len(feed.queues) == 1
@@ -267,14 +267,14 @@ def test_a_wish_ends_when_its_node_may_not_vouch_any_more(tmp_path: Path, open_b
             b, _ = await stack.enter_async_context(serve(tmp_path, open_broker, "b"))
             client = await stack.enter_async_context(connect(a))
             await see(client, lambda nodes: names(nodes) == ["a", "b"])
-            feed = b.board.feeds["disks.disk_full"]
+            feed = b.group.board.feeds["disks.disk_full"]
             news = await stack.enter_async_context(client.group("name=b").subscribe("disks.disk_full"))
             await read(news, "following")
             assert len(feed.queues) == 1
-            assert b.circuits is not None
-            assert a.exchange is not None
-            b.circuits.gateways = Gateways()
-            a.exchange._make_up()  # So it asks again at once.
+            assert b.group.circuits is not None
+            assert a.group.exchange is not None
+            b.group.circuits.gateways = Gateways()
+            a.group.exchange._make_up()  # So it asks again at once.
             (one,) = await read(news, "refused")
             assert "group.gateways" in one.reason
             assert not feed.queues
@@ -289,16 +289,16 @@ def test_who_does_not_ask_again_keeps_no_right_that_was_taken_back(tmp_path: Pat
             b, _ = await stack.enter_async_context(serve(tmp_path, open_broker, "b"))
             client = await stack.enter_async_context(connect(a))
             await see(client, lambda nodes: names(nodes) == ["a", "b"])
-            assert b.circuits is not None
-            assert b.exchange is not None
-            teller, gateways = b.exchange._teller, b.circuits.gateways
+            assert b.group.circuits is not None
+            assert b.group.exchange is not None
+            teller, gateways = b.group.exchange._teller, b.group.circuits.gateways
             for is_trusted in (True, False):
                 news = await stack.enter_async_context(client.group("name=b").subscribe("disks.disk_full"))
                 await read(news, "following")
                 ((_, wish),) = teller._wishes.items()
                 wish.check_at = 0.0
-                b.circuits.gateways = gateways if is_trusted else Gateways()
-                b.exchange._teller.expire(1.0, b.exchange._may_stay)
+                b.group.circuits.gateways = gateways if is_trusted else Gateways()
+                b.group.exchange._teller.expire(1.0, b.group.exchange._may_stay)
                 assert len(teller) == is_trusted
                 await news.aclose()
                 async with asyncio.timeout(LIMIT_S):
@@ -326,10 +326,10 @@ def test_messages_that_are_none_are_dropped(tmp_path: Path, open_broker: str) ->
             await see(client, lambda nodes: names(nodes) == ["a", "b"])
             news = await stack.enter_async_context(client.group("name=b").subscribe("disks.disk_full"))
             await read(news, "following")
-            link = b.membership.node.link
+            link = b.group.membership.node.link
             assert link is not None
             for data in (b"", b"\xc1", b"\x80", b"\x81\xa4type\xa4news", bytes(1000)):
-                link.post(a.membership.node.id, "events", data)
+                link.post(a.group.membership.node.id, "events", data)
             there.disk_full(Disk(mount="/"))
             (one,) = await read(news, "event")
             assert one.seq == 1

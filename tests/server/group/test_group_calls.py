@@ -154,7 +154,7 @@ class Group:
 
     def node(self, name: str) -> str:
         """The id of a node."""
-        return f"{self.servers[name].membership.node.id:016x}"
+        return f"{self.servers[name].group.membership.node.id:016x}"
 
     def name_of(self, node: str) -> str:
         return next(name for name in self.servers if self.node(name) == node)
@@ -362,7 +362,7 @@ def test_a_node_that_may_not_vouch_is_refused(broker: str, tmp_path: Path) -> No
             assert answers.states == {"db-1": "refused no"}
             assert "group.gateways" in answers.outcomes["db-1"]["error"]["message"]
             # It cannot fill the memory of calls either, by which the calls of others would be refused.
-            calls = group.servers["db-1"].group_calls
+            calls = group.servers["db-1"].group.calls
             assert calls is not None
             executing, answered = calls.executing, list[bytes]()
             source = int(group.node("web-1"), 16)
@@ -411,7 +411,7 @@ def test_streams_of_nodes_are_merged_and_held_back(broker: str, tmp_path: Path, 
                 assert max(counts) < 400 and counts[-1] == counts[-5]
             # The caller wants no more: the work ends everywhere.
             await wait_for(lambda: all(work.ends["count"] == 2 for work in group.work.values()))
-            assert all(len(server.group_calls or ()) == 0 for server in group.servers.values())
+            assert all(len(server.group.calls or ()) == 0 for server in group.servers.values())
 
     run_in(loop, main())
 
@@ -512,7 +512,7 @@ class Running:
 
 def lose_link(server: Server) -> None:
     """Break the connection of a node to the broker. It makes another one."""
-    link = server.membership.node.link
+    link = server.group.membership.node.link
     assert link is not None and link._connection is not None
     link._lost.set()
 
@@ -540,7 +540,7 @@ def test_the_link_of_an_asked_node_is_lost(broker: str, tmp_path: Path) -> None:
     async def main() -> None:
         async with start(broker, tmp_path) as (group, client):
             server, work = group.servers["db-1"], group.work["db-1"]
-            link = server.membership.node.link
+            link = server.group.membership.node.link
             assert link is not None
             running = Running(client, ["db-1"], "work.pass_gate")
             await wait_for(lambda: work.runs["gate"] == 1)
@@ -567,7 +567,7 @@ async def wait_for_absence(group: Group, name: str) -> None:
     """Wait until the broker has seen that a connection is closed: what it sends before goes there, and is lost."""
     from nats.errors import NoRespondersError
 
-    link = group.servers["web-1"].membership.node.link
+    link = group.servers["web-1"].group.membership.node.link
     assert link is not None
     subject = to_node(int(group.node(name), 16), link.own, "question")
     async with asyncio.timeout(LIMIT_S):
@@ -583,7 +583,7 @@ async def wait_for_absence(group: Group, name: str) -> None:
 def test_a_node_that_is_not_there_any_more(broker: str, tmp_path: Path) -> None:
     async def main() -> None:
         async with start(broker, tmp_path) as (group, client):
-            link = group.servers["db-1"].membership.node.link
+            link = group.servers["db-1"].group.membership.node.link
             assert link is not None
             await link.close()
             await wait_for_absence(group, "db-1")
@@ -627,7 +627,7 @@ def test_a_node_that_stops_in_the_midst(broker: str, tmp_path: Path) -> None:
 def test_whoever_sends_much_waits_for_the_broker(broker: str, tmp_path: Path) -> None:
     async def main() -> None:
         async with start(broker, tmp_path) as (group, _):
-            link = group.servers["web-1"].membership.node.link
+            link = group.servers["web-1"].group.membership.node.link
             assert link is not None and link.has_room
             await link.drain()
             for _ in range(40):
@@ -650,8 +650,8 @@ def test_a_caller_who_may_call_no_more(broker: str, tmp_path: Path) -> None:
             streaming = Running(client.options(window=16), "role=db", "work.count", [10_000_000])
             work, server = group.work["db-1"], group.servers["db-1"]
             await wait_for(lambda: work.runs["gate"] == 1 and work.runs["items"] > 100)
-            assert server.circuits is not None
-            server.circuits.gateways = Gateways()
+            assert server.group.circuits is not None
+            server.group.circuits.gateways = Gateways()
             server.reconsider()
             assert await running.end() == await streaming.end() == {"db-1": "error yes"}
             await wait_for(lambda: work.ends["gate"] == work.ends["count"] == 1)

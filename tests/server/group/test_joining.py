@@ -149,7 +149,7 @@ def test_the_metrics_tell_of_the_group(tmp_path: Path, open_broker: str) -> None
                 for name in ("a", "b")
             ]
             await see(client, lambda nodes: names(nodes) == ["a", "b"])
-            while not one.membership.node.is_settled:
+            while not one.group.membership.node.is_settled:
                 await asyncio.sleep(0.02)
             told = await figures(one)
             assert told['rpcserver_group_nodes{state="up"}'] == 2
@@ -266,7 +266,7 @@ def test_a_broker_that_is_not_there_delays_nothing(tmp_path: Path, needs_broker:
             url = f"nats://127.0.0.1:{nobody.getsockname()[1]}"
             async with serve(configure(tmp_path, url=url, name="a")) as (server, client):
                 assert names(await client.nodes()) == ["a"]
-                assert not server.membership.node.is_settled
+                assert not server.group.membership.node.is_settled
                 assert [node["name"] for node in await _list_by_command(server, says_unsettled=True)] == ["a"]
 
     run(use())
@@ -357,8 +357,8 @@ def test_nodes_join_an_embedded_broker_over_tls_and_leave_their_entries(tmp_path
         async with AsyncExitStack() as stack:
             config = configure(tmp_path / "a", url="embedded", name="a", broker=broker)
             server, client = await stack.enter_async_context(serve(config))
-            assert server.membership.broker is not None
-            url = f"tls://localhost:{server.membership.broker.port}"
+            assert server.group.membership.broker is not None
+            url = f"tls://localhost:{server.group.membership.broker.port}"
             nodes = config.broker_path / "nodes"
             for name in ("b", "c"):
                 config_of_other = configure(
@@ -374,7 +374,7 @@ def test_nodes_join_an_embedded_broker_over_tls_and_leave_their_entries(tmp_path
                     first = other
                 else:
                     # This broker's certificate is of nobody whom it trusts.
-                    link = other[0].membership.node.link
+                    link = other[0].group.membership.node.link
                     assert link is not None
                     while "certificate" not in link.problem.lower():
                         await asyncio.sleep(0.01)
@@ -392,9 +392,9 @@ def test_nodes_join_an_embedded_broker_over_tls_and_leave_their_entries(tmp_path
 
 async def _expect_entries(server: Server, count: int) -> None:
     """Wait until the bucket has so many entries besides marks of removed ones."""
-    link = server.membership.node.link
+    link = server.group.membership.node.link
     assert link is not None
-    membership = server.membership
+    membership = server.group.membership
     assert membership.broker is not None
     async with connect_maker(link, membership._as_user(membership.broker.credentials.store)) as connection:
         while True:

@@ -187,7 +187,7 @@ def test_one_holds_it_and_the_next_gets_it_with_a_higher_number(tmp_path: Path) 
                 tasks = []
                 for index in range(3):
                     tasks.append(asyncio.ensure_future(hold(index)))
-                    while (count := server.membership.leases.waiting("", "nightly")) != index + 1:
+                    while (count := server.group.membership.leases.waiting("", "nightly")) != index + 1:
                         assert count <= index + 1
                         await asyncio.sleep(0)
             await asyncio.gather(*tasks)

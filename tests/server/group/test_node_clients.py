@@ -149,7 +149,9 @@ class World:
         link.on_up = up.set
         await server.start()
         # In place of its own group of one: here the test says what the roster says.
-        circuits = server.circuits = Circuits(link, Roster(number, self.members), gateways, server._admit_circuit)
+        circuits = server.group.circuits = Circuits(
+            link, Roster(number, self.members), gateways, server.group._admit_circuit
+        )
         link.start()
         await asyncio.wait_for(up.wait(), LIMIT_S)
         node = self.nodes[name] = Node(server, link, circuits, work)
@@ -417,7 +419,7 @@ def test_circuits_are_told(tools: Tools, broker: Broker, tmp_path: Path) -> None
             node = client.node("db-1")
             await node.call("work.add", [1, 2])
             world.change(world.other, state=State.DIED)
-            await wait_for(lambda: gateway.circuits is not None and gateway.circuits.ends["gone"] == 1)
+            await wait_for(lambda: gateway.group.circuits is not None and gateway.group.circuits.ends["gone"] == 1)
 
     tools.run(main())
 

@@ -36,7 +36,7 @@ def run(work: Any) -> None:
 
 
 def link_of(group: Group, name: str) -> Link:
-    link = group.servers[name].membership.node.link
+    link = group.servers[name].group.membership.node.link
     assert link is not None
     return link
 
@@ -123,7 +123,7 @@ def test_a_lease_outlives_the_leader_of_three_brokers(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with brokers(tmp_path / "brokers", 3) as them, start(them.urls, tmp_path) as (group, _):
-            each = [group.servers[name].membership.leases for name in NAMES]
+            each = [group.servers[name].group.membership.leases for name in NAMES]
             fence, holders, record = Fence(), 0, list[int]()
             has_died, is_over = asyncio.Event(), asyncio.Event()
 
