@@ -32,9 +32,10 @@ seen the death sees no gap, and its calls go on: the new epoch tells that it is 
 **What was lost on the way.** Each beat has a digest of its sender's table. If it differs from ours for a second while
 neither changes, we compare tables. So every lost message is made good, around the ring, and nothing is sent as long as
 all agree. What a node is, it tells itself: a table only says whom to ask. What a table says of a death is checked with
-that member first, for perhaps it was the other one who could not hear. A newcomer gets its table from the two that
-watch it first, and from the bucket of the broker (the slow truth), whose entries may be old: who is dead among them is
-found as any other.
+that member first, for perhaps it was the other one who could not hear. And whose life another one does not know, that
+one is watched, wherever it is in the ring, until it is heard: if that life has ended before the others heard of it,
+those who have to watch it would never miss it. A newcomer gets its table from the two that watch it first, and from the
+bucket of the broker (the slow truth), whose entries may be old: who is dead among them is found as any other.
 
 **Two groups.** The living member with the smallest id announces itself every 2.5 s. So groups that were apart, or have
 never heard of each other, become one, and a node that nobody knows is not alone for long.

@@ -20,6 +20,7 @@ class News:
         steps: what members have said themselves: they are leaving, or have left.
         deaths: who is dead there and alive here: that has to be checked.
         answers: what the other one does not know.
+        strangers: the ids of those who are alive here, and in that life unknown there.
     """
 
     is_dead: bool = False
@@ -28,6 +29,7 @@ class News:
     steps: list[Entry] = field(default_factory=list)
     deaths: list[Entry] = field(default_factory=list)
     answers: list[Entry] = field(default_factory=list)
+    strangers: list[int] = field(default_factory=list)
 
 
 def compare(table: Table, own: Announcement, message: Entries) -> News:
@@ -51,8 +53,10 @@ def compare(table: Table, own: Announcement, message: Entries) -> News:
     if not message.is_whole:
         news.answers.clear()
         return news
-    known = {entry.id for entry in message.entries}
-    news.answers += [entry for entry in table.entries() if entry.state < State.DIED and entry.id not in known]
+    epochs = {entry.id: entry.epoch for entry in message.entries}
+    live = [entry for entry in table.entries() if entry.state < State.DIED]
+    news.answers += [entry for entry in live if entry.id not in epochs]
+    news.strangers = [entry.id for entry in live if entry.epoch > epochs.get(entry.id, -1) and entry.id != own.id]
     return news
 
 

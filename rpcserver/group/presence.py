@@ -25,6 +25,8 @@ MOST_TABLES = 8
 SOON_TABLES = 2
 """How many of these it sends at once to nodes that have just come. Further ones get theirs with its next beat, if they
 have not learned from others by then who is there: a thousand nodes may come at the same moment."""
+MOST_CHECKS = 16
+"""How many members a node checks at once that another one does not know."""
 MOST_ECHOES = 64
 """How many echoes a node waits for. Of older ones it does not know any more when they were sent."""
 
@@ -88,6 +90,7 @@ class Presence:
         self._compare_at = now
         self._tables = 0
         self._claims: dict[int, _Claim] = {}
+        self._checks: set[int] = set()  # They are alive here, and another one does not know it.
         self._newcomers: set[int] = set()
         self._beats_to_herald = HERALD_BEATS
         self.roster.announce(announcement, Reason.ANNOUNCED, now)
@@ -285,6 +288,11 @@ class Presence:
         else:
             self.roster.move(number, epoch, state, reason, now)
 
+    def _is_live(self, number: int) -> bool:
+        table = self.roster.table
+        index = table.find(number)
+        return index >= 0 and table.states[index] < State.DIED
+
     def _is_suspect(self, number: int, epoch: int) -> bool:
         table = self.roster.table
         index = table.find(number)
@@ -365,6 +373,9 @@ class Presence:
         watch.suspect_s, watch.die_s = self._timing.suspect_s, self._timing.die_s
         watch.reason = Reason.SILENT
         watch.is_plain = True
+        if watch.id in self._checks:
+            self._checks.discard(watch.id)
+            self._walk_version = -1
         self.roster.clear(watch.id, watch.epoch, now)
         if is_leaving:
             self.roster.move(watch.id, watch.epoch, State.LEAVING, Reason.GOODBYE, now)
@@ -572,7 +583,9 @@ class Presence:
     def _walk(self, now: float) -> None:
         """Watch whom this node has to watch now."""
         self._walk_version = self.roster.ring_version
-        watches = walk(self.roster.table, self.id, self._watches, now, self._timing)
+        if self._checks:
+            self._checks = {number for number in self._checks if self._is_live(number)}
+        watches = walk(self.roster.table, self.id, self._watches, now, self._timing, self._checks)
         for watch in watches.values():
             if watch.is_urgent:
                 watch.is_urgent = False
@@ -589,14 +602,14 @@ class Presence:
         if watch.digest != digest:
             watch.digest = digest
             watch.digest_at = now
-        elif (
-            now - watch.digest_at >= settle_s
-            and self._digest == self.roster.table.digest
-            and now - self._digest_at >= settle_s
-            and now >= self._compare_at
-        ):
+        elif now - watch.digest_at >= settle_s and self._is_unchanged(now) and now >= self._compare_at:
             self._compare_at = now + settle_s
             self._send(watch.id, Compare())
+
+    def _is_unchanged(self, now: float) -> bool:
+        """Whether the table of this node has not changed for a while."""
+        is_same = self._digest == self.roster.table.digest
+        return is_same and now - self._digest_at >= self._timing.settle_s
 
     def _send_table(self, target: int) -> None:
         if self._tables < MOST_TABLES:
@@ -617,8 +630,21 @@ class Presence:
         for entry in news.deaths:
             self._claim(entry.id, entry.epoch, Reason.LEARNED, now)
             self._send(entry.id, Verdict(entry.id, entry.epoch, State.DIED, Reason.LEARNED))
+        if self._is_unchanged(now):
+            for number in news.strangers:
+                self._check(number)
         if news.answers:
             self._send(source, Entries(tuple(news.answers), is_whole=False))
+
+    def _check(self, number: int) -> None:
+        """Watch a member until it is heard, because another one does not know that it lives.
+
+        If it has died before the others heard of it, those who have to watch it do not know it, and nobody else would
+        ever miss it.
+        """
+        if number not in self._watches and len(self._checks) < MOST_CHECKS:
+            self._checks.add(number)
+            self._walk_version = -1
 
     def _send(self, target: int | None, message: Message) -> None:
         if self.is_linked and not self.is_displaced and self._state != State.LEFT:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, unique
 
@@ -123,11 +123,14 @@ class Watch:
         self.digest_at = now
 
 
-def walk(table: Table, own: int, before: Mapping[int, Watch], now: float, timing: Timing) -> dict[int, Watch]:
+def walk(
+    table: Table, own: int, before: Mapping[int, Watch], now: float, timing: Timing, checks: Iterable[int] = ()
+) -> dict[int, Watch]:
     """Find the members that a node has to watch: the nearest before it in the ring of ids.
 
     It goes on until it has found :data:`WATCHERS` that it hears, and one more for each silent one: those whom the
-    silent ones watch may need it. It also listens to the dead on its way, who may be alive and not know it.
+    silent ones watch may need it. It also listens to the dead on its way, who may be alive and not know it, and to
+    those whom it checks.
 
     Parameters:
         table: the members.
@@ -135,6 +138,7 @@ def walk(table: Table, own: int, before: Mapping[int, Watch], now: float, timing
         before: those whom it watches already.
         now: the present time.
         timing: the times of the group.
+        checks: the ids of the living members that it checks, wherever they are.
     """
     watches: dict[int, Watch] = {}
     index = table.find(own)
@@ -163,4 +167,12 @@ def walk(table: Table, own: int, before: Mapping[int, Watch], now: float, timing
             rank += 1
             if rank >= WATCHERS + silent:
                 break
+    for number in checks:
+        if number not in watches:
+            epoch = table.epochs[table.find(number)]
+            watch = before.get(number)
+            if watch is None or watch.epoch != epoch:
+                watch = Watch(number, epoch, now, timing.suspect_s, timing.die_s)
+            watch.rank = 0  # Perhaps nobody else watches it.
+            watches[number] = watch
     return watches

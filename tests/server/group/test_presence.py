@@ -9,7 +9,7 @@ import pytest
 
 from rpcserver.group.members import Announcement, Profile, Reason, State, first_epoch, next_epoch
 from rpcserver.group.messages import Alive, Ask, Beat, Compare, Echo, Entries, Goodbye, Message, Verdict, Want
-from rpcserver.group.presence import MOST_ECHOES, MOST_TABLES, MOST_WANTS, SOON_TABLES, Presence
+from rpcserver.group.presence import MOST_CHECKS, MOST_ECHOES, MOST_TABLES, MOST_WANTS, SOON_TABLES, Presence
 from rpcserver.group.ring import WATCHERS
 from rpcserver.group.table import Entry
 from tests.server.group.presence_world import Life, Node
@@ -62,7 +62,7 @@ def pass_time(presence: Presence, until: float, *, echoes: bool = True) -> list[
         for target, message in sent(presence):
             messages.append((target, message))
             if isinstance(message, Echo) and echoes:
-                presence.receive(1, message, now + 0.001)
+                presence.receive(presence.id, message, now + 0.001)
         messages += sent(presence)
     return messages
 
@@ -497,6 +497,46 @@ def test_a_death_that_a_table_tells_is_checked_first() -> None:
     assert state(presence, 9) == State.DIED
 
 
+@pytest.mark.parametrize("theirs", [(), (Entry(3, EPOCH - 1, 0, State.DIED),), (Entry(3, EPOCH - 1, 0, State.UP),)])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_life_that_another_one_does_not_know_is_checked(theirs: tuple[Entry, ...], is_there: bool) -> None:
+    """Perhaps it has ended before the others have heard of it. Then nobody watches it, who has to."""
+    presence = Presence(told(100), 0.0)
+    entries = tuple(Entry(number, EPOCH, 0, State.UP) for number in (6, 7, 8, 9, 100))
+    for number in (3, 6, 7, 8, 9):
+        presence.receive(number, told(number), 0.0)
+    table = Entries((*theirs, *entries), is_whole=True)
+    messages: list[tuple[int | None, Message]] = []
+    for step in range(1, 12):
+        now = 0.5 * step
+        for number in (7, 8, 9):
+            hear(presence, number, step, now)
+        messages += pass_time(presence, now)
+        if step in (1, 5):  # The first time its own table is new, and the others may not have heard all of that yet.
+            presence.receive(9, table, now)
+            presence.tick(now)
+            assert set(presence.watches) == ({7, 8, 9} if step == 1 else {3, 7, 8, 9})
+        if is_there and step == 6:
+            hear(presence, 3, 17, now)
+    assert state(presence, 3) == (State.UP if is_there else State.DIED)
+    died = [(3, State.SUSPECT, Reason.SILENT), (3, State.DIED, Reason.SILENT)]
+    assert verdicts(messages) == ([] if is_there else died)
+    assert set(presence.watches) == {7, 8, 9}
+
+
+def test_few_lives_are_checked_at_once() -> None:
+    presence = Presence(told(1000), 0.0)
+    for number in range(1, 101):
+        presence.receive(number, told(number), 0.0)
+    for step in range(5):
+        for number in (98, 99, 100):
+            hear(presence, number, step + 1, 0.5 * step)
+        presence.tick(0.5 * step)
+    presence.receive(100, Entries((Entry(100, EPOCH, 0, State.UP),), is_whole=True), 2.1)
+    presence.tick(2.1)
+    assert len(set(presence.watches)) == WATCHERS + MOST_CHECKS
+
+
 def test_who_is_asked_answers_and_not_without_limit() -> None:
     presence = make_pair()
     presence.receive(2, Ask(), 0.1)
@@ -605,6 +645,28 @@ def test_a_third_of_a_group_dies_at_once_and_all_others_see_that_and_nothing_els
             assert seen == gone
     assert counts["all"] <= 3 * len(victims)
     life.run(life.now + 2.0)
+    life.check_agreement()
+
+
+def test_a_life_that_only_one_has_heard_of_is_over_for_it_too() -> None:
+    """It begins and ends while that one is cut off from the others."""
+    life = make_group(12)
+    ring = sorted(life.nodes, key=lambda node: node.id)
+    only, victim = ring[1], ring[6]
+    assert victim.id not in set(only.machine.watches)
+    life.strain(victim, life.now)
+    life.kill(victim)
+    life.run(life.now + 4.0)
+    only.side = victim.side = 1
+    life.strain(only, life.now + 0.5)
+    life.entries.clear()
+    life.begin(victim)
+    life.run(life.now + 0.5)
+    assert life.knows(only, victim.id)
+    life.strain(victim, life.now)
+    life.kill(victim)
+    only.side = victim.side = 0
+    life.run(life.now + 6.0)
     life.check_agreement()
 
 
