@@ -1,10 +1,14 @@
 """``uptime`` on many nodes by one command, beside asyncssh with a connection to each and Fabric's ThreadingGroup.
 
-Each node is a whole server of ours with the programs service, and beside it in the same process stands a server of
-asyncssh. All runs of one round follow one another: whole commands with the start of Python and all connections, as
-somebody types them, and then the same from a program whose connections stand.
+Each node is a whole server of ours with the programs service. Beside it stand two servers of SSH: ``sshd`` of OpenSSH,
+with Debian's settings, as on a real machine; and in the process of the node one of asyncssh, which authenticates nobody
+and starts the program itself: no shell, no session of PAM, no process for the connection.
+
+All runs of one round follow one another. First come whole commands, as somebody types them: the start of Python, its
+imports, all connections, the programs, their output. Then the same from a program whose connections stand.
 
 ``python -m benchmarks.fleet [--nodes N] [--processes P] [--rounds R]``. Fabric is of the dependency group ``bench``.
+Without ``sshd`` (Debian: ``openssh-server``) its rows are left out.
 """
 
 from __future__ import annotations
@@ -19,8 +23,9 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import asyncssh
@@ -32,6 +37,7 @@ from rpcservices.programs import Programs
 from tests.server.group.test_joining import run_broker
 
 from .fleet_ssh import connect_ssh, run_over_ssh
+from .fleet_sshd import find_sshd, run_sshds
 from .group_calls import wait_for_all
 
 TOKEN = "t" * 32
@@ -131,33 +137,54 @@ async def measure(nodes: int, processes: int, rounds: int) -> None:
         (folder / "token").touch(0o600)
         (folder / "token").write_text(TOKEN)
         environment = {**os.environ, "RPC_URL": address, "RPC_TOKEN_FILE": str(folder / "token"), "RPC_PROXY": "none"}
-        connections = await connect_ssh(ports)
+        target = f"role=web,name!={server.config.group.name}"
+        on = [sys.executable, "-m", "rpcclient", "run", "--on", target, "--", COMMAND]
 
         async def call_group() -> None:
-            outcomes = await client.group("role=web,name!=gateway").programs.run([COMMAND])
+            outcomes = await client.group(target).programs.run([COMMAND])
             assert len(outcomes.ok) == nodes, outcomes.table()
 
-        over_ssh = [sys.executable, str(Path(__file__).with_name("fleet_ssh.py"))]
-        numbers = [COMMAND, *map(str, ports)]
-        on = [sys.executable, "-m", "rpcclient", "run", "--on", "role=web,name!=gateway", "--", COMMAND]
-        work: dict[str, Callable[[], Awaitable[None]]] = {
-            "rpcclient run --on": lambda: run_whole(on, environment),
-            "asyncssh": lambda: run_whole([*over_ssh, "asyncssh", *numbers], environment),
-            "Fabric": lambda: run_whole([*over_ssh, "fabric", *numbers], environment),
-            "client.group(), connected": call_group,
-            "asyncssh, connected": lambda: run_over_ssh(connections, COMMAND),
-        }
-        spans: dict[str, list[float]] = {name: [] for name in work}
-        for index in range(rounds + 1):
-            for name, step in work.items():
-                begin = time.perf_counter()
-                await step()
-                if index:  # The first round is for whatever is made once.
-                    spans[name].append(time.perf_counter() - begin)
+        whole: dict[str, Callable[[], Awaitable[None]]] = {"rpcclient run --on": lambda: run_whole(on, environment)}
+        connected: dict[str, Callable[[], Awaitable[None]]] = {"client.group()": call_group}
+        key_file = folder / "asyncssh_key"
+        asyncssh.generate_private_key("ssh-ed25519").write_private_key(str(key_file))
+        peers = {"server of asyncssh": (ports, key_file)}
+        sshd = find_sshd()
+        if sshd is None:
+            print("sshd is not installed: there are no rows for it")
+        else:
+            peers = {"sshd": stack.enter_context(run_sshds(sshd, folder, nodes)), **peers}
+        for name, (ssh_ports, ssh_key) in peers.items():
+            for library in ("asyncssh", "Fabric"):
+                script = str(Path(__file__).with_name("fleet_ssh.py"))
+                command = [sys.executable, script, library.lower(), str(ssh_key), COMMAND, *map(str, ssh_ports)]
+                whole[f"{library} to {name}"] = partial(run_whole, command, environment)
+            connections = await connect_ssh(ssh_ports, str(ssh_key))
+            connected[f"asyncssh to {name}"] = partial(run_over_ssh, connections, COMMAND)
         print(f"{COMMAND} on {nodes} nodes in {processes} processes, {rounds} rounds")
-        for name, seconds in spans.items():
-            ratio = statistics.median(a / b for a, b in zip(spans["rpcclient run --on"], seconds, strict=True))
-            print(f"{name:26} {statistics.median(seconds) * 1e3:8.0f} ms, rpcclient run --on takes {ratio:5.2f} of it")
+        print_table("whole commands", await take_turns(whole, rounds))
+        print_table("over connections that stand", await take_turns(connected, rounds))
+
+
+async def take_turns(work: Mapping[str, Callable[[], Awaitable[None]]], rounds: int) -> dict[str, list[float]]:
+    """Do everything in turn, so many times, and return how long each took, in seconds."""
+    spans: dict[str, list[float]] = {name: [] for name in work}
+    for index in range(rounds + 1):
+        for name, step in work.items():
+            begin = time.perf_counter()
+            await step()
+            if index:  # The first round is for whatever is made once.
+                spans[name].append(time.perf_counter() - begin)
+    return spans
+
+
+def print_table(title: str, spans: Mapping[str, Sequence[float]]) -> None:
+    """Print the medians, and which part of each the first one takes."""
+    print(title)
+    first = next(iter(spans.values()))
+    for name, seconds in spans.items():
+        ratio = statistics.median(a / b for a, b in zip(first, seconds, strict=True))
+        print(f"  {name:30} {statistics.median(seconds) * 1e3:6.0f} ms, of which the first takes {ratio:4.2f}")
 
 
 def main() -> None:
