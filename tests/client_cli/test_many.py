@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from rpcclient.cli.many.completing import selector_words
 from rpcclient.models import NodeInfo
 from tests.client_cli.conftest import Shell
 from tests.client_cli.nodes import TOKEN
+from tests.client_cli.tmux import Tmux
 from tests.server.group.test_joining import run_broker
 
 ALL = ["db-1", "web-1", "web-2"]
@@ -411,11 +413,11 @@ def test_a_selector_is_completed_by_what_nodes_have() -> None:
 # --- top --------------------------------------------------------------------------------------------------------
 
 
-def test_top_shows_nodes_below_each_other_as_they_come_and_go(group: Group) -> None:
+def test_top_shows_nodes_as_they_come_and_go(group: Group) -> None:
     command, *arguments = group.shell.command("top", "--on", "name=web-*", "--interval", "0.2")
     with group.start("web-4") as process:
         child = pexpect.spawn(
-            command, arguments, env=group.shell.environment, encoding="utf-8", timeout=LIMIT_S, dimensions=(12, 100)
+            command, arguments, env=group.shell.environment, encoding="utf-8", timeout=LIMIT_S, dimensions=(12, 70)
         )
         child.expect(r"3 nodes.*up 3")
         child.expect(r"web-4 +.*up .*%")
@@ -433,3 +435,35 @@ def test_top_shows_nodes_below_each_other_as_they_come_and_go(group: Group) -> N
         child.expect(pexpect.EOF)
         child.close()
         assert child.exitstatus == 0
+
+
+def test_top_shows_nodes_beside_each_other_where_there_is_room(group: Group, tmp_path: Path) -> None:
+    terminal = Tmux(tmp_path, {**group.shell.environment, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"})
+
+    def shows(titles: list[list[str]]) -> Callable[[str], bool]:
+        """Whether the lines that name nodes name these."""
+        return lambda screen: (
+            [re.findall(r"\b(?:db|web)-\d\b", line) for line in screen.splitlines() if re.search(r"(db|web)-\d", line)]
+            == titles
+            and screen.count("%") >= len(ALL)
+        )
+
+    try:
+        terminal.types(
+            shlex.join(group.shell.command("top", "--nodes", "web-[1-2],db-1", "--interval", "0.2")), "Enter"
+        )
+        terminal.shows(shows([["db-1", "web-1"], ["web-2"]]))
+        terminal.resize(130, 24)
+        terminal.shows(shows([["db-1", "web-1", "web-2"]]))
+        terminal.resize(70, 24)
+        terminal.shows(shows([["db-1"], ["web-1"], ["web-2"]]))
+        terminal.resize(100, 10)
+        terminal.shows(shows([["db-1", "web-1"], ["web-2"]]))
+        terminal.types("t")
+        terminal.shows(shows([["db-1"], ["web-1"], ["web-2"]]))
+        terminal.types("t")
+        terminal.shows(shows([["db-1", "web-1"], ["web-2"]]))
+        terminal.types("q")
+        terminal.shows(lambda screen: screen.rstrip().endswith("home>"))
+    finally:
+        terminal.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from itertools import pairwise
 
 import pytest
@@ -197,7 +198,9 @@ def test_the_summary_tells_each_node_that_is_not_well() -> None:
 def sample(cpu: float, memory: float) -> Snapshot:
     return Snapshot.model_construct(
         cpu=Cpu.model_construct(percent=cpu, logical=2, load_1m=cpu / 50),
-        memory=Memory.model_construct(percent=memory),
+        memory=Memory.model_construct(
+            percent=memory, total_bytes=2**33, available_bytes=2**33 // 100 * (100 - int(memory))
+        ),
         disks=None,
         network=None,
     )
@@ -264,11 +267,59 @@ def test_the_screen_fits_any_terminal(width: int, height: int) -> None:
         assert len(lines) <= max(height, 1)
         assert all(line.cell_len <= width for line in lines)
         assert not any("\x1b" in line.plain for line in lines)
-    state.shows_help = False
-    if width == 100:
-        text = [line.plain.rstrip() for line in top_screen.draw(state, width, height)]
-        assert text[0].startswith("3 nodes  up 2  died 1  cpu 30 % on average, 50 % at most  sorted by name")
-        assert text[4] == r"web-2 died     it is \x1b[2Jgone"
+
+
+def plain(state: NodesState, width: int, height: int) -> list[str]:
+    return [line.plain.rstrip() for line in top_screen.draw(state, width, height)]
+
+
+def test_nodes_are_beside_each_other_where_there_is_room() -> None:
+    state = nodes()
+    state.end_node("2", "died", "it is \x1b[2Jgone, and nobody knows where it has gone")
+    lines = plain(state, 120, 20)
+    assert lines[0].startswith("3 nodes  up 2  died 1  cpu 30 % on average, 50 % at most  sorted by name")
+    assert lines[2].split() == ["web-1", "load", "0.10", "web-2", "died", "web-3", "load", "0.50"]
+    told = r"it is \x1b[2Jgone, and nobody knows"
+    assert lines[3].split(told)[0].split() == ["cpu", "▊······", "10%", "▁"]
+    assert lines[3].split(told)[1].split() == ["cpu", "███▌···", "50%", "▄"]
+    assert lines[4].split("where it has gone")[1].split() == ["mem", "███▌···", "50%", "4.0", "GiB", "of", "8.0", "GiB"]
+    assert lines[3].index("it is") == lines[2].index("web-2")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "wanted"),
+    [
+        (80, 24, [["web-1", "web-2"], ["web-3"]]),
+        (77, 24, [["web-1"], ["web-2"], ["web-3"]]),  # Two have no room: a line for each.
+        (300, 24, [["web-1", "web-2", "web-3"]]),
+        (80, 9, [["web-1", "web-2"], ["web-3"]]),  # With fewer lines for each.
+        (80, 6, [["web-1", "web-2"]]),
+        (120, 5, [["web-1"]]),
+    ],
+)
+def test_how_many_nodes_are_beside_each_other(width: int, height: int, wanted: list[list[str]]) -> None:
+    seen = [re.findall(r"web-\d", line) for line in plain(nodes(), width, height)]
+    assert [names for names in seen if names] == wanted
+
+
+def test_further_nodes_come_line_by_line() -> None:
+    state = NodesState()
+    for number in range(1, 10):
+        state.add_node(str(number), f"web-{number}")
+        state.add_sample(str(number), sample(10, 10))
+
+    def names() -> str:
+        return "".join(re.findall(r"web-(\d)", "".join(plain(state, 80, 9))))
+
+    assert names() == "1234"
+    assert "5 more" in plain(state, 80, 9)[-1]
+    for key, wanted in (
+        ("down", "3456"), ("pagedown", "789"), ("up", "5678"), ("end", "789"), ("pageup", "3456"), ("home", "1234")
+    ):  # fmt: skip
+        state.key(key)
+        assert names() == wanted, key
+    state.key("T")
+    assert names() == "12345"
 
 
 @pytest.mark.parametrize("state", ["up", "died"])

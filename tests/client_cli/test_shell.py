@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import subprocess
 import termios
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import pytest
 
 from rpcclient import Client
 from rpcclient.stubs.programs import TerminalSize
+from tests.client_cli.tmux import Tmux
 
 LIMIT_S = 40
 SHELL = ("sh", "-c", "PS1='th''ere> ' ENV=/dev/null exec sh")
@@ -164,44 +164,6 @@ def test_without_a_terminal(there: Any) -> None:
     assert done.returncode == 2
     assert b"must be a terminal" in done.stderr
     assert b"-tt" in done.stderr
-
-
-class Tmux:
-    """A terminal that shows what is on its screen."""
-
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self._socket = str(folder / "tmux")
-        self._environment = environment
-        self._tmux("-f", "/dev/null", "new-session", "-d", "-s", "s", "-x", "80", "-y", "24", "env PS1='home> ' sh")
-        # What is typed sooner is shown before the first prompt, which then looks like the one after the command.
-        self.shows(lambda screen: screen.rstrip() == "home>")
-
-    def _tmux(self, *words: str) -> str:
-        done = subprocess.run(
-            ["tmux", "-S", self._socket, *words], env=self._environment, capture_output=True, text=True, timeout=LIMIT_S
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def types(self, *keys: str) -> None:
-        self._tmux("send-keys", "-t", "s", *keys)
-
-    def resize(self, columns: int, rows: int) -> None:
-        self._tmux("resize-window", "-t", "s", "-x", str(columns), "-y", str(rows))
-
-    @property
-    def screen(self) -> str:
-        return self._tmux("capture-pane", "-p", "-t", "s")
-
-    def shows(self, condition: Callable[[str], bool]) -> None:
-        """Wait until the screen is like this."""
-        end = time.monotonic() + LIMIT_S
-        while not condition(screen := self.screen):
-            assert time.monotonic() < end, screen
-            time.sleep(0.02)
-
-    def close(self) -> None:
-        self._tmux("kill-server")
 
 
 @pytest.fixture

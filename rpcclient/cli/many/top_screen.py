@@ -1,8 +1,9 @@
-"""Draws ``rpcclient top --on``: a line for each node."""
+"""Draws ``rpcclient top --on``: nodes beside each other, or a line for each where there is no room for that."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -11,12 +12,14 @@ from rpcclient.cli.characters import visible_line
 from rpcclient.cli.figures import NOTHING, bar, size, sparkline
 
 from .names import tell_apart
+from .top_panels import draw_panels, lay_out, style_of
 from .top_state import SORTS, NodeRow, NodesState
 
 _HELP = (
     ("N P L M F D R", "sort by name, processors, load, memory, fullest filesystem, disks, network"),
     ("< > F6", "next order"),
     ("I", "the other way round"),
+    ("t F5", "a line for each node, or nodes beside each other"),
     ("↑ ↓ PgUp PgDn", "further nodes"),
     ("q F10  Ctrl-Z", "quit, suspend"),
 )
@@ -34,14 +37,12 @@ def draw(state: NodesState, width: int, height: int) -> list[Text]:
     if state.shows_help:
         lines = [*head, *(Text(f"{keys:18} ", style="bold").append(text, style="not bold") for keys, text in _HELP)]
     else:
-        rows = state.place(max(height - len(head) - 2, 1))
         labels = tell_apart({row.id: row.name for row in state.rows.values()})
-        names = max([*map(cell_len, labels.values()), 4])
-        names = min(names, _WIDEST_NAME)
-        titles = _columns(width, names)
-        spark = max(min(width - names - 10 - sum(_WIDTHS[_TITLES.index(title)] + 1 for title in titles), 30), 0)
-        lines = [*head, _head(titles, names, width)]
-        lines += [_row(row, labels[row.id], titles, names, spark) for row in rows]
+        grid = None if state.is_table else lay_out(len(state.rows), width, height - len(head) - 1)
+        if grid is not None:
+            lines = [*head, *draw_panels(state.place(grid.rows, grid.columns), labels, grid)]
+        else:
+            lines = [*head, *_table(state, labels, width, height - len(head) - 2)]
     lines = lines[: height - 1]
     lines += [Text()] * (height - 1 - len(lines))
     lines.append(Text(_foot(state), style="dim"))
@@ -49,6 +50,15 @@ def draw(state: NodesState, width: int, height: int) -> list[Text]:
         line.no_wrap = True
         line.truncate(width, overflow="crop")
     return lines
+
+
+def _table(state: NodesState, labels: Mapping[str, str], width: int, height: int) -> list[Text]:
+    rows = state.place(max(height, 1))
+    names = max([*map(cell_len, labels.values()), 4])
+    names = min(names, _WIDEST_NAME)
+    titles = _columns(width, names)
+    spark = max(min(width - names - 10 - sum(_WIDTHS[_TITLES.index(title)] + 1 for title in titles), 30), 0)
+    return [_head(titles, names, width), *(_row(row, labels[row.id], titles, names, spark) for row in rows)]
 
 
 def _columns(width: int, names: int) -> list[str]:
@@ -101,19 +111,15 @@ def _cell(row: NodeRow, title: str) -> Text:
     if title in ("cpu", "mem"):
         share = row.cpu_percent if title == "cpu" else row.memory_percent
         figure = f"{NOTHING if share is None else f'{share:.0f}%':>5}"
-        return Text(bar(share, _BAR), style=f"not bold {_style(share)}").append(figure, style="not bold")
+        return Text(bar(share, _BAR), style=f"not bold {style_of(share)}").append(figure, style="not bold")
     if title == "full":
         share = row.disk_percent
         text = NOTHING if share is None else f"{share:.0f}%"
-        return Text(f"{text:>{width}}", style=f"not bold {_style(share)}" if (share or 0) >= 80 else "not bold")
+        return Text(f"{text:>{width}}", style=f"not bold {style_of(share)}" if (share or 0) >= 80 else "not bold")
     if title == "load":
         return Text(f"{NOTHING if row.load is None else f'{row.load:.2f}':>{width}}", style="not bold")
     rates = {"disk": row.disk_rate, "net ↓": row.receive_rate, "net ↑": row.send_rate}
     return Text(f"{size(rates[title], '/s'):>{width}}", style="not bold")
-
-
-def _style(share: float | None) -> str:
-    return "red" if (share or 0) >= 90 else "yellow" if (share or 0) >= 60 else "green"
 
 
 def _foot(state: NodesState) -> str:
@@ -121,4 +127,4 @@ def _foot(state: NodesState) -> str:
         return "any key goes on"
     rest = len(state.rows) - min(state.page, len(state.rows))
     more = f"  {rest} more: ↑ ↓" if rest else ""
-    return f"F1 help  F10 quit  F6 sort  {' '.join(SORTS)}{more}"
+    return f"F1 help  F10 quit  F5 table  F6 sort  {' '.join(SORTS)}{more}"

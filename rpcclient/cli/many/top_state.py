@@ -12,7 +12,7 @@ from rpcclient.cli.top_state import total
 from .ranges import natural_key
 
 if TYPE_CHECKING:
-    from rpcclient.stubs.hardware import Snapshot
+    from rpcclient.stubs.hardware import Filesystem, Snapshot
 
 HISTORY = 120
 """Samples that are kept for sparklines."""
@@ -58,16 +58,21 @@ class NodeRow:
         return None if self.snapshot is None or self.snapshot.memory is None else self.snapshot.memory.percent
 
     @property
-    def disk_percent(self) -> float | None:
-        """How full its fullest filesystem is, of those that lie on disks."""
+    def fullest(self) -> Filesystem | None:
+        """Its fullest filesystem, of those that lie on disks."""
         if self.snapshot is None or self.snapshot.disks is None:
             return None
-        shares = [
-            disk.percent
+        disks = [
+            disk
             for disk in self.snapshot.disks.filesystems
             if not disk.same_as and disk.fstype not in ("tmpfs", "devtmpfs", "ramfs") and disk.percent is not None
         ]
-        return max(shares, default=None)
+        return max(disks, key=lambda disk: disk.percent or 0.0, default=None)
+
+    @property
+    def disk_percent(self) -> float | None:
+        """How full that is."""
+        return None if self.fullest is None else self.fullest.percent
 
     @property
     def disk_rate(self) -> float | None:
@@ -104,7 +109,18 @@ SORTS: dict[str, tuple[str, Callable[[NodeRow], float | None] | None]] = {
 
 @dataclass
 class NodesState:
-    """The state of the screen. Keys change it by :meth:`key`."""
+    """The state of the screen. Keys change it by :meth:`key`.
+
+    Attributes:
+        rows: the nodes, by their ids.
+        unknown: names that no node has.
+        sort, reverse: how the nodes are sorted.
+        offset: how many nodes come before the first that is to be seen.
+        page: how many nodes fit onto the screen.
+        columns: how many of them are beside each other.
+        is_table: whether each node has one line, also where the terminal has room for nodes beside each other.
+        shows_help, done: whether the keys are explained, and whether the user has quit.
+    """
 
     rows: dict[str, NodeRow] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
@@ -112,6 +128,8 @@ class NodesState:
     reverse: bool = False
     offset: int = 0
     page: int = 20
+    columns: int = 1
+    is_table: bool = False
     shows_help: bool = False
     done: bool = False
 
@@ -144,15 +162,25 @@ class NodesState:
             rows.sort(key=lambda row: (not row.is_up or figure(row) is None, -(figure(row) or 0.0)))
         return rows[::-1] if self.reverse else rows
 
-    def place(self, rows: int) -> list[NodeRow]:
-        """The nodes that fit onto the screen."""
-        self.page = max(rows, 1)
-        self.offset = min(max(self.offset, 0), max(len(self.rows) - self.page, 0))
+    def place(self, rows: int, columns: int = 1) -> list[NodeRow]:
+        """The nodes that fit onto the screen.
+
+        Parameters:
+            rows: how many nodes fit below each other.
+            columns: how many fit beside each other.
+        """
+        self.columns = columns
+        self.page = max(rows, 1) * columns
+        last = -(-max(len(self.rows) - self.page, 0) // columns) * columns
+        self.offset = min(max(self.offset // columns * columns, 0), last)
         return self.rows_in_order[self.offset : self.offset + self.page]
 
     def key(self, key: str) -> None:
         """Do what a key stands for."""
-        steps = {"up": -1, "down": 1, "pageup": -self.page, "pagedown": self.page, "home": -(10**6), "end": 10**6}
+        steps = {
+            "up": -self.columns, "down": self.columns, "pageup": -self.page, "pagedown": self.page,
+            "home": -(10**6), "end": 10**6,
+        }  # fmt: skip
         if key in ("q", "Q", "f10", "interrupt"):
             self.done = True
         elif self.shows_help:
@@ -161,6 +189,8 @@ class NodesState:
             self.shows_help = True
         elif key.upper() in SORTS and len(key) == 1:
             self.sort, self.reverse = key.upper(), False
+        elif key in ("t", "T", "f5"):
+            self.is_table = not self.is_table
         elif key in ("I", "i"):
             self.reverse = not self.reverse
         elif key in (">", "<", "f6"):
