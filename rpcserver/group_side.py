@@ -31,6 +31,7 @@ from .group.leases import Leases
 from .group.line import Line
 from .group.members import MOST_ADDRESSES, MOST_SERVICES, InvalidGroupMessage, Profile, format_id, read_name
 from .group.node import Description, Use
+from .group.reporting import Reporter
 from .group.vouching import Gateways
 from .plugins.finding import find_installed
 from .security.authentication import Authentication
@@ -156,10 +157,11 @@ class GroupSide:
         directory = NodeDirectory(node)
         circuits = self.circuits = Circuits(node.link, directory, _read_gateways(settings()), self._admit_circuit)
         self._authentication.is_vouched_for = circuits.is_vouched_for
+        reporter = Reporter(self._dispatch)
         executing = Executing(
-            directory, lambda: circuits.gateways, self._adopt_call, lambda: settings().limits.message_bytes
+            directory, lambda: circuits.gateways, self._adopt_call, lambda: settings().limits.message_bytes, reporter
         )
-        self.exchange = Exchange(node, self.board, self._registry, self._roles, lambda: circuits.gateways)
+        self.exchange = Exchange(node, self.board, self._registry, self._roles, lambda: circuits.gateways, reporter)
         self.calls = GroupCalls(node.link, directory, executing, lambda: node.is_settled)
 
     def start(self) -> None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rpcserver.group.link import Delivery
 from rpcserver.group.members import LIVE, InvalidGroupMessage, Member, format_id, parse_id
 from rpcserver.group.node import Node
+from rpcserver.group.reporting import Reporter
 from rpcserver.group.vouching import Gateways, identify
 from rpcserver.security.roles import Roles
 from rpcwire.context import Principal
@@ -28,6 +29,7 @@ from rpcwire.values.dynamic import load_plain
 from .board import Board
 from .follower import Follower, Item, NewsKind
 from .messages import Follow, Mark, Message, News, Unfollow, pack, read
+from .reports import WishReports
 from .teller import PACKED, TEXT, Teller
 
 logger = logging.getLogger("rpcserver.events")
@@ -179,19 +181,27 @@ class Exchange:
         registry: its methods.
         roles: who may do what.
         gateways: returns which nodes may vouch for clients.
+        reporter: is told of wishes.
 
     Attributes:
         is_closed: whether this node is about to leave.
     """
 
     def __init__(
-        self, node: Node, board: Board, registry: Registry, roles: Roles, gateways: Callable[[], Gateways]
+        self,
+        node: Node,
+        board: Board,
+        registry: Registry,
+        roles: Roles,
+        gateways: Callable[[], Gateways],
+        reporter: Reporter,
     ) -> None:
         self._node = node
         self._board = board
         self._broker: Broker | None = node.link
         self._gateways = gateways
         self._teller = Teller(board, registry, roles, lambda: node.process_epoch, self._post)
+        self._reports = WishReports(reporter, board, node.id)
         self._readers: dict[int, _Reader] = {}
         self._numbers = count(1)
         self._timer: asyncio.TimerHandle | None = None
@@ -354,6 +364,7 @@ class Exchange:
                 self._on_follow(source, message)
             case Unfollow(number):
                 self._teller.unfollow(source, number)
+                self._reports.forget(source, number)
             case Mark(number):
                 reader = self._readers.get(number)
                 if reader is not None:
@@ -368,10 +379,13 @@ class Exchange:
         except RpcError as exc:
             self._teller.unfollow(source, number)
             mark = Mark(number, self._node.process_epoch, {}, {"": exc.message})
+            self._reports.note_refusal(source, message, exc)
         else:
             if principal is None:
                 return
+            is_full = not self._teller.has_room_for(source, number)
             mark = self._teller.follow(source, number, message.names, principal, now, is_packed=message.is_packed)
+            self._reports.note_answer(source, message, principal, mark, is_full=is_full)
         self._send(source, mark)
         self._set_timer()
 

@@ -144,7 +144,7 @@ class Teller:
             The answer, to be sent after what :meth:`tell` has sent meanwhile.
         """
         key = source, number
-        if key not in self._wishes and not self._has_room(source):
+        if not self.has_room_for(source, number):
             text = f"the node tells events to {MOST_NUMBERS} clients of that node already"
             return Mark(number, self._epoch(), {}, {"": text})
         offers, refusals = self._decide(names, principal)
@@ -268,8 +268,10 @@ class Teller:
             if self._registry.get(name) is not None and name not in methods:
                 raise PermissionDenied(reason)
 
-    def _has_room(self, source: int) -> bool:
-        return len(self._wishes) < MOST_WISHES and self._counts[source] < MOST_NUMBERS
+    def has_room_for(self, source: int, number: int) -> bool:
+        """Return whether a wish can be entered, or is there already; the parameters are those of :meth:`follow`."""
+        is_there = (source, number) in self._wishes
+        return is_there or (len(self._wishes) < MOST_WISHES and self._counts[source] < MOST_NUMBERS)
 
     def _add(self, key: _Key, wish: _Wish) -> None:
         self._wishes[key] = wish

@@ -29,6 +29,7 @@ from .call_wire import CALL_ID, STREAM_ID, Assembly, Order, codec_of, read_reque
 from .circuits import Directory
 from .members import InvalidGroupMessage, Member, State, is_same_process, parse_id
 from .receiving import Decision, Receiving
+from .reporting import Reporter, describe_place
 from .vouching import Gateways, identify
 
 logger = logging.getLogger("rpcserver.group")
@@ -87,6 +88,7 @@ class Executing:
         gateways: returns which nodes may vouch for clients.
         adopt: makes connections of calls.
         most_bytes: returns the largest request, in bytes.
+        reporter: is told of calls that are refused before they begin.
 
     Attributes:
         is_leaving: whether this node takes no calls any more.
@@ -98,12 +100,14 @@ class Executing:
         gateways: Callable[[], Gateways],
         adopt: Adopt,
         most_bytes: Callable[[], int],
+        reporter: Reporter,
     ) -> None:
         self.is_leaving = False
         self._directory = directory
         self._gateways = gateways
         self._adopt = adopt
         self._most_bytes = most_bytes
+        self._reporter = reporter
         self._receiving: Receiving | None = None
         self._links: dict[tuple[int, str], CallLink] = {}
         self._waiting: dict[tuple[int, str], Assembly] = {}
@@ -138,6 +142,7 @@ class Executing:
             return
         now_s = asyncio.get_running_loop().time()
         deadline_s = now_s + order.ttl_ms / 1000
+        principal: Principal | None = None
         try:
             # Calls of nodes that may make none are not remembered: they would take the room of others.
             principal = identify(self._gateways(), f"{source:016x}", self._name_of(source), order.principal)
@@ -148,14 +153,30 @@ class Executing:
                 raise _refusal(decision)
             if len(frame) > self._most_bytes():
                 raise TooLarge(f"the request has {len(frame)} bytes, and the node takes {self._most_bytes()}")
-            remote = f"{printable(order.remote, 100)} via the node {principal.via}"
-            self._begin((source, call), principal, remote, order, deadline_s, frame, answer, None)
+            self._begin((source, call), principal, _place(order, principal), order, deadline_s, frame, answer, None)
         except RpcError as exc:
-            answer(pack_error(exc, is_packed=order.is_packed))
+            self._refuse(source, principal, order, frame, exc, answer)
         except Exception:
             extra = about(f"the node {source:016x}", is_known=False)
             logger.exception("a group call of %016x could not begin", source, extra=extra)
-            answer(pack_error(InternalError("the call could not begin"), is_packed=order.is_packed))
+            self._refuse(source, principal, order, frame, InternalError("the call could not begin"), answer)
+
+    def _refuse(
+        self, source: int, principal: Principal | None, order: Order, frame: bytes, error: RpcError, answer: Answer
+    ) -> None:
+        """Answer a call that does not begin, and tell those who observe calls.
+
+        Parameters:
+            source: the id of the node of the caller.
+            principal: the caller; ``None`` if nobody may vouch for it.
+            order: what is said of the call.
+            frame: the frame with the call, of which the end may be missing.
+            error: the reason.
+            answer: sends the answer.
+        """
+        answer(pack_error(error, is_packed=order.is_packed))
+        place = describe_place(source) if principal is None else _place(order, principal)
+        self._reporter.report_call(principal, place, frame, error, is_packed=order.is_packed)
 
     def take_chunk(self, source: int, call: str, epoch: int, word: str, data: bytes, answer: Answer) -> None:
         """Take a part of a request; the parameters are those of :meth:`take`, and the word that numbers the chunk."""
@@ -187,15 +208,16 @@ class Executing:
         for key in [key for key, each in self._waiting.items() if each.begin_s <= now_s - JOIN_S]:
             del self._waiting[key]  # The rest of it was lost.
         try:
-            order, _ = read_request(data)
+            order, frame = read_request(data)
         except InvalidGroupMessage:
             return False
+        principal: Principal | None = None
         try:
-            identify(self._gateways(), f"{source:016x}", self._name_of(source), order.principal)
+            principal = identify(self._gateways(), f"{source:016x}", self._name_of(source), order.principal)
             if sum(each.size_bytes for each in self._waiting.values()) > MOST_REQUESTS * self._most_bytes():
                 raise Busy("too many large requests arrive at the node at this moment", executed="no")
         except RpcError as exc:
-            answer(pack_error(exc, is_packed=order.is_packed))
+            self._refuse(source, principal, order, frame, exc, answer)
             return False
         return True
 
@@ -258,6 +280,7 @@ class Executing:
             self._begin(key, principal, order.remote, order, deadline_s, frame, answer, evidence)
         except RpcError as exc:
             answer(pack_error(exc, is_packed=order.is_packed))
+            self._reporter.report_call(principal, order.remote, frame, exc, is_packed=order.is_packed)
 
     # --- what happens to others --------------------------------------------------------------------------------------
 
@@ -431,6 +454,11 @@ class Executing:
                 del self._idle[kind]
         if self._idle_count:
             loop.call_later(IDLE_S, self._drop_idle)
+
+
+def _place(order: Order, principal: Principal) -> str:
+    """Return where a client of another node is, for a person."""
+    return f"{printable(order.remote, 100)} via the node {principal.via}"
 
 
 def _warn(source: int, text: str) -> None:

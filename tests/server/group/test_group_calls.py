@@ -178,12 +178,14 @@ def configure(folder: Path, url: str, name: str, **sections: Any) -> ServerConfi
 
 
 @asynccontextmanager
-async def start(url: str, folder: Path, **sections: dict[str, Any]) -> AsyncIterator[tuple[Group, AsyncClient]]:
-    """Start three servers, and a client of the first."""
+async def start(
+    url: str, folder: Path, kind: type[Work] = Work, /, **sections: dict[str, Any]
+) -> AsyncIterator[tuple[Group, AsyncClient]]:
+    """Start three servers, each with such a service, and a client of the first."""
     group = Group()
     try:
         for name in NAMES:
-            work = group.work[name] = Work(name, group.work)
+            work = group.work[name] = kind(name, group.work)
             config = configure(folder, url, name, **sections.get(name.replace("-", "_"), {}))
             server = group.servers[name] = Server(config, (work,), token=TOKEN)
             await server.start()
