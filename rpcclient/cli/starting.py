@@ -52,6 +52,11 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: Sequence[str]) ->
     return pairs
 
 
+def label_option(text: str) -> Callable[[_F], _F]:
+    """The option ``--label`` of commands about several programs; ``text`` is its help."""
+    return click.option("--label", "-l", "labels", multiple=True, metavar="NAME=VALUE", callback=_pairs, help=text)
+
+
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?", re.IGNORECASE)
 

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rpcwire.errors import ServiceError
 
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"A time in seconds; where none is meant, it is left out."
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True)
@@ -93,9 +96,6 @@ class ProgramRefused(ServiceError):
     rule: str
     """The name of the rule in the server's configuration."""
 
-
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-"A time in seconds; where none is meant, it is left out."
 
 OnDisconnect = Literal["keep", "hangup", "kill"]
 "What happens to a program when the connection that controls it ends: it goes on, also through a restart of the\nserver; it gets SIGHUP and the end of its input; it is ended with all that it has started."

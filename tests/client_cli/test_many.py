@@ -251,6 +251,51 @@ def test_logs_follow_the_programs_with_a_label(group: Group) -> None:
     assert shell.run("logs").returncode == 2
 
 
+# --- kill and forget --------------------------------------------------------------------------------------------
+
+
+def test_programs_with_a_label_are_ended_and_forgotten_on_all_nodes(group: Group) -> None:
+    shell = group.shell
+    with Client(group.urls["web-1"], token=TOKEN, proxy=None) as client:
+        ids = {
+            name: client.node(name).programs.start(["cat"], labels={"job": "copy"}, on_disconnect="keep").id
+            for name in ("web-1", "db-1")
+        }
+    job = ("--label", "job=copy", "--on", "all")
+    done = shell.run("kill", "--signal", "cont", *job)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert lines_of(done.stdout) == [f"db-1  | {ids['db-1']}: sent", f"web-1 | {ids['web-1']}: sent"]
+    done = shell.run("forget", *job)  # They run.
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr == b"rpcclient: no node has such a program; rpcclient ps --all --on all lists them\n"
+    done = shell.run("kill", ids["db-1"], "--on", "all")
+    assert (done.returncode, done.stdout.decode()) == (0, f"db-1  | {ids['db-1']}: ended by SIGTERM\n")
+    done = shell.run("--json", "kill", *job, "--grace", "0")
+    assert done.returncode == 0
+    results = {each["node"]: [end["id"] for end in each["result"]] for each in objects(done.stdout)}
+    assert results == {"db-1": [], "web-1": [ids["web-1"]], "web-2": []}
+    done = shell.run("forget", *job, "--gather")
+    assert done.returncode == 0
+    assert lines_of(done.stdout) == [f"db-1: {ids['db-1']}: forgotten", f"web-1: {ids['web-1']}: forgotten"]
+    assert shell.run("kill", *job).returncode == 1
+    done = shell.run("kill", "--label", "job=copy", "--nodes", "web-1,nobody")
+    assert done.returncode == 1
+    assert b"  nobody: unknown: no node of the group is called 'nobody'" in done.stderr
+
+
+def test_programs_with_a_label_are_ended_on_one_server(group: Group) -> None:
+    shell = group.shell
+    with Client(group.urls["web-1"], token=TOKEN, proxy=None) as client:
+        program = client.programs.start(["cat"], labels={"job": "sort"}, on_disconnect="keep")
+        assert shell.ok("kill", "-s", "CONT", "-l", "job=sort").decode() == f"{program.id}: sent\n"
+        assert shell.ok("kill", "-l", "job=sort").decode() == f"{program.id}: ended by SIGTERM\n"
+        assert shell.ok("forget", "-l", "job=sort").decode() == f"{program.id}: forgotten\n"
+    for words in (["kill"], ["kill", "-s", "CONT"], ["forget"]):
+        done = shell.run(*words, "-l", "job=sort")
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert done.stderr == b"rpcclient: there is no such program; rpcclient ps --all lists them\n"
+
+
 # --- other commands ---------------------------------------------------------------------------------------------
 
 
@@ -358,6 +403,8 @@ def test_a_terminal_has_tables(group: Group) -> None:
         (["sql", "main", "--on", "all"], 2, "give the statement behind the database's name"),
         (["--on", "all", "run", "true"], 2, "it goes behind the command: rpcclient run --on"),
         (["run", "--on", "role=nothing", "true"], 5, "no node meets role=nothing"),
+        (["kill", "--on", "all"], 2, "say which programs: ID, or --label NAME=VALUE"),
+        (["forget", "a", "-l", "b=c", "--on", "all"], 2, "give either the IDs of programs, or --label"),
         (["ping", "--node", "nobody"], 5, "no node of the group is called 'nobody'"),
     ],
 )

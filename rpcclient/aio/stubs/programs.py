@@ -47,6 +47,88 @@ class AsyncPrograms(AsyncStub):
     Output and input are bytes; which encoding they are in, if any, is the caller's to know.
     """
 
+    async def signal_matching(
+        self,
+        signal: str,
+        *,
+        labels: dict[str, str] | None = None,
+        ids: builtins.list[str] | None = None,
+        owner: str | None = None,
+    ) -> builtins.list[str]:
+        """Send a signal to the process groups of all programs that match and still run, of those that you may control.
+
+        Parameters:
+            signal: its name, such as ``INT`` or ``SIGHUP``, in any case.
+            labels: only those that have all of these labels.
+            ids: only these.
+            owner: only those of this owner.
+
+        Returns:
+            The ids of the programs that were still there, in the order of their starts.
+
+        Raises:
+            InvalidParams: there is no such signal, or nothing says which programs.
+        """
+        result: builtins.list[str] = await self._call(
+            "signal_matching", {"signal": signal, "labels": labels, "ids": ids, "owner": owner}
+        )
+        return result
+
+    async def kill_matching(
+        self,
+        *,
+        labels: dict[str, str] | None = None,
+        ids: builtins.list[str] | None = None,
+        owner: str | None = None,
+        grace_s: Seconds = 0.0,
+    ) -> builtins.list[Exit]:
+        """End all programs that match and still run, of those that you may control, all at the same time, with
+        everything that they have started.
+
+        Parameters:
+            labels: only those that have all of these labels.
+            ids: only these.
+            owner: only those of this owner.
+            grace_s: time to end by themselves after TERM, in seconds; 0 to kill at once.
+
+        Returns:
+            How each ended, in the order of their starts; ``survivors`` names what could not be ended.
+
+        Raises:
+            InvalidParams: nothing says which programs.
+        """
+        result: builtins.list[Exit] = await self._call(
+            "kill_matching", {"labels": labels, "ids": ids, "owner": owner, "grace_s": grace_s}
+        )
+        return result
+
+    async def forget_matching(
+        self,
+        *,
+        labels: dict[str, str] | None = None,
+        ids: builtins.list[str] | None = None,
+        owner: str | None = None,
+        force: bool = False,
+    ) -> builtins.list[str]:
+        """Free what is kept of all programs that match and have ended, of those that you may control.
+
+        Parameters:
+            labels: only those that have all of these labels.
+            ids: only these.
+            owner: only those of this owner.
+            force: also those that still run: they are ended first.
+
+        Returns:
+            The ids of the programs that are forgotten, in the order of their starts.
+
+        Raises:
+            InvalidParams: nothing says which programs.
+        """
+        result: builtins.list[str] = await self._call(
+            "forget_matching", {"labels": labels, "ids": ids, "owner": owner, "force": force}
+        )
+        return result
+
     async def wait(self, id: str) -> Exit:
         """Wait for a program's end. All of its output is there before this is answered.
 
@@ -494,6 +576,9 @@ class AsyncPrograms(AsyncStub):
         return result
 
     _methods: ClassVar[Mapping[str, StubMethod]] = {
+        "signal_matching": StubMethod("programs.signal_matching", signal_matching),
+        "kill_matching": StubMethod("programs.kill_matching", kill_matching, deadline_s=86400.0),
+        "forget_matching": StubMethod("programs.forget_matching", forget_matching),
         "wait": StubMethod("programs.wait", wait, deadline_s=86400.0, errors=(ProgramNotFound,)),
         "signal": StubMethod(
             "programs.signal",

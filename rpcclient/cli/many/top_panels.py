@@ -16,7 +16,7 @@ from rpcclient.cli.figures import NOTHING, bar, size, sparkline
 from .top_state import NodeRow
 
 _LEAST_WIDTH = 38
-"""Characters that a panel needs for whole figures: two fit beside each other on a terminal of 80, and three on one of 120."""
+"""Characters that a panel needs for whole figures: two fit on a terminal of 80, and three on one of 120."""
 _MOST_WIDTH = 60
 _GAP = 2
 _LABEL = 5

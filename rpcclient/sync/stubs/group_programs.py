@@ -39,6 +39,79 @@ class GroupPrograms(GroupStub):
     Each method calls all nodes of a group. What takes streams, or belongs to a connection, is left out.
     """
 
+    def signal_matching(
+        self,
+        signal: str,
+        *,
+        labels: dict[str, str] | None = None,
+        ids: builtins.list[str] | None = None,
+        owner: str | None = None,
+    ) -> Outcomes[builtins.list[str]]:
+        """Send a signal to the process groups of all programs that match and still run, of those that you may control.
+
+        Parameters:
+            signal: its name, such as ``INT`` or ``SIGHUP``, in any case.
+            labels: only those that have all of these labels.
+            ids: only these.
+            owner: only those of this owner.
+
+        Returns:
+            The ids of the programs that were still there, in the order of their starts.
+
+        Raises:
+            InvalidParams: there is no such signal, or nothing says which programs.
+        """
+        return self._call("signal_matching", {"signal": signal, "labels": labels, "ids": ids, "owner": owner})
+
+    def kill_matching(
+        self,
+        *,
+        labels: dict[str, str] | None = None,
+        ids: builtins.list[str] | None = None,
+        owner: str | None = None,
+        grace_s: Seconds = 0.0,
+    ) -> Outcomes[builtins.list[Exit]]:
+        """End all programs that match and still run, of those that you may control, all at the same time, with
+        everything that they have started.
+
+        Parameters:
+            labels: only those that have all of these labels.
+            ids: only these.
+            owner: only those of this owner.
+            grace_s: time to end by themselves after TERM, in seconds; 0 to kill at once.
+
+        Returns:
+            How each ended, in the order of their starts; ``survivors`` names what could not be ended.
+
+        Raises:
+            InvalidParams: nothing says which programs.
+        """
+        return self._call("kill_matching", {"labels": labels, "ids": ids, "owner": owner, "grace_s": grace_s})
+
+    def forget_matching(
+        self,
+        *,
+        labels: dict[str, str] | None = None,
+        ids: builtins.list[str] | None = None,
+        owner: str | None = None,
+        force: bool = False,
+    ) -> Outcomes[builtins.list[str]]:
+        """Free what is kept of all programs that match and have ended, of those that you may control.
+
+        Parameters:
+            labels: only those that have all of these labels.
+            ids: only these.
+            owner: only those of this owner.
+            force: also those that still run: they are ended first.
+
+        Returns:
+            The ids of the programs that are forgotten, in the order of their starts.
+
+        Raises:
+            InvalidParams: nothing says which programs.
+        """
+        return self._call("forget_matching", {"labels": labels, "ids": ids, "owner": owner, "force": force})
+
     def wait(self, id: str) -> Outcomes[Exit]:
         """Wait for a program's end. All of its output is there before this is answered.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rpcserver import Connection, Context, Guard, MethodSpec, Principal
@@ -53,6 +53,28 @@ class Controlling(ProgramsCore):
         if program is None:
             raise _not_found(program_id)
         return program
+
+    def matcher(
+        self, principal: Principal, labels: Mapping[str, str] | None, owner: str | None
+    ) -> Callable[[Program], bool]:
+        """Return a function that says of a program whether a caller may see it, and it is one of those that are meant.
+
+        Parameters:
+            principal: the caller.
+            labels: only those that have all of these labels.
+            owner: only those of this owner.
+        """
+        asked_labels = (labels or {}).items()
+
+        def matches(program: Program) -> bool:
+            about = program.about
+            return (
+                owner in (None, about.owner)
+                and all(about.labels.get(name) == value for name, value in asked_labels)
+                and self.policy.may_view(principal, about.owner)
+            )
+
+        return matches
 
     def take_control(self, ctx: Context, program_id: str, *, take: bool = False) -> Program:
         """Find a program, and let the caller's connection control it from now on.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from rpcserver import Context, method
 from rpcservices.programs.permission.policy import CONTROL, VIEW
-from rpcservices.programs.running.program import Program
 from rpcservices.programs.terms import StreamName
 from rpcservices.signals import signal_number
 
@@ -82,7 +81,7 @@ class LifeMethods(Controlling):
             owner: only those of this owner.
             running: only those that still run, or only those that do not.
         """
-        matches = self._filter(ctx, labels, owner)
+        matches = self.matcher(ctx.principal, labels, owner)
         return [
             program.info
             for program in self.programs.values()
@@ -112,7 +111,7 @@ class LifeMethods(Controlling):
             tail_bytes: begin so many bytes before what is there now, else with all that is kept.
             wait: go on with what is still to come; otherwise end with what there is.
         """
-        matches = self._filter(ctx, labels, owner)
+        matches = self.matcher(ctx.principal, labels, owner)
         followers = {}
         for program in self.programs.values():
             if matches(program) and program.id.startswith(beginning) and running in (None, program.exit is None):
@@ -139,20 +138,8 @@ class LifeMethods(Controlling):
         Raises:
             SlowConsumer: the reader is thousands of events behind.
         """
-        return self.events.subscribe(ctx.principal.name, self._filter(ctx, labels, owner), list(self.programs.values()))
-
-    def _filter(self, ctx: Context, labels: dict[str, str] | None, owner: str | None) -> Callable[[Program], bool]:
-        principal, asked_labels = ctx.principal, (labels or {}).items()
-
-        def matches(program: Program) -> bool:
-            about = program.about
-            return (
-                owner in (None, about.owner)
-                and all(about.labels.get(name) == value for name, value in asked_labels)
-                and self.policy.may_view(principal, about.owner)
-            )
-
-        return matches
+        matches = self.matcher(ctx.principal, labels, owner)
+        return self.events.subscribe(ctx.principal.name, matches, list(self.programs.values()))
 
     @method(permission=VIEW, kind="read", errors=(ProgramNotFound,))
     async def get(self, id: str) -> ProgramInfo:

@@ -12,7 +12,7 @@ import pytest
 from rpcclient import AsyncClient, AsyncStream
 from rpcclient.stubs.programs import NotController, ProgramInfo, ProgramNotFound, ProgramRefused, RunEvent, TerminalSize
 from rpcservices.programs import Programs
-from rpcwire.errors import PermissionDenied, RpcError
+from rpcwire.errors import InvalidParams, PermissionDenied, RpcError
 
 RULE = "roles.theirs.programs.others"
 Scenario = Callable[[AsyncClient, AsyncClient], Awaitable[None]]
@@ -175,7 +175,48 @@ LISTING: dict[str, Callable[[AsyncClient, str], Awaitable[Any]]] = {
     "outputs": lambda ada, _: ada.programs.outputs().open(),
     "watch": lambda ada, _: ada.programs.watch().open(),
 }
-PERMISSIONS = {"run": STARTING, "view": {**VIEWING, **LISTING}, "control": CONTROLLING}
+MATCHING: dict[str, Callable[[AsyncClient, str], Awaitable[list[Any]]]] = {
+    "signal_matching": lambda ada, which: ada.programs.signal_matching("TERM", ids=[which]),
+    "kill_matching": lambda ada, which: ada.programs.kill_matching(ids=[which]),
+    "forget_matching": lambda ada, which: ada.programs.forget_matching(ids=[which], force=True),
+}
+PERMISSIONS = {"run": STARTING, "view": {**VIEWING, **LISTING}, "control": {**CONTROLLING, **MATCHING}}
+
+
+@pytest.mark.parametrize("which", ["none", "view"])
+def test_programs_of_others_are_not_among_those_that_match(run: Run, which: str) -> None:
+    async def scenario(owner: AsyncClient, ada: AsyncClient) -> None:
+        program = await echoing(owner)
+        for attempt in MATCHING.values():
+            assert await attempt(ada, program.id) == []
+        assert (await owner.programs.get(program.id)).running
+
+    run(scenario, **others(which))
+
+
+def test_several_programs_are_ended_by_whoever_controls_them(run: Run) -> None:
+    async def scenario(owner: AsyncClient, ada: AsyncClient) -> None:
+        marked = [(await owner.programs.start(["cat"], labels={"job": "a", "n": str(n)})).info.id for n in range(3)]
+        other = (await owner.programs.start(["cat"], labels={"job": "b"})).info.id
+        for labels in (None, {}):
+            with pytest.raises(InvalidParams, match="say which programs"):
+                await ada.programs.kill_matching(labels=labels)
+        with pytest.raises(InvalidParams, match="signal"):
+            await ada.programs.signal_matching("NOTHING", labels={"job": "a"})
+        assert await ada.programs.signal_matching("CONT", labels={"job": "a"}) == marked
+        assert await ada.programs.forget_matching(labels={"job": "a"}) == []  # They run.
+        ends = await ada.programs.kill_matching(labels={"job": "a", "n": "1"}, grace_s=5)
+        assert [(end.id, end.status.signal) for end in ends] == [(marked[1], "SIGTERM")]
+        ends = await ada.programs.kill_matching(labels={"job": "a"})
+        assert [(end.id, end.status.signal) for end in ends] == [(marked[0], "SIGKILL"), (marked[2], "SIGKILL")]
+        assert await ada.programs.kill_matching(labels={"job": "a"}) == []
+        assert await ada.programs.kill_matching(owner="ada") == []
+        assert await ada.programs.signal_matching("CONT", owner="owner") == [other]
+        assert await ada.programs.forget_matching(labels={"job": "a"}) == marked
+        assert await ada.programs.forget_matching(ids=[other, "none"], force=True) == [other]
+        assert await owner.programs.list() == []
+
+    run(scenario, **others("control"))
 
 
 def test_every_method_is_in_one_of_the_permissions() -> None:
