@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 RUNNER ?= pytest
 FUZZ_S ?= 120
 
-.PHONY: help demo cluster test check bench serve soak fuzz stubs deb deb-test coverage format clean
+.PHONY: help demo cluster test check web bench serve soak fuzz stubs deb deb-test coverage format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -55,11 +55,15 @@ coverage: ## run the tests with line coverage, at least 95 % in rpcwire, rpcclie
 check: $(READY) ## lint, types, generated files, docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict $(PACKAGES) tests/typing examples benchmarks debian
+	$(BIN)/mypy --strict $(PACKAGES) tests/typing examples benchmarks debian web/building.py
 	$(BIN)/pyright
 	$(BIN)/python -m tests.documented
 	$(BIN)/python -m tests.generated --check
+	$(BIN)/python -m web.building check
 	@if test -x $(BIN)/hadolint; then $(BIN)/hadolint Dockerfile; fi
+
+web: $(READY) ## build the client in TypeScript, and check its size
+	@$(BIN)/python -m web.building build
 
 stubs: $(READY) ## generate rpcclient/stubs, views of rpcclient/sync, and the generated files of config/ anew
 	$(BIN)/python -m tests.generated
@@ -83,4 +87,4 @@ format: $(READY) ## format the code
 	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
 clean: ## remove what was built
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) web/node_modules web/client/dist build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

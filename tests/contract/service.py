@@ -170,6 +170,11 @@ class Contract(Service):
         self.event(f"note {value}").set()
 
     @method()
+    async def wait_for(self, name: str) -> None:
+        """Wait for an event, for clients that are in another process."""
+        await self.event(name).wait()
+
+    @method()
     async def about(self, ctx: Context) -> dict[str, Any]:
         """What a handler is told."""
         return {

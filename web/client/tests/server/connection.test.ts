@@ -1,0 +1,147 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+import {
+  ConnectionClosed, ConnectionLost, NotSent, type Client, type ClientOptions, type ConnectionState,
+} from "../../src/index.js";
+import { Happening, makeClient, Relay } from "./place.js";
+
+let relay: Relay;
+let clients: Client[];
+
+beforeEach(async () => {
+  relay = await new Relay().start();
+  clients = [];
+});
+
+afterEach(async () => {
+  await Promise.all(clients.map((client) => client.close()));
+  await relay.stop();
+});
+
+function connectOver(options: ClientOptions = {}): Client {
+  const client = makeClient({ ...options, url: relay.url });
+  clients.push(client);
+  return client;
+}
+
+function reaching(client: Client, wanted: ConnectionState): Promise<void> {
+  const happening = new Happening();
+  const unwatch = client.watch((state) => {
+    if (state === wanted) {
+      unwatch();
+      happening.happen();
+    }
+  });
+  return happening.promise;
+}
+
+test("a call whose answer is lost says that its outcome is unknown, and the next one is made anew", async () => {
+  const client = connectOver();
+  await client.connect();
+  const call = client.call("contract.until_cancelled", ["lost"]);
+  const lost = expect(call).rejects.toMatchObject({ type: "ConnectionLost", executed: "unknown", retryable: true });
+  await client.call("contract.wait_for", ["lost began"]);
+  relay.cut();
+  await lost;
+  await expect(call).rejects.toThrow(ConnectionLost);
+  expect(await client.call("contract.add", [1])).toBe(11);
+  expect(relay.connections).toBe(2);
+});
+
+test("a client comes back by itself, and what it offers is found again", async () => {
+  const client = connectOver();
+  client.offer("desk", { ring: () => "ding" });
+  await client.connect();
+  const back = reaching(client, "connected");
+  relay.cut();
+  await back;
+  expect(await client.call("contract.ask_back", ["desk.ring", {}, null])).toBe("ding");
+});
+
+test("calls made while the server is away are sent when it is back", async () => {
+  const client = connectOver();
+  await client.connect();
+  const lost = reaching(client, "lost");
+  await relay.stop();
+  await lost;
+  const calls = [1, 2, 3].map((a) => client.call("contract.add", [a, 0]));
+  await relay.start();
+  expect(await Promise.all(calls)).toEqual([1, 2, 3]);
+});
+
+test("a call that may not be sent over another connection is not", async () => {
+  const client = connectOver();
+  await client.connect();
+  const lost = reaching(client, "lost");
+  await relay.stop();
+  await lost;
+  await expect(client.call("contract.add", [1], { resend: false })).rejects.toThrow(NotSent);
+  await expect(client.call("contract.add", [1], { timeoutMs: 50 })).rejects.toMatchObject({
+    type: "NotSent", executed: "no", message: expect.stringContaining("before the deadline") as string,
+  });
+});
+
+test("without reconnecting, the first connection is the last one", async () => {
+  const client = connectOver({ reconnect: false });
+  await client.connect();
+  const lost = reaching(client, "lost");
+  relay.cut();
+  await lost;
+  await expect(client.call("contract.add", [1])).rejects.toThrow(ConnectionClosed);
+  expect(relay.connections).toBe(1);
+});
+
+test("the reader of a stream is told of the loss", async () => {
+  const client = connectOver();
+  const stream = client.stream<number>("contract.one_and_wait", ["stream lost"]);
+  expect((await stream.next()).value).toBe(1);
+  await client.call("contract.wait_for", ["stream lost began"]);
+  const next = expect(stream.next()).rejects.toThrow(ConnectionLost);
+  relay.cut();
+  await next;
+  expect(await stream.next()).toEqual({ done: true, value: undefined });
+});
+
+test("a silent connection is found to be dead by a ping without an answer", async () => {
+  const client = connectOver({ pingIntervalMs: 50, pingTimeoutMs: 200 });
+  await client.connect();
+  const lost = reaching(client, "lost");
+  const call = expect(client.call("contract.until_cancelled", ["silent"])).rejects.toThrow(ConnectionLost);
+  relay.isDeaf = true;
+  await lost;
+  await call;
+  relay.isDeaf = false;
+  expect(await client.call("contract.add", [1])).toBe(11);
+});
+
+test("closing fails what is under way, and lets nothing begin", async () => {
+  const client = connectOver();
+  const call = client.call("contract.until_cancelled", ["closed"]);
+  await client.call("contract.wait_for", ["closed began"]);
+  const lost = expect(call).rejects.toThrow(ConnectionLost);
+  await client.close();
+  await lost;
+  expect(client.state).toBe("closed");
+  await expect(client.call("contract.add", [1])).rejects.toThrow(ConnectionClosed);
+});
+
+test("what was told before closing arrives", async () => {
+  const client = connectOver();
+  await client.connect();
+  await client.notify("contract.note", ["x".repeat(500_000)]);
+  await client.notify("contract.note", ["before closing"]);
+  await client.close();
+  const other = connectOver();
+  await other.call("contract.wait_for", ["note before closing"]);
+});
+
+test("what waits in the socket is bounded, whatever a producer has", async () => {
+  const client = connectOver();
+  let given = 0;
+  async function* chunks(): AsyncGenerator<number> {
+    for (; given < 2000; given++) yield await Promise.resolve(given);
+  }
+  const total = client.upload("contract.total", { items: chunks() }, ["items"]);
+  expect(await total).toBe((1999 * 2000) / 2);
+  expect(given).toBe(2000);
+});
