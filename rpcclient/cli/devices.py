@@ -14,7 +14,6 @@ from .many.options import many_options
 if TYPE_CHECKING:
     from rpcclient import Client
     from rpcclient.stubs.hardware import Device, DeviceEvent, Subsystem
-    from rpcwire.group.outcomes import NodeOutcome
 
     from .many.printing import Piece
 
@@ -67,30 +66,35 @@ def _ask_many(client: Client, settings: context.Settings, selection: list[Subsys
     from rpcwire.limits import DEFAULT_DEADLINE_S
 
     from .many.asking import Rendering, ask
+    from .many.merged import Merged
     from .many.typed import read_as
 
-    class Devices(Rendering):
+    class Devices(Merged):
+        """Prints the devices of the nodes as a table."""
+
+        def rows(self, result: Any) -> list[dict[str, Any]]:
+            return [row(device) for device in read_as(list[Device], result)]
+
+    class Changes(Rendering):
         """Prints the devices of each node, and what becomes of them."""
 
         def __init__(self) -> None:
             self._devices: dict[str, dict[str, Device]] = {}
-
-        def result(self, name: str, end: NodeOutcome[Any]) -> Iterator[Piece]:
-            with show.capture(self.margin) as paper:
-                show.show([row(device) for device in read_as(list[Device], end.result)], readable=True)
-            yield "stdout", paper.take()
 
         def item(self, name: str, item: Any) -> Iterator[Piece]:
             with show.capture(self.margin) as paper:
                 _show(read_as(DeviceEvent, item), self._devices.setdefault(name, {}))
             yield "stdout", paper.take()
 
+    rendering: Rendering
     if watch:
+        rendering = Changes()
         method, deadline_s = "hardware.watch_devices", settings.timeout_s
     else:
+        rendering = Devices(settings)
         method, deadline_s = "hardware.devices", settings.timeout_s or DEFAULT_DEADLINE_S
     params = {"subsystems": selection}
-    return ask(client, settings, method, params, rendering=Devices(), deadline_s=deadline_s)
+    return ask(client, settings, method, params, rendering=rendering, deadline_s=deadline_s)
 
 
 def row(device: Device) -> dict[str, Any]:
@@ -101,7 +105,7 @@ def row(device: Device) -> dict[str, Any]:
         "vendor": device.vendor or device.vendor_id,
         "model": device.model or device.model_id,
         "driver": device.driver,
-        "node": device.by_id or device.node,
+        "file": device.by_id or device.node,
     }
 
 

@@ -6,7 +6,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,9 +18,6 @@ from .starting import _pairs
 if TYPE_CHECKING:
     from rpcclient import Client
     from rpcclient.stubs.programs import ProgramInfo
-    from rpcwire.group.outcomes import NodeOutcome
-
-    from .many.printing import Piece
 
 
 _WHOLE = ("id", "pid", "owner", "age", "state")
@@ -56,40 +53,49 @@ def command(settings: context.Settings, everything: bool, labels: dict[str, str]
 
 
 def _show(programs: list[ProgramInfo], width: int) -> None:
-    programs.sort(key=lambda program: program.started_at)
-    show.show(fitting([_row(program) for program in programs], width), readable=True, whole=_WHOLE)
+    show.show(fitting(_rows(programs), width), readable=True, whole=_WHOLE)
+
+
+def _rows(programs: list[ProgramInfo]) -> list[dict[str, object]]:
+    return [_row(program) for program in sorted(programs, key=lambda program: program.started_at)]
 
 
 def _ask_many(client: Client, settings: context.Settings, params: dict[str, Any]) -> int:
     from rpcclient.stubs.programs import ProgramInfo
     from rpcwire.limits import DEFAULT_DEADLINE_S
 
-    from .many.asking import Rendering, ask
+    from .many.asking import ask
+    from .many.merged import NODE, Merged
     from .many.typed import read_as
 
-    class Programs(Rendering):
-        """Prints the programs of each node as a table."""
+    class Programs(Merged):
+        """Prints the programs of the nodes as a table."""
 
-        def result(self, name: str, end: NodeOutcome[Any]) -> Iterator[Piece]:
-            with show.capture(self.margin) as paper:
-                _show(read_as(list[ProgramInfo], end.result), paper.width)
-            yield "stdout", paper.take()
+        def rows(self, result: Any) -> list[dict[str, object]]:
+            return _rows(read_as(list[ProgramInfo], result))
+
+        def show(self, rows: Sequence[Mapping[str, object]], width: int) -> None:
+            whole = (NODE, *_WHOLE)
+            show.show(fitting(rows, width, whole), readable=True, whole=whole)
 
     deadline_s = settings.timeout_s or DEFAULT_DEADLINE_S
-    return ask(client, settings, "programs.list", params, rendering=Programs(), deadline_s=deadline_s)
+    return ask(client, settings, "programs.list", params, rendering=Programs(settings), deadline_s=deadline_s)
 
 
-def fitting(rows: Sequence[dict[str, object]], width: int) -> list[dict[str, object]]:
+def fitting(
+    rows: Sequence[Mapping[str, object]], width: int, whole_columns: Collection[str] = _WHOLE
+) -> list[dict[str, object]]:
     """The columns for which there is room beside the command.
 
     Parameters:
         rows: all columns of each program.
         width: of the terminal, in characters.
+        whole_columns: columns that are never cut.
     """
     columns = list(rows[0]) if rows else []
 
     def measure() -> int:
-        whole = [name for name in columns if name in _WHOLE]
+        whole = [name for name in columns if name in whole_columns]
         return _LEAST_COMMAND + sum(max(len(name), *(len(str(row[name])) for row in rows)) + _GAP for name in whole)
 
     for name in _LEAST_NEEDED:

@@ -384,6 +384,38 @@ def test_a_terminal_has_tables(group: Group) -> None:
     assert "web-[1-2] (2):\r\n  database" in text
 
 
+def words_of(text: str) -> list[list[str]]:
+    """The words of each line that a terminal shows in the end, without the bar."""
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line.rpartition("\r")[2]) for line in text.split("\r\n")]
+    return [line.split() for line in lines if line.strip()]
+
+
+def test_lists_of_all_nodes_are_one_table(group: Group) -> None:
+    with Client(group.urls["web-1"], token=TOKEN, proxy=None) as client:
+        programs = {}
+        for name in ("web-2", "db-1", "web-1", "db-1"):
+            labels = {"job": "table"}
+            programs[client.node(name).programs.start(["cat"], labels=labels, on_disconnect="keep").id] = name
+        text, status = in_terminal(group, "ps", "--on", "all", "--label", "job=table", NO_COLOR="1")
+        rows = words_of(text)
+        assert status == 0
+        assert rows[0][:3] == ["node", "id", "pid"]
+        assert [row[:2] for row in rows[1:]] == sorted(
+            ([name, program] for program, name in programs.items()),
+            key=lambda row: (row[0], list(programs).index(row[1])),
+        )
+        text, status = in_terminal(group, "ps", "--on", "role=web", "-l", "job=table", "--gather", NO_COLOR="1")
+        assert [line[0] for line in words_of(text)[:2]] == ["web-1:", "id"]
+        for program, name in programs.items():
+            client.node(name).programs.forget(program)
+    text, status = in_terminal(group, "ps", "--on", "all", "--label", "job=table", NO_COLOR="1")
+    assert "node" not in text and status == 0
+    text, status = in_terminal(group, "devices", "net", "--on", "all", NO_COLOR="1")
+    lines = words_of(text)
+    assert lines[0][:3] == ["node", "subsystem", "name"]
+    assert {line[0] for line in lines[1:]} == set(ALL)
+
+
 # --- what is refused --------------------------------------------------------------------------------------------
 
 

@@ -52,6 +52,10 @@ class Rendering:
         """What is printed after the last item of a node's stream, if it has ended well."""
         return iter(())
 
+    def rest_of_all(self) -> Iterator[bytes]:
+        """What is printed when all nodes have ended."""
+        return iter(())
+
     def items_as_json(self, name: str, item: Any) -> Iterator[Mapping[str, Any]]:
         """What JSON tells of an item of a node's stream."""
         yield {"item": item}
@@ -194,6 +198,11 @@ class Asking:
     def _end(self) -> None:
         with suppress(OSError):  # Whoever read the output has gone; the summary is told nevertheless.
             self._printer.end()
+            self._bar.clear()
+            for text in self._rendering.rest_of_all():
+                sys.stdout.flush()
+                sys.stdout.buffer.write(text)
+                sys.stdout.flush()
         self._bar.clear()
 
     def _summarize(self) -> None:
