@@ -6,13 +6,19 @@ each node with its own credentials, as on three machines. `db-1` brings the brok
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import importlib.util
 import os
+import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +30,7 @@ from rich.table import Table
 
 from rpcclient import Client
 from rpcclient.errors import LeaseHeld
-from rpcclient.models import NodeInfo, NodesEvent
+from rpcclient.models import NodeInfo
 
 console = Console(highlight=False)
 
@@ -34,6 +40,9 @@ LABELS = {
     "web-2": {"role": "web", "zone": "us"},
 }
 LIMIT_S = 30.0
+ROWS, COLUMNS = 12, 120
+"""The terminal on which commands show what is on a whole screen."""
+HAS_DISCOVERY = importlib.util.find_spec("zeroconf") is not None
 
 
 class Cluster:
@@ -70,6 +79,10 @@ class Cluster:
             'log = { level = "ERROR" }',
             'listen = { port = 0, unix = "none" }',
             f'plugins = {{ files = ["{Path(__file__).with_name("alarm.py")}"] }}',
+        ]
+        if HAS_DISCOVERY:  # On this machine alone.
+            lines += ["[discovery]", "enabled = true", 'interfaces = ["127.0.0.1"]']
+        lines += [
             "[group]",
             f'url = "{url}"',
             f'name = "{name}"',
@@ -124,7 +137,6 @@ class Watch:
     def __init__(self, client: Client) -> None:
         self._changed = threading.Condition()
         self._nodes: dict[str, NodeInfo] = {}
-        self._is_silent = True
         self._events = client.watch_nodes()
         threading.Thread(target=self._follow, daemon=True).start()
 
@@ -143,23 +155,11 @@ class Watch:
             if not self._changed.wait_for(lambda: condition(self._nodes), LIMIT_S):
                 raise SystemExit(f"in {LIMIT_S:.0f} s, {text} has not happened")
 
-    def print_changes(self) -> None:
-        """Print each change from now on."""
-        self._is_silent = False
-
     def _follow(self) -> None:
         for event in self._events:
-            if event.kind not in ("snapshot", "resync") and not self._is_silent:
-                _print_change(event)
             with self._changed:
                 self._nodes.update({node.name: node for node in event.nodes})
                 self._changed.notify_all()
-
-
-def _print_change(event: NodesEvent) -> None:
-    for node in event.nodes:
-        at = time.strftime("%H:%M:%S", time.localtime(node.since))
-        console.print(f"  [dim]{at}[/] {node.name} {event.kind}: {node.explanation}")
 
 
 def title(text: str) -> None:
@@ -237,6 +237,63 @@ def hold_one(client: Client) -> None:
                 console.print(f"web-1's client    {exc.message}")
 
 
+class Terminal:
+    """A command of ``rpcclient`` on a terminal of its own.
+
+    Parameters:
+        cluster: the nodes.
+        words: the command.
+    """
+
+    def __init__(self, cluster: Cluster, words: str) -> None:
+        console.print(f"$ rpcclient {words}", style="bold")
+        self._master, slave = os.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "rpcclient", *words.split()],
+            stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+            env={**cluster.environment("db-1"), "TERM": "xterm-256color"},
+        )  # fmt: skip
+        os.close(slave)
+        self._text = ""
+
+    def read_until(self, pattern: str) -> str:
+        """Read until the text matches a pattern, and return what has come since the last time."""
+        end = time.monotonic() + LIMIT_S
+        while re.search(pattern, self._text, re.DOTALL) is None:
+            data = os.read(self._master, 65536)
+            self._text += data.decode(errors="replace")
+            if time.monotonic() > end:
+                raise SystemExit(f"in {LIMIT_S:.0f} s, the command has not shown {pattern}")
+        text, self._text = self._text, ""
+        return text
+
+    def read_to_end(self) -> str:
+        """Read until the command ends, and return what has come since the last time."""
+        text, self._text = self._text, ""
+        with contextlib.suppress(OSError):  # So ends a terminal that nobody has open any more.
+            while data := os.read(self._master, 65536):
+                text += data.decode(errors="replace")
+        return text
+
+    def close(self) -> None:
+        """End the command, as by Ctrl-C."""
+        os.write(self._master, b"\x03")
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait()
+        os.close(self._master)
+
+
+def show(text: str) -> None:
+    """Print what a command has drawn on its terminal; without its colours, if this is none."""
+    plain = text if console.is_terminal else _without_colours(text)
+    print("\n".join(line.rstrip() for line in plain.splitlines() if _without_colours(line).strip()), flush=True)
+
+
+def _without_colours(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
 def use_commands(cluster: Cluster) -> None:
     title("the same from a shell")
     for command in ("run --on role=web -- echo hello", "run --on all --gather -- uname -s"):
@@ -244,11 +301,17 @@ def use_commands(cluster: Cluster) -> None:
         subprocess.run(
             [sys.executable, "-m", "rpcclient", *command.split()], env=cluster.environment("db-1"), check=True
         )
+    if HAS_DISCOVERY:
+        with closing(Terminal(cluster, "--timeout 5 nodes --discover --interface 127.0.0.1")) as terminal:
+            show(terminal.read_to_end())
+    with closing(Terminal(cluster, "top --on all --interval 0.3")) as terminal:
+        # Rates come with the second sample; each screen begins at the upper left corner.
+        text = terminal.read_until(r"up 3.*/s.*/s.*F10 quit.*\x1b\[H.*F10 quit")
+    show([part for part in text.split("\x1b[H") if "F10 quit" in part][-1])
 
 
 def lose_one(cluster: Cluster, client: Client, watch: Watch) -> None:
     title("kill -9 web-2 in the midst of a call to all")
-    watch.print_changes()
     with client.everyone().programs.run(["sleep", "2"]) as outcomes:
         console.print(f"sleep 2 on        {[node.name for node in outcomes.nodes]}")
         begin = time.monotonic()
@@ -263,6 +326,17 @@ def regain_one(cluster: Cluster, watch: Watch) -> None:
     title("web-2 comes back, with the same id and a new life")
     cluster.start("web-2")
     watch.wait_for("the return of web-2", lambda nodes: nodes["web-2"].state == "up")
+
+
+def watch_one(cluster: Cluster, client: Client, watch: Watch) -> None:
+    """Lose a node and regain it, while the command tells."""
+    title("who watches is told at once")
+    with closing(Terminal(cluster, "nodes --watch")) as terminal:
+        show(terminal.read_until(r"web-2 .*\n"))
+        lose_one(cluster, client, watch)
+        show(terminal.read_until(r"web-2 died: .*\n"))
+        regain_one(cluster, watch)
+        show(terminal.read_until(r"web-2 (returned|joined): .*\n"))
 
 
 def main() -> None:
@@ -284,8 +358,7 @@ def main() -> None:
                 tell_many(client)
                 hold_one(client)
                 use_commands(cluster)
-                lose_one(cluster, client, watch)
-                regain_one(cluster, watch)
+                watch_one(cluster, client, watch)
         finally:
             cluster.stop()
     console.print(f"\nall of it took {time.monotonic() - begin:.0f} s", style="dim")
