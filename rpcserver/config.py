@@ -193,6 +193,12 @@ class AuthConfig(_Section):
         description="Time from the moment of connecting until a client must have authenticated, in seconds: for the "
         "TLS handshake, the request and the wait in line together.",
     )
+    session_ttl_s: float = Field(
+        default=43_200.0,
+        ge=0,
+        description="How long a session lasts that a web page gets for a ticket, in seconds, however much it is used; "
+        "0 for no sessions.",
+    )
     attempts: int = Field(default=5, ge=1, description="Wrong tokens after which a connection is closed.")
     violations: int = Field(
         default=20,

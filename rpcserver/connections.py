@@ -6,9 +6,9 @@ import asyncio
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
 from contextvars import copy_context
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import count
 from typing import Any, Protocol
@@ -16,9 +16,11 @@ from typing import Any, Protocol
 from rpcserver.config import LimitsConfig, RoleLimits
 from rpcserver.memory import NOBODY, Memory, Shares
 from rpcserver.quotas import Limits, Quotas
-from rpcserver.security.authentication import Authentication
+from rpcserver.security.authentication import Authentication, Proof
 from rpcserver.security.gate import denial
 from rpcserver.security.roles import OPEN_TO_ALL, Role, Roles, takes_less
+from rpcserver.security.sessions import METHOD as SESSION
+from rpcserver.security.sessions import SessionGrant
 from rpcwire.aio.link import FrameReceiver, Link
 from rpcwire.aio.memory import MemoryLink
 from rpcwire.aio.peer import Peer
@@ -26,7 +28,7 @@ from rpcwire.aio.remote import RemoteCaller
 from rpcwire.codec import Codec, Subprotocol, codec_for
 from rpcwire.context import Connection, Principal
 from rpcwire.dispatch import Dispatch
-from rpcwire.errors import Busy, InvalidRequest, PermissionDenied, RpcError, Unauthenticated
+from rpcwire.errors import Busy, InvalidRequest, PermissionDenied, RpcError, Unauthenticated, Unavailable
 from rpcwire.limits import LinkLimits, SessionLimits
 from rpcwire.logs import about, printable
 from rpcwire.pool import Pool
@@ -133,6 +135,23 @@ class AdmittedLink(Link, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What has come of a call of ``rpc.authenticate``.
+
+    Attributes:
+        principal: who it was.
+        grant: the session that has begun; ``None`` for none.
+    """
+
+    principal: Principal
+    grant: SessionGrant | None
+
+
+async def _save_nothing() -> None:
+    """Do as if there were nothing to write down: the server has not started."""
+
+
 def _may_go_on(old: Role | None, new: Role | None) -> bool:
     """Return whether a connection may go on with another role. Its largest message is that of the old one."""
     if old is None:
@@ -173,6 +192,7 @@ class Connections(Mapping[Connection, Peer]):
         quotas: counts connections, calls and streams.
         on_authenticated: called when somebody has authenticated on a connection.
         on_end: called when a connection has ended, with the reason.
+        save_sessions: writes down sessions that have begun or ended.
     """
 
     def __init__(
@@ -200,6 +220,7 @@ class Connections(Mapping[Connection, Peer]):
         self._recounted_limits_of = lru_cache(64)(self._recount_limits)
         self.on_authenticated: Callable[[Connection], None] = lambda _: None
         self.on_end: Callable[[Connection, str], None] = lambda _connection, _reason: None
+        self.save_sessions: Callable[[], Awaitable[None]] = _save_nothing
         self._executor = executor
         self._service_logger = service_logger
         self._numbers = count(1)
@@ -356,25 +377,32 @@ class Connections(Mapping[Connection, Peer]):
 
     # --- authentication -------------------------------------------------------------------------------------------
 
-    async def authenticate(self, connection: Connection, token: str) -> Principal:
-        """Authenticate a connection by the token of a call.
+    async def authenticate(self, connection: Connection, proof: Proof) -> Admission:
+        """Authenticate a connection by the token, the ticket or the session of a call.
 
         Raises:
-            Unauthenticated: the token is wrong. After some wrong tokens the connection is closed.
+            Unauthenticated: it is wrong. After some wrong ones the connection is closed.
             Busy: another attempt of the connection is not over yet, the principal or the address has too many
                 connections, or too few open files are left.
-            InvalidRequest: the token is that of somebody else than the connection belongs to already.
+            InvalidRequest: it is that of somebody else than the connection belongs to already; or it is a ticket, and
+                the connection belongs to somebody.
+            Unavailable: the session cannot be written down.
         """
+        is_ticket = proof.kind == "ticket"
+        if is_ticket and connection.principal is not None:
+            text = f"this connection belongs to {connection.principal.name} already: use the ticket on another one"
+            raise InvalidRequest(text)
         link = self._links.get(connection)
         address, origin = ("memory", "") if link is None else (link.attempts_address, link.origin)
         try:
-            principal = await self._authentication.by_call(connection, token, address, origin)
+            principal = await self._authentication.by_call(connection, proof, address, origin)
         except Unauthenticated:
             peer = self._peers.get(connection)
             if peer is not None and self._authentication.has_ended_attempts(connection):
                 # Close after this turn, so that the answer is sent first.
                 peer.loop.call_soon(peer.link.close, 1008, "too many wrong tokens")
             raise
+        grant: SessionGrant | None = None
         if connection.principal is None and connection in self._peers:  # It may have ended while it waited.
             counted_address = "" if link is None else link.address or ""
             refusal = self.quotas.refuse(principal.name, counted_address, self.limits_of(principal))
@@ -382,13 +410,34 @@ class Connections(Mapping[Connection, Peer]):
                 raise Busy(f"{refusal}: close some", retry_after_ms=RETRY_AFTER_MS)
             if link is not None and (refusal := link.refuse_if_short(principal)) is not None:
                 raise Busy(refusal, retry_after_ms=RETRY_AFTER_MS)
+            if is_ticket:
+                grant = self._authentication.exchange_ticket(proof.text, connection.remote)
+                principal = grant.session.principal
             self._set_principal(connection, principal)
         now = connection.principal
+        if is_ticket and grant is None:
+            raise InvalidRequest("meanwhile this connection has ended, or is somebody's: use the ticket on another one")
         if now is not None and now.name != principal.name:
             # What one principal has opened must not become another one's. SMTP refuses it, too (RFC 4954, section 4).
             text = f"this connection belongs to {now.name} already: make another one for {principal.name}"
             raise InvalidRequest(text)
-        return now or principal
+        if grant is not None:
+            await self._write_down(connection, proof, grant)
+        return Admission(now or principal, grant)
+
+    async def _write_down(self, connection: Connection, proof: Proof, grant: SessionGrant) -> None:
+        """Have a new session written down, before its page is told of it."""
+        try:
+            await self.save_sessions()
+        except OSError as exc:
+            logger.error("%s: its session cannot be written: %s", connection.id, exc)  # noqa: TRY400 - an operator's
+            self._authentication.take_back(proof.text, grant)
+            principal = grant.session.principal
+            end = partial(self.end_principals, lambda each: each == principal, "its session cannot be written")
+            asyncio.get_running_loop().call_soon(end)  # After this turn, so that the answer is sent first.
+            raise Unavailable("the session cannot be written; see the server's log", executed="no") from None
+        if connection not in self._peers:
+            self._authentication.sessions.revoke(grant.session)  # Nobody has its secret.
 
     def _set_principal(self, connection: Connection, principal: Principal) -> None:
         connection.identify(principal, self._roles.methods_of(principal))
@@ -476,13 +525,17 @@ class Connections(Mapping[Connection, Peer]):
             before: the roles that held until now; ``None`` if the roles have not changed.
         """
         before = before or self._roles
+        self._authentication.sessions.sweep()
         for connection, peer in list(self._peers.items()):
             principal = connection.principal
             if principal is None:
                 continue
             now = self._authentication.renew(principal, self._links.get(connection))
             if now is None or now.name != principal.name:
-                self._end(connection, peer, f"the credentials of {principal.name} are valid no more")
+                reason = f"the credentials of {principal.name} are valid no more"
+                if principal.method == SESSION:
+                    reason = f"the session of {principal.name} has ended"
+                self._end(connection, peer, reason)
                 continue
             old, new = before.of(principal), self._roles.of(now)
             connection.identify(now, self._roles.methods_of(now))

@@ -33,6 +33,8 @@ from rpcserver.security.callers import CallerNews
 from rpcserver.security.certificates import check_roles
 from rpcserver.security.gate import RoleGate
 from rpcserver.security.roles import Roles
+from rpcserver.security.session_file import SessionFile
+from rpcserver.security.session_keeping import SessionKeeper
 from rpcserver.security.token_file import TokenFile
 from rpcserver.security.token_watch import TokenWatch
 from rpcserver.security.tokens import TokenStore
@@ -168,6 +170,9 @@ class Server:
         _check_credentials(config, self.authentication, {role.name for role in self.roles})
         named_tokens = self.authentication.named_tokens
         self.token_watch = TokenWatch(TokenFile(config.state_path), named_tokens, self._on_tokens_changed)
+        sessions = self.authentication.sessions
+        sessions.role_of = self._role_of
+        self._session_keeper = SessionKeeper(SessionFile(config.state_path), sessions, self._on_tokens_changed)
         self._caller_news = CallerNews(
             self.authentication, self.roles, self.upkeep.running, CallerFile(config.state_path)
         )
@@ -182,6 +187,7 @@ class Server:
             logger,
         )
         self.group = self._make_group_side()
+        self.connections.save_sessions = self._session_keeper.save
         self._trimmer = Trimmer(self.connections.memory.note_peak)
         self.metrics = Metrics(
             self.registry,
@@ -238,7 +244,7 @@ class Server:
             version=self.version,
             openrpc=self._describe_methods,
             stalls=self.stalls,
-            wrong_attempts=self.authentication.wrong_attempts,
+            authentication=self.authentication,
             show_audit=self._show_audit,
             show_metrics=self.metrics.render,
             ask_health=self.upkeep.ask_health,
@@ -246,6 +252,8 @@ class Server:
             count_waiting=self._count_waiting,
             conditions=self._describe_services,
             group=self.group,
+            list_pages=self._list_pages,
+            reconsider=self._on_tokens_changed,
         )
         return System(parts)
 
@@ -262,6 +270,18 @@ class Server:
             dispatch=self.dispatch,
             drain_s=STOP_TIMEOUT_S,
         )
+
+    def _list_pages(self) -> list[str]:
+        """List the addresses of the server's own page, as seen from this machine."""
+        return [
+            "http" + url.removeprefix("ws").replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+            for url in self.addresses
+            if url.startswith(("ws://", "wss://"))
+        ]
+
+    def _role_of(self, principal: Principal) -> str | None:
+        role = self.roles.of(principal)
+        return None if role is None else role.name
 
     def _make_door(self, system: System) -> Door:
         config = self.config
@@ -325,6 +345,7 @@ class Server:
             if self.config.opentelemetry.enabled:
                 self._start_tracing()
             self.token_watch.start()
+            self._session_keeper.start()
             self.announcer.check()
             await self.group.prepare()
             await self.upkeep.start()
@@ -418,12 +439,8 @@ class Server:
         await self._caller_news.welcome(service)
 
     def _begin_audit(self) -> None:
-        def role_of(principal: Principal) -> str | None:
-            role = self.roles.of(principal)
-            return None if role is None else role.name
-
         self.trail = trail = Trail(
-            self.config.audit, self.config.audit_path, self.registry, self.dispatch, role_of, self.version
+            self.config.audit, self.config.audit_path, self.registry, self.dispatch, self._role_of, self.version
         )
         self.dispatch.observe_closely(trail)
         self.connections.on_authenticated = trail.note_connected
@@ -536,6 +553,7 @@ class Server:
             await self.upkeep.stop(patience_s)
             await self.announcer.stop()
             await self.token_watch.stop()
+            await self._session_keeper.stop()
             self.authentication.wrong_attempts.report()
         except (
             Exception

@@ -3,6 +3,7 @@ and ``rpc.services``. They are a service like any other."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ from rpcserver.group.gateway import NodeConnection, lead_to
 from rpcserver.group.leases import LeaseGrant, LeaseRequest
 from rpcserver.group.nodes import NodeInfo, NodesEvent, describe_members, watch_members
 from rpcserver.reload.report import ReloadFailed, ReloadReport
-from rpcserver.security.attempts import WrongAttempts
+from rpcserver.security.authentication import Authentication, Proof, ProofKind
 from rpcserver.security.roles import Roles
+from rpcserver.security.tickets import TICKET_S
 from rpcwire.context import Context, Principal
-from rpcwire.errors import Unavailable
+from rpcwire.errors import InvalidParams, PermissionDenied, Unavailable
 from rpcwire.group.leases import (
     MOST_WAIT_S,
     LeaseHeld,
@@ -53,6 +55,7 @@ from .config import ServerConfig
 from .connections import Connections
 from .group_side import GroupSide
 from .health import TIMEOUT_S, figures_of
+from .sessions import SessionInfo, SessionSecret, TicketInfo, is_by, list_sessions
 from .stalls import StallProbe
 
 _MEMORY = {"calls": "calls and streams", "arriving": "arriving messages", "outgoing": "output"}
@@ -68,6 +71,9 @@ METRICS_PAGE = "/metrics"
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 """The type of both."""
 
+
+SESSIONS = "rpc.sessions"
+"""The permission for the sessions of others."""
 
 CONNECT_NODE_S = 5.0
 """How long it may take to connect to another node, in seconds."""
@@ -87,8 +93,14 @@ class PrincipalInfo(_Answer):
     """Who the server takes the caller for."""
 
     name: Annotated[str, Field(description="A stable name, such as owner or the name of a token.")]
-    method: Annotated[str, Field(description="How it was established: token, certificate, peer or memory.")]
+    method: Annotated[str, Field(description="How it was established: token, session, certificate, peer or memory.")]
     role: Annotated[str | None, Field(description="The role, which says what the caller may do; null for none.")]
+
+
+class Identity(PrincipalInfo):
+    """Who the server takes the caller for, and by which session."""
+
+    session: Annotated[SessionSecret | None, Field(description="The session; null for a token.")]
 
 
 class ServerLimits(_Answer):
@@ -206,7 +218,7 @@ class SystemParts:
         version: the version of the server.
         openrpc: returns the OpenRPC document of all methods.
         stalls: measures how long the event loop answers nobody.
-        wrong_attempts: the count of wrong attempts to authenticate.
+        authentication: finds out who a client is.
         show_audit: returns the state of the audit log as text for Prometheus.
         show_metrics: returns the figures of the server as text for Prometheus.
         ask_health: asks each service for its health, with a time limit in seconds, and returns it by its name.
@@ -214,6 +226,8 @@ class SystemParts:
         count_waiting: returns the number of connections that have not authenticated, by their state.
         conditions: returns how all services are.
         group: makes the server a node of its group.
+        list_pages: returns the addresses of the server's own page.
+        reconsider: asks anew who everybody is.
     """
 
     registry: Registry
@@ -223,7 +237,7 @@ class SystemParts:
     version: str
     openrpc: Callable[[], Awaitable[dict[str, Any]]]
     stalls: StallProbe
-    wrong_attempts: WrongAttempts
+    authentication: Authentication
     show_audit: Callable[[], str]
     show_metrics: Callable[[], Awaitable[str]]
     ask_health: Callable[[float], Awaitable[Mapping[str, tuple[Health, bool]]]]
@@ -231,6 +245,8 @@ class SystemParts:
     count_waiting: Callable[[], dict[str, int]]
     conditions: Callable[[], list[ServiceCondition]]
     group: GroupSide
+    list_pages: Callable[[], list[str]]
+    reconsider: Callable[[], None]
 
 
 class System(Service):
@@ -254,6 +270,7 @@ class System(Service):
         "rpc.lease": "hold leases of the group",
         "rpc.nodes": "see which nodes belong to the group, and how they are; and call methods on many of them",
         "rpc.follow": "follow events of this node and of others, each of which decides about its own",
+        SESSIONS: "see and revoke the sessions of all principals, and not only one's own",
         "rpc.audit": f"read the page {AUDIT_PAGE}, with the state of the audit log",
     }
 
@@ -302,17 +319,100 @@ class System(Service):
         )
 
     @method(kind="idempotent", group=False)
-    async def authenticate(self, token: Annotated[str, Secret()], ctx: Context) -> PrincipalInfo:
+    async def authenticate(
+        self,
+        ctx: Context,
+        token: Annotated[str | None, Secret()] = None,
+        ticket: Annotated[str | None, Secret()] = None,
+        session: Annotated[str | None, Secret()] = None,
+    ) -> Identity:
         """Prove who is calling, where the handshake could not (a browser sends no Authorization header).
+
+        Parameters:
+            token: the owner's token, or a named one.
+            ticket: a ticket, which begins a session. It is good once.
+            session: the secret of a session that has begun before.
 
         Raises:
             Unauthenticated: the token is wrong. After some of them the connection is closed. After some of one address
                 the answer comes later, by up to a second.
+            TicketUnknown, TicketUsed, TicketExpired, SessionUnknown, SessionEnded: the same of a ticket or a session.
             Busy: another attempt of the connection is not over yet, or there is no room for the connection.
-            InvalidRequest: the connection belongs to somebody else already.
+            InvalidRequest: the connection belongs to somebody else already, or to anybody if it is a ticket.
+            InvalidParams: it is none of them, or several.
         """
-        principal = await self._parts.connections.authenticate(ctx.connection, token)
-        return self._describe(principal)
+        texts: dict[ProofKind, str | None] = {"token": token, "ticket": ticket, "session": session}
+        proofs = [Proof(kind, text) for kind, text in texts.items() if text is not None]
+        if len(proofs) != 1:
+            raise InvalidParams("give exactly one of token, ticket and session")
+        admission = await self._parts.connections.authenticate(ctx.connection, proofs[0])
+        sessions, grant = self._parts.authentication.sessions, admission.grant
+        current = sessions.get(admission.principal.credential) if grant is None else grant.session
+        own = None
+        if current is not None and is_by(admission.principal, current):
+            own = SessionSecret(
+                id=current.id,
+                secret=None if grant is None else grant.secret,
+                expires_in_s=round(sessions.end_of(current) - time.time(), 3),
+            )
+        return Identity(**dict(self._describe(admission.principal)), session=own)
+
+    @method(group=False)
+    async def create_ticket(self, ctx: Context) -> TicketInfo:
+        """Make a ticket, by which one web page can sign in once as the caller, with the caller's role.
+
+        Raises:
+            InvalidRequest: the caller comes by a certificate, or through another node.
+            Unavailable: the settings allow no sessions.
+            Busy: too many tickets of the caller wait to be used.
+        """
+        principal, link = ctx.principal, self._parts.connections.link_of(ctx.connection)
+        ticket = self._parts.authentication.create_ticket(principal, link)
+        return TicketInfo(ticket=ticket, expires_in_s=TICKET_S, urls=self._parts.list_pages())
+
+    @method(kind="read")
+    async def list_sessions(self, ctx: Context) -> list[SessionInfo]:
+        """List the sessions of the caller that have not ended; with the permission rpc.sessions those of everybody."""
+        parts = self._parts
+        of_all = self._may_see_all(ctx.principal)
+        return list(list_sessions(parts.authentication.sessions, parts.connections, ctx.principal, of_all=of_all))
+
+    @method(kind="idempotent")
+    async def revoke_session(self, session_id: str, ctx: Context) -> bool:
+        """End a session of the caller, and the connections by it; with the permission rpc.sessions that of anybody.
+
+        Parameters:
+            session_id: the id of the session, as `rpc.list_sessions` tells it.
+
+        Returns:
+            Whether there was such a session.
+
+        Raises:
+            PermissionDenied: it is the session of somebody else.
+            Unavailable: the end of the session cannot be written down. It has ended, but would come back at a restart.
+        """
+        sessions = self._parts.authentication.sessions
+        session = sessions.get(session_id)
+        if session is None:
+            return False
+        if session.maker.name != ctx.principal.name and not self._may_see_all(ctx.principal):
+            raise PermissionDenied(
+                f"{ctx.principal.name} may not revoke a session of somebody else: have the operator add "
+                f'"{SESSIONS}" to the permissions of a role'
+            )
+        sessions.revoke(session)
+        try:
+            await self._parts.connections.save_sessions()
+        except OSError:
+            raise Unavailable("the end of the session cannot be written; see the server's log") from None
+        finally:
+            # After this turn, so that somebody who ends the own session gets the answer first.
+            asyncio.get_running_loop().call_soon(self._parts.reconsider)
+        return True
+
+    def _may_see_all(self, principal: Principal) -> bool:
+        role = self._parts.roles.of(principal)
+        return role is not None and SESSIONS in role.permissions
 
     def _describe(self, principal: Principal) -> PrincipalInfo:
         role = self._parts.roles.of(principal)
@@ -393,7 +493,7 @@ class System(Service):
             uptime_s=round(time.monotonic() - self._began, 3),
             connections=len(self._parts.connections),
             longest_stall_s=round(self._parts.stalls.longest_s, 6),
-            wrong_attempts=self._parts.wrong_attempts.count,
+            wrong_attempts=self._parts.authentication.wrong_attempts.count,
             services=self._parts.conditions(),
         )
 

@@ -12,6 +12,11 @@ The tree (codes of JSON-RPC 2.0, section 5.1, and of its range for implementatio
     ├── InvalidParams           -32602   ``errors`` names each field
     ├── InternalError           -32603   the handler failed in a way it does not declare
     ├── Unauthenticated         -32001   the credentials are missing or wrong
+    │   ├── TicketUnknown                there is no such ticket
+    │   ├── TicketUsed                   somebody has exchanged it before
+    │   ├── TicketExpired                nobody has exchanged it in time
+    │   ├── SessionUnknown               there is no such session
+    │   └── SessionEnded                 it has expired, was revoked, or ended with what it was made of
     ├── PermissionDenied        -32002   the caller is known, but not allowed
     ├── Busy                    -32003   a limit was reached before the call began
     ├── DeadlineExceeded        -32004   the call's time was over
@@ -173,6 +178,26 @@ class Unauthenticated(RpcError):
     executed = "no"
 
 
+class TicketUnknown(Unauthenticated):
+    """The server has made no such ticket, has forgotten it, or does not accept it from here."""
+
+
+class TicketUsed(Unauthenticated):
+    """Somebody has exchanged this ticket before."""
+
+
+class TicketExpired(Unauthenticated):
+    """Nobody has exchanged this ticket in time."""
+
+
+class SessionUnknown(Unauthenticated):
+    """There is no such session, or it is not accepted from here."""
+
+
+class SessionEnded(Unauthenticated):
+    """This session has expired, was revoked, or has ended with the credentials or the role that it was made of."""
+
+
 class PermissionDenied(RpcError):
     """The caller is known, but may not do this."""
 
@@ -320,6 +345,11 @@ _EVERY: tuple[type[RpcError], ...] = (
 BY_CODE: Mapping[int, type[RpcError]] = {cls.code: cls for cls in _EVERY}
 """The table of codes: each code that the protocol uses, and its class."""
 
+BY_TYPE: Mapping[str, type[RpcError]] = {
+    cls.__name__: cls for cls in (TicketUnknown, TicketUsed, TicketExpired, SessionUnknown, SessionEnded)
+}
+"""Those whose code another class has, too: the type tells them apart."""
+
 
 def from_wire(
     code: int, message: str, data: object = None, known: Mapping[str, type[ServiceError]] | None = None
@@ -354,7 +384,9 @@ def from_wire(
     errors = fields.get("errors")
     common["errors"] = [e for e in errors if isinstance(e, dict)] if isinstance(errors, list) else ()
     common["details"] = details if isinstance(details, dict) else None
-    cls = BY_CODE.get(code)
+    cls = BY_TYPE.get(name) if name else None
+    if cls is None or cls.code != code:
+        cls = BY_CODE.get(code)
     if cls is not None:
         return cls(message, **common)
     if code == ServiceError.code:

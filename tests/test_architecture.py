@@ -390,16 +390,25 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     "quotas": frozenset({"config"}),
     "trimming": frozenset(),
     "connections": frozenset(
-        {"config", "memory", "quotas", "security/authentication", "security/gate", "security/roles"}
+        {
+            "config",
+            "memory",
+            "quotas",
+            "security/authentication",
+            "security/gate",
+            "security/roles",
+            "security/sessions",
+        }
     ),
+    "sessions": frozenset({"connections", "security/sessions"}),
     "activity": frozenset({"connections", "security/roles"}),
     "reload": frozenset({"config", "connections", "door", "plugins/finding", "plugins/upkeep", "security"}),
     "group_side": frozenset(
         {"config", "connections", "events", "group", "plugins/finding", "security/authentication", "security/roles"}
     ),
     "system": frozenset(
-        {"activity", "config", "connections", "health", "reload/report", "security/attempts", "security/roles"}
-        | {"events", "group", "group_side", "stalls"}
+        {"activity", "config", "connections", "health", "reload/report", "security/authentication", "security/roles"}
+        | {"events", "group", "group_side", "security/tickets", "sessions", "stalls"}
     ),
     "door": frozenset(
         {"config", "connections", "health", "memory"}

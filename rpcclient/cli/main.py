@@ -20,6 +20,7 @@ COMMANDS = {
     "attach": "come back to a program that runs there",
     "call": "call a method",
     "completion": "print the script for completion in a shell",
+    "console": "sign a browser in, for one minute and once",
     "devices": "list the devices of the machine, and follow them",
     "events": "follow events of services, here and on many nodes",
     "forget": "free what is kept of programs that have ended",

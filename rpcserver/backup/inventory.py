@@ -20,8 +20,12 @@ SET_ASIDE = "before-restore-"
 NEW_FOLDER = "restore.new"
 """The folder in the state folder into which a restore unpacks at first."""
 
-_TEMPORARY = frozenset({LOCK, "tokens.lock", "tokens.json.new", "callers.json.new", NEW_FOLDER, "install"})
-"""What in the state folder is no state: locks, files half written, and what `rpcserver install` notes of a machine."""
+_TEMPORARY = frozenset({
+    LOCK, "tokens.lock", "tokens.json.new", "callers.json.new", "sessions.json", "sessions.json.new", NEW_FOLDER,
+    "install",
+})  # fmt: skip
+"""What in the state folder is no state: locks, files half written, what `rpcserver install` notes of a machine, and
+sessions: a backup must not bring back those that were revoked."""
 
 _OF_BROKER = frozenset(f"group/broker/{name}" for name in ("broker.json", "lock", "ports", "store"))
 """What the embedded broker of a group makes anew. Its credentials, and those of the nodes, are state."""

@@ -1,9 +1,10 @@
-"""Asks the server that runs on this machine, over its Unix socket, where the user who runs it needs no token."""
+"""Asks the server that runs on this machine, over its Unix socket, where the user who runs it needs no token. If the
+settings want one there, too, it is that of the server's own token file."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +12,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import unix_connect
 
 from rpcserver.config import ConfigError, ServerConfig
+from rpcserver.security.tokens import read_token
 
 TIMEOUT_S = 10.0
 """How long connecting, and most answers, may each take, in seconds."""
@@ -19,13 +21,16 @@ MOST_BYTES = 64 * 1024 * 1024
 """The largest answer, in bytes."""
 
 
-def ask_server(config: ServerConfig, method: str, timeout_s: float = TIMEOUT_S) -> Any:
-    """Call a method without parameters.
+def ask_server(
+    config: ServerConfig, method: str, timeout_s: float = TIMEOUT_S, params: Mapping[str, Any] | None = None
+) -> Any:
+    """Call a method.
 
     Parameters:
         config: the configuration of the server.
         method: the full name of the method.
         timeout_s: how long the answer may take, in seconds.
+        params: the parameters by name.
 
     Returns:
         The result as plain data.
@@ -33,18 +38,21 @@ def ask_server(config: ServerConfig, method: str, timeout_s: float = TIMEOUT_S) 
     Raises:
         ConfigError: the server has no Unix socket, does not run, or refuses; the message says what to do.
     """
-    with talk_to_server(config, method, timeout_s) as ask:
+    with talk_to_server(config, method, timeout_s, params) as ask:
         return ask()
 
 
 @contextmanager
-def talk_to_server(config: ServerConfig, method: str, timeout_s: float = TIMEOUT_S) -> Iterator[Callable[[], Any]]:
-    """Connect, to call a method without parameters, perhaps many times.
+def talk_to_server(
+    config: ServerConfig, method: str, timeout_s: float = TIMEOUT_S, params: Mapping[str, Any] | None = None
+) -> Iterator[Callable[[], Any]]:
+    """Connect, to call a method, perhaps many times.
 
     Parameters:
         config: the configuration of the server.
         method: the full name of the method.
         timeout_s: how long each answer may take, in seconds.
+        params: the parameters by name.
 
     Yields:
         A function that calls it and returns the result as plain data.
@@ -57,13 +65,22 @@ def talk_to_server(config: ServerConfig, method: str, timeout_s: float = TIMEOUT
         raise ConfigError(
             f'listen.unix = "none": this command needs the Unix socket; with a client: rpcclient call {method}'
         )
+    headers = None
+    if not config.listen.unix_peer_credentials:
+        headers = {"Authorization": f"Bearer {read_token(config.token_path)}"}
     try:
         with unix_connect(
-            str(path), uri="ws://localhost/", open_timeout=TIMEOUT_S, max_size=MOST_BYTES, compression=None
+            str(path),
+            uri="ws://localhost/",
+            additional_headers=headers,
+            open_timeout=TIMEOUT_S,
+            max_size=MOST_BYTES,
+            compression=None,
         ) as connection:
 
             def ask() -> Any:
-                connection.send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method}))
+                request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params or {}}
+                connection.send(json.dumps(request))
                 answer = json.loads(connection.recv(timeout_s))
                 if "error" in answer:
                     raise ConfigError(f"{path}: {answer['error']['message']}")

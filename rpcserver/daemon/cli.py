@@ -26,7 +26,7 @@ from rpcserver.security.ways import make_ways
 from rpcserver.server import STOP_TIMEOUT_S, Server
 from rpcwire.secret import secrets_in
 
-from . import limits, requests, status
+from . import console, limits, requests, status
 from .audit import audit
 from .backup import backup, restore
 from .completion import completion
@@ -40,6 +40,7 @@ from .permissions import permissions
 from .reload import reload
 from .reloads import Reloads
 from .server_user import refuse_to_serve_for_another
+from .sessions import session
 from .supervision import supervise
 from .tokens import token
 
@@ -66,6 +67,7 @@ def main() -> None:
 
 main.add_command(permissions)
 main.add_command(token)
+main.add_command(session)
 main.add_command(audit)
 main.add_command(config)
 main.add_command(backup)
@@ -334,6 +336,7 @@ async def _stop(server: Server, second_signal: asyncio.Event) -> int:
     return 0
 
 
+main.add_command(console.command, "console")
 main.add_command(limits.command, "limits")
 main.add_command(status.command, "status")
 main.add_command(requests.command, "requests")

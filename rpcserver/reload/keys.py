@@ -67,7 +67,7 @@ _RULES: Mapping[str, Mapping[Rule, str]] = {
     },
     "auth": {
         _AT_ONCE: (
-            "token_file unix attempts free_attempts penalty_s delayed_connections delayed_per_address "
+            "token_file unix session_ttl_s attempts free_attempts penalty_s delayed_connections delayed_per_address "
             "arriving_connections arriving_per_address unauthenticated_connections unauthenticated_per_address "
             "line_connections line_per_address certificates"
         ),

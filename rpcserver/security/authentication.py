@@ -1,6 +1,6 @@
 """Finds out who a client is: by the header of its request (:mod:`~rpcserver.security.ways`), by the token in a call, by
-the certificate of TLS, or by the user at the other end of a Unix socket. A client in the server's own process needs no
-proof.
+the ticket or the session of a web page, by the certificate of TLS, or by the user at the other end of a Unix socket. A
+client in the server's own process needs no proof.
 
 After some wrong attempts of an address, or under a name, further ones are delayed, longer each time. At most
 :data:`READ_WITHIN_S` of the delay comes before the credentials are read, so that right ones get in within that time,
@@ -12,20 +12,30 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
 
 from websockets.datastructures import Headers
 
 from rpcserver.config import AuthConfig
 from rpcwire.context import OWNER, Connection, Principal
-from rpcwire.errors import Busy, Unauthenticated
+from rpcwire.errors import (
+    Busy,
+    InvalidRequest,
+    SessionUnknown,
+    TicketUnknown,
+    Unauthenticated,
+    Unavailable,
+)
 
 from .attempts import WrongAttempts
 from .certificates import METHOD as CERTIFICATE
 from .certificates import Certificates, check_roles
 from .named_tokens import NamedTokens
 from .penalties import Penalties
+from .sessions import METHOD as SESSION
+from .sessions import REMEDY, SECRET_PREFIX, Maker, SessionGrant, Sessions
+from .tickets import Tickets
 from .tokens import TokenStore
 from .unix_users import UnixUsers
 from .way import Way
@@ -50,6 +60,7 @@ class Credentials:
         keys: the address and the name by which wrong attempts are counted.
         address: the address, as limits count it.
         origin: the whole address; a word that stands for it where there is none, such as ``unix:uid=1000``.
+        kind: whether the text is a ticket, the secret of a session, or what the way reads.
     """
 
     way: Way[Any]
@@ -57,6 +68,28 @@ class Credentials:
     keys: tuple[str, ...]
     address: str
     origin: str
+    kind: ProofKind = "token"
+
+
+ProofKind = Literal["token", "ticket", "session"]
+"""What a call of ``rpc.authenticate`` shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a call of ``rpc.authenticate`` shows.
+
+    Attributes:
+        kind: what it is.
+        text: the text of it.
+    """
+
+    kind: ProofKind
+    text: str = field(repr=False)
+
+
+class _Fault(Exception):
+    """What is wrong with credentials, for the log. Whoever has shown them does not learn it."""
 
 
 class Evidence(Protocol):
@@ -91,6 +124,7 @@ class Authentication:
 
     Attributes:
         named_tokens: the tokens of others than the owner.
+        sessions: the sessions of web pages.
         unix_users: the users and groups of the system that need no token on the Unix socket.
         owner_uid: the user who runs the server.
         wrong_attempts: the count of wrong attempts, and their log.
@@ -107,7 +141,9 @@ class Authentication:
         ways: Iterable[Way[Any]] = (),
     ) -> None:
         self.named_tokens = NamedTokens(time.time)
-        self._bearer = BearerToken(tokens, self.named_tokens)
+        self.sessions = Sessions(time.time, self._find_maker, config.session_ttl_s)
+        self._tickets = Tickets(time.monotonic)
+        self._bearer = BearerToken(tokens, self.named_tokens, self.sessions)
         self._ways = by_scheme([self._bearer, *ways])
         self.owner_uid = owner_uid
         self.wrong_attempts = WrongAttempts()
@@ -158,6 +194,7 @@ class Authentication:
             self.unix_users = unix_users
             self._unix_peer_credentials = unix_peer_credentials
             self._attempts, self._timeout_s = config.attempts, config.timeout_s
+            self.sessions.ttl_s = config.session_ttl_s
             self._penalties.change(config.free_attempts, config.penalty_s)
 
         return commit
@@ -213,6 +250,8 @@ class Authentication:
         """
         if principal.via:
             return principal if self.is_vouched_for(principal) else None
+        if principal.method == SESSION:
+            return self.sessions.renew(principal, "" if evidence is None else evidence.origin)
         way = self._way_of_method.get(principal.method)
         if way is not None:
             return ask_again(way, principal)
@@ -281,26 +320,41 @@ class Authentication:
             credentials: the credentials.
             who: the client, for the log.
 
+        Returns:
+            Who it is; whoever has made it, for a ticket.
+
         Raises:
             Unauthenticated: the credentials are wrong, or cannot be checked. The attempt is counted.
         """
-        way, origin, fault = credentials.way, credentials.origin, ""
         try:
-            principal = ask(way, credentials.text)
-            if principal is None:
-                raise Unauthenticated(way.wrong)
-            if way is self._bearer and principal.credential:
-                if self.named_tokens.renew(principal, origin) is None:
-                    networks = ", ".join(self.named_tokens.networks_of(principal))
-                    fault = f"the token {principal.name} is not accepted from {origin or '?'}, but from {networks}"
-                    raise Unauthenticated(way.wrong)  # Whoever has stolen it learns nothing.
-                self.named_tokens.note_use(principal)
-            if way is not self._bearer:
-                self._way_of_method[principal.method] = way
+            return self._find_out(credentials)
         except Unauthenticated as exc:
+            fault = exc.__cause__ if isinstance(exc.__cause__, _Fault) else exc.message
             self._penalties.note_wrong(credentials.keys, time.monotonic())
-            self.wrong_attempts.note(who, credentials.address, fault or exc.message)
+            self.wrong_attempts.note(who, credentials.address, str(fault))
             raise
+
+    def _find_out(self, credentials: Credentials) -> Principal:
+        way, text, origin = credentials.way, credentials.text, credentials.origin
+        if credentials.kind == "ticket":
+            return self._check_ticket(text, origin)
+        principal = ask(way, text)
+        if principal is None:
+            is_session = credentials.kind == "session" or (way is self._bearer and text.startswith(SECRET_PREFIX))
+            raise self.sessions.explain(text) if is_session else Unauthenticated(way.wrong)
+        if way is not self._bearer:
+            self._way_of_method[principal.method] = way
+        elif principal.method == SESSION:
+            if self.sessions.renew(principal, origin) is None:
+                fault = _Fault(f"the session {principal.credential} is not accepted from {origin or '?'}")
+                raise SessionUnknown(f"there is no such session: {REMEDY}") from fault
+            self.sessions.note_use(principal)
+        elif principal.credential:
+            if self.named_tokens.renew(principal, origin) is None:
+                networks = ", ".join(self.named_tokens.networks_of(principal))
+                fault = _Fault(f"the token {principal.name} is not accepted from {origin or '?'}, but from {networks}")
+                raise Unauthenticated(way.wrong) from fault  # Whoever has stolen it learns nothing.
+            self.named_tokens.note_use(principal)
         return principal
 
     @property
@@ -313,14 +367,17 @@ class Authentication:
         """The value of ``WWW-Authenticate`` (RFC 9110, section 11.6.1)."""
         return ", ".join(f'{way.scheme} realm="rpcserver"' for way in self._ways.values())
 
-    async def by_call(self, connection: Connection, token: str, address: str, origin: str = "") -> Principal:
-        """Find out who sends a token by a call.
+    async def by_call(self, connection: Connection, proof: Proof, address: str, origin: str = "") -> Principal:
+        """Find out who sends a token, a ticket or the secret of a session by a call.
 
         Parameters:
             connection: the connection of the call, whose wrong tokens are counted.
-            token: the token.
+            proof: what the call shows.
             address: the address of the client, as limits count it.
             origin: the whole address, as of :class:`Credentials`.
+
+        Returns:
+            As of :meth:`check`.
 
         Raises:
             Unauthenticated: the token is wrong, or the connection has sent too many wrong ones.
@@ -330,7 +387,7 @@ class Authentication:
             raise Busy("another attempt to authenticate is under way on this connection: wait for its answer")
         if not self.may_try_again(connection):
             raise Unauthenticated("too many wrong tokens: connect again")
-        credentials = self._credentials(self._bearer, token, address, origin)
+        credentials = replace(self._credentials(self._bearer, proof.text, address, origin), kind=proof.kind)
         before_s = self.delay_before_s(credentials)
         if before_s:
             self._asking.add(connection)
@@ -342,7 +399,7 @@ class Authentication:
         answer_at = loop.time() + REFUSED_AFTER_S
         try:
             return self.check(credentials, f"{connection.id} {connection.remote}")
-        except Unauthenticated:
+        except Unauthenticated as exc:
             count = self._wrong_tokens.get(connection, 0) + 1
             # Where attempts have the longest delay, each connection has one: it would keep others out of its place.
             self._wrong_tokens[connection] = self._attempts if before_s >= READ_WITHIN_S else count
@@ -353,7 +410,109 @@ class Authentication:
                 self._unanswered_counts[connection] -= 1
                 if self._unanswered_counts[connection] <= 0:
                     del self._unanswered_counts[connection]
+            if type(exc) is not Unauthenticated:
+                raise exc from None
             raise Unauthenticated("token: wrong: give a named token, or the one in the server's token file") from None
+
+    # --- tickets and sessions -------------------------------------------------------------------------------------
+
+    def create_ticket(self, principal: Principal, evidence: Evidence | None) -> str:
+        """Make a ticket for a session of somebody.
+
+        Parameters:
+            principal: who it is for, and what their role is.
+            evidence: what their connection shows; ``None`` for one in memory.
+
+        Raises:
+            InvalidRequest: they come through another node or by a certificate.
+            Unavailable: the settings allow no sessions, or the credentials have just ended.
+            Busy: there are too many tickets already.
+        """
+        if not self.sessions.ttl_s:
+            raise Unavailable("auth.session_ttl_s = 0 allows no sessions: set another time", executed="no")
+        maker = self._describe_maker(principal, evidence)
+        if maker is None:
+            raise Unavailable(f"the credentials of {principal.name} have just ended", executed="no")
+        return self._tickets.make(maker, self.sessions.role_of(principal))
+
+    def _describe_maker(self, principal: Principal, evidence: Evidence | None) -> Maker | None:
+        """Describe the credentials of somebody, so that it can be found out later whether they are still good."""
+        if principal.via:
+            raise InvalidRequest(f"you come through the node {principal.via}: get a ticket of that node", executed="no")
+        if principal.method == CERTIFICATE:
+            # TLS has verified it on this connection only, and lists of revoked certificates end such connections.
+            raise InvalidRequest(
+                "you come by a certificate: install it in the browser, or get the ticket with a token", executed="no"
+            )
+        if principal.method == SESSION:
+            return self.sessions.maker_of(principal.credential)
+        way = self._way_of_method.get(principal.method)
+        is_owners_token = principal.method == "token" and not principal.credential
+        return Maker(
+            name=principal.name,
+            method=principal.method,
+            uid=principal.uid,
+            role=principal.role,
+            credential=principal.credential,
+            groups=frozenset(evidence.unix_groups()) if evidence is not None and principal.method == "peer" else (),
+            scheme="" if way is None else way.scheme,
+            owner_token=self.tokens.fingerprint if is_owners_token else "",
+        )
+
+    def _find_maker(self, maker: Maker, origin: str | None) -> Principal | None:
+        """Find out who has the credentials of a ticket now; ``None`` if they are not good any more, or not accepted
+        from an address, which is ``None`` for any."""
+        principal = maker.principal
+        if maker.scheme:
+            way = self._ways.get(maker.scheme.lower())
+            return None if way is None else ask_again(way, principal)
+        if maker.owner_token:
+            return principal if maker.owner_token == self.tokens.fingerprint else None
+        if maker.method == "token":
+            tokens = self.named_tokens
+            return tokens.current(principal) if origin is None else tokens.renew(principal, origin)
+        if maker.method == "peer":
+            return self.by_unix_socket(maker.uid, lambda: maker.groups)
+        return self.by_memory() if maker.method == "memory" else None
+
+    def _check_ticket(self, text: str, origin: str) -> Principal:
+        """Return who has made a ticket, if it is good."""
+        ticket = self._tickets.check(text)
+        unknown = TicketUnknown(f"there is no such ticket: {REMEDY}")
+        if not self.sessions.has_maker(ticket.maker, ticket.role):
+            raise unknown from _Fault(f"the credentials of {ticket.maker.name}, who has made the ticket, have ended")
+        principal = self._find_maker(ticket.maker, origin)
+        if principal is None:
+            raise unknown from _Fault(f"the ticket of {ticket.maker.name} is not accepted from {origin or '?'}")
+        return principal
+
+    def exchange_ticket(self, text: str, address: str) -> SessionGrant:
+        """Begin a session for a ticket that :meth:`by_call` has just found good. It is good for nothing then.
+
+        Parameters:
+            text: the ticket.
+            address: the address of the client, for a person.
+
+        Raises:
+            Unauthenticated: meanwhile somebody has used it.
+            Busy: there are too many sessions.
+        """
+        ticket = self._tickets.check(text)
+        grant = self.sessions.begin(ticket.maker, ticket.role, address)
+        ticket.is_used = True
+        return grant
+
+    def take_back(self, text: str, grant: SessionGrant) -> None:
+        """Forget a session that could not be written down. Its ticket is good again.
+
+        Parameters:
+            text: the ticket.
+            grant: the session.
+        """
+        self._tickets.free(text)
+        self.sessions.forget(grant.session)
+
+    # --- wrong attempts of a connection ---------------------------------------------------------------------------
 
     def may_try_again(self, connection: Connection) -> bool:
         """Return whether a connection may send another token after a wrong one."""

@@ -421,6 +421,12 @@ class NamedTokens:
             return None
         return token.principal
 
+    def current(self, principal: Principal) -> Principal | None:
+        """Return who somebody is now who has authenticated by a named token, whatever their address; ``None`` if it is
+        valid no more."""
+        token = self._by_id.get(principal.credential)
+        return token.principal if token is not None and token.is_valid(self._clock()) else None
+
     def networks_of(self, principal: Principal) -> tuple[str, ...]:
         """Return the networks from which the token of a principal is accepted."""
         token = self._by_id.get(principal.credential)

@@ -24,7 +24,13 @@ OWNER_ROLE = "owner"
 OPEN_TO_ALL = frozenset({"rpc.hello", "rpc.authenticate", "rpc.ping"})
 """The methods that may be called before authentication."""
 
-OPEN_TO_PRINCIPALS = OPEN_TO_ALL | {"rpc.discover", "rpc.services"}
+OPEN_TO_PRINCIPALS = OPEN_TO_ALL | {
+    "rpc.discover",
+    "rpc.services",
+    "rpc.create_ticket",  # A ticket gives no more than its maker has.
+    "rpc.list_sessions",  # Of others only with a permission, and so the next one.
+    "rpc.revoke_session",
+}
 """The methods that everybody who has authenticated may call, without a role."""
 
 _MOST_CALLERS = 1000

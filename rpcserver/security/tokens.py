@@ -27,6 +27,11 @@ class TokenStore:
         self._digest = hashlib.sha256(token.encode()).digest()
         self._principal = Principal(name, "token")
 
+    @property
+    def fingerprint(self) -> str:
+        """What tells this token apart from others. It is no secret."""
+        return hashlib.sha256(self._digest).hexdigest()[:16]
+
     def principal(self, token: str) -> Principal | None:
         """Return the principal of a token; ``None`` if the token is wrong."""
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -22,6 +22,8 @@ from rpcwire.service import ServiceConfig, ServiceConfigError
 
 from .certificates import METHOD as CERTIFICATE
 from .named_tokens import RESERVED, NamedTokens
+from .sessions import METHOD as SESSION
+from .sessions import Sessions
 from .tokens import TokenStore
 from .way import Way
 
@@ -31,7 +33,7 @@ _STRANGER = about("", is_known=False)
 
 GROUP = "rpcserver.ways"
 
-OWN_METHODS = ("token", "peer", "memory", CERTIFICATE)
+OWN_METHODS = ("token", "peer", "memory", CERTIFICATE, SESSION)
 """What :attr:`Principal.method` is where no way of a plugin has found somebody."""
 
 _SCHEME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -43,22 +45,28 @@ class BearerToken(Way):
     Parameters:
         tokens: the owner's token.
         named_tokens: the tokens of others.
+        sessions: the sessions, each of which has a secret that counts as a token.
 
     Attributes:
-        tokens, named_tokens: as above.
+        tokens, named_tokens, sessions: as above.
     """
 
     scheme = "Bearer"
     form = "Bearer TOKEN"
     wrong = "the token is wrong"
 
-    def __init__(self, tokens: TokenStore, named_tokens: NamedTokens) -> None:
+    def __init__(self, tokens: TokenStore, named_tokens: NamedTokens, sessions: Sessions) -> None:
         super().__init__(ServiceConfig())
         self.tokens = tokens
         self.named_tokens = named_tokens
+        self.sessions = sessions
 
     def principal(self, credentials: str) -> Principal | None:
-        return self.tokens.principal(credentials) or self.named_tokens.principal(credentials)
+        return (
+            self.tokens.principal(credentials)
+            or self.named_tokens.principal(credentials)
+            or self.sessions.principal(credentials)
+        )
 
 
 def make_ways(sections: Mapping[str, Any]) -> list[Way[Any]]:

@@ -370,7 +370,7 @@ def test_token_in_the_first_call(tools: Any) -> None:
             assert (await tools.call(connection, "rpc.authenticate", {"token": 5}))["error"]["code"] == -32602
             assert (await tools.call(connection, "rpc.authenticate", ["wrong"]))["error"]["code"] == -32001
             good = await tools.call(connection, "rpc.authenticate", {"token": tools.TOKEN})
-            assert good["result"] == {"name": "owner", "method": "token", "role": "owner"}
+            assert good["result"] == {"name": "owner", "method": "token", "role": "owner", "session": None}
             assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
             assert (await tools.call(connection, "rpc.authenticate", {"token": tools.TOKEN}))["result"]
 
