@@ -14,6 +14,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.examples import SOAK, count_examples
+from tests.tracers import pytest_runtest_setup, pytest_runtest_teardown
+
+__all__ = ["pytest_runtest_setup", "pytest_runtest_teardown"]  # No test leaves another tracer behind.
 
 REQUIRE_ALL = bool(os.environ.get("REQUIRE_ALL"))
 THERE_S = 30.0
