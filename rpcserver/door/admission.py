@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from websockets.datastructures import Headers
 
+from rpcwire.logs import printable
+
 from .hosts import Authority, is_this_machine, read_origin, with_port
 
 _SO_PEERGROUPS = 59
@@ -59,7 +61,9 @@ def check_origin(headers: Headers, authority: Authority, allowed_origins: Collec
         own_origins = {f"{scheme}://{_write(with_port(authority, scheme))}" for scheme in ("http", "https")}
         if canonical_origin(values[0]) in own_origins | set(allowed_origins):
             return None
-    return Refusal(403, "this origin may not connect: add it to listen.allowed_origins")
+    # "null" stands for files and for pages in sandboxes, whichever they are: only its own name lets it in.
+    origin = printable(", ".join(values), 100)
+    return Refusal(403, f"web pages of the origin {origin!r} may not connect: add it to listen.allowed_origins")
 
 
 def canonical_origin(text: str) -> str:

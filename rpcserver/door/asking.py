@@ -37,6 +37,11 @@ class HttpRequest:
         return self.method == "HEAD"
 
     @property
+    def is_preflight(self) -> bool:
+        """Whether a browser asks if a page of another origin may send a request (CORS)."""
+        return self.method == "OPTIONS" and "Origin" in self.headers and "Access-Control-Request-Method" in self.headers
+
+    @property
     def wants_websocket(self) -> bool:
         """Whether the request asks for a WebSocket. A request to upgrade to another protocol is an offer that needs no
         answer (RFC 9110, section 7.8): Java's client and ``curl --http2`` add one to every request."""

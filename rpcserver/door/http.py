@@ -17,6 +17,9 @@ from rpcwire.limits import ANSWER_HEADER
 REQUEST_BYTES = 32 * 1024
 """The largest request: its first line and its headers."""
 
+PREFLIGHT_S = 600
+"""How long a browser may remember the answer to a preflight, in seconds."""
+
 
 def respond(
     status: int, text: str, *, content_type: str = "text/plain; charset=utf-8", head: bool = False, **headers: str
@@ -61,6 +64,30 @@ def require_upgrade(text: str, *, head: bool = False, **headers: str) -> Respons
     del response.headers["Connection"]
     response.headers["Connection"] = "close, Upgrade"
     return response
+
+
+def share_with(response: Response, origin: str) -> None:
+    """Let a web page of an allowed origin read a response (https://fetch.spec.whatwg.org/#http-cors-protocol). No
+    credentials are allowed: the server uses no cookies, and a page that has a token sends it in a header of its own.
+
+    Parameters:
+        response: the response, which is changed.
+        origin: the origin as the request names it.
+    """
+    response.headers["Access-Control-Allow-Origin"] = origin
+    response.headers["Vary"] = "Origin"
+
+
+def answer_preflight() -> Response:
+    """Make the answer to a browser that asks whether a page may send a request with a token (a CORS preflight)."""
+    return respond(
+        200,
+        "",
+        Allow="GET, HEAD, OPTIONS",
+        Access_Control_Allow_Methods="GET, HEAD",
+        Access_Control_Allow_Headers="Authorization",
+        Access_Control_Max_Age=str(PREFLIGHT_S),
+    )
 
 
 def refuse_malformed(exc: Exception) -> Response:

@@ -44,7 +44,8 @@ from .admission import Refusal, check_host, check_origin, peer_groups, peer_uid
 from .asking import HttpRequest, read_request
 from .entrance import Entrance
 from .forwarding import HEADERS
-from .http import REQUEST_BYTES, refuse_malformed, require_upgrade, respond
+from .http import REQUEST_BYTES, answer_preflight, refuse_malformed, require_upgrade, respond, share_with
+from .pages import PAGES_OF_STATE
 from .proxy_header import SIGNATURE, ProxyHeaderError, read_proxy_header
 from .tls import send_alerts_through
 from .waiting import RETRY_AFTER_S
@@ -106,6 +107,7 @@ class ServerLink(WebSocketLink):
         "_opening_task",
         "_outgoing",
         "_page_request",
+        "_reader",
         "_rest",
         "_shares",
         "_timer",
@@ -157,6 +159,7 @@ class ServerLink(WebSocketLink):
         self._has_replied = False
         self.takes_bytes: int | None = None
         self._page_request: tuple[str, Principal | None] | None = None  # The page that was asked for, and by whom.
+        self._reader: str | None = None  # The allowed origin of a web page that may read the answer.
         self._timer: asyncio.TimerHandle | None = None
         self._shares: Shares | None = None
         self._arriving: Loan | None = None  # Most connections never have a large message on its way.
@@ -504,6 +507,11 @@ class ServerLink(WebSocketLink):
         )
         if refusal is not None:
             return self._log_refusal(refusal, head=http_request.is_head)
+        if http_request.path in PAGES_OF_STATE:
+            self._reader = http_request.headers.get("Origin")
+            if http_request.is_preflight:
+                self._page_request = (f"OPTIONS {http_request.path}", None)
+                return answer_preflight()
         if http_request.method not in ("GET", "HEAD"):
             method = printable(http_request.method, 20)
             return respond(405, f"{method} is not for this port: use GET or HEAD\n", Allow="GET, HEAD")
@@ -648,6 +656,8 @@ class ServerLink(WebSocketLink):
 
     def reply(self, response: Response) -> None:
         """Answer an HTTP request, and close."""
+        if self._reader is not None:
+            share_with(response, self._reader)
         self._reply(response.serialize(), f"HTTP {response.status_code}")
 
     def _reply(self, data: bytes, reason: str) -> None:

@@ -29,6 +29,9 @@ logger = logging.getLogger("rpcserver.door.pages")
 SHARED_PAGE = "/metrics"
 """The one page that several services may have: each sees to its own part, and who may read one part sees that part."""
 
+PAGES_OF_STATE = frozenset({"/healthz", "/readyz", SHARED_PAGE})
+"""The pages that web pages of allowed origins may read."""
+
 PAGE_TIMEOUT_S = 30.0
 """How long a service may take to make a page, in seconds. Nothing else bounds how many clients wait for pages."""
 

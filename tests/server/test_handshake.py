@@ -259,6 +259,71 @@ def test_origin(tools: Any, origin: str | None, welcome: bool) -> None:
     tools.run(main())
 
 
+def test_null_is_an_origin_only_by_its_own_name(tools: Any) -> None:
+    """Files and pages in sandboxes have it, whoever wrote them."""
+
+    async def main() -> None:
+        for allowed, status in [((), 403), (("https://console.example",), 403), (("null",), 101)]:
+            async with tools.serve(listen={"allowed_origins": allowed}) as server:
+                raw = await tools.raw(server)
+                await raw.send(tools.upgrade(server, Origin="null"))
+                assert (await raw.head()).startswith(f"HTTP/1.1 {status} ".encode())
+                await raw.close()
+
+    tools.run(main())
+
+
+def test_a_refusal_names_the_origin_or_host_and_the_setting_to_the_page_and_in_one_line_of_the_log(
+    tools: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with tools.serve() as server:
+            for line, setting in [
+                ("Host: localhost\r\nOrigin: https://evil.example", "listen.allowed_origins"),
+                ("Host: evil.example", "listen.allowed_hosts"),
+            ]:
+                caplog.clear()
+                _, _, body = await tools.http(server, f"GET / HTTP/1.1\r\n{line}\r\n\r\n")
+                (record,) = [each for each in caplog.records if setting in each.getMessage()]
+                assert "evil.example" in record.getMessage()
+                assert record.getMessage().endswith(f"refused: {body.decode().strip()}")
+
+    tools.run(main())
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_pages_of_allowed_origins_read_the_state_of_the_server(tools: Any, path: str) -> None:
+    async def main() -> None:
+        allowed = "https://console.example"
+        async with tools.serve(listen={"allowed_origins": [allowed]}) as server:
+
+            async def ask(verb: str, origin: str, *headers: str) -> tuple[int, dict[str, str], bytes]:
+                lines = [f"{verb} {path} HTTP/1.1", "Host: localhost", f"Origin: {origin}", *headers, "", ""]
+                answer: tuple[int, dict[str, str], bytes] = await tools.http(server, "\r\n".join(lines))
+                return answer
+
+            token = f"Authorization: Bearer {tools.TOKEN}"
+            asks = ("Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization")
+            status, headers, body = await ask("GET", allowed, token)
+            assert (status, headers["access-control-allow-origin"], headers["vary"]) == (200, allowed, "Origin")
+            assert body and "access-control-allow-credentials" not in headers
+            status, headers, body = await ask("OPTIONS", allowed, *asks)
+            assert (status, body, headers["access-control-allow-origin"]) == (200, b"", allowed)
+            assert headers["access-control-allow-headers"] == "Authorization"
+            assert headers["access-control-allow-methods"] == "GET, HEAD"
+            for verb in ("GET", "OPTIONS"):
+                status, headers, _ = await ask(verb, "https://evil.example", token, *asks)
+                assert status == 403 and "access-control-allow-origin" not in headers
+            assert (await ask("OPTIONS", allowed))[0] == 405, "without the header it is no preflight"
+            if path == "/metrics":
+                status, headers, _ = await ask("GET", allowed)
+                assert (status, headers["access-control-allow-origin"]) == (401, allowed), "a page may see why"
+            request = f"GET /nothing HTTP/1.1\r\nHost: localhost\r\nOrigin: {allowed}\r\n\r\n"
+            assert "access-control-allow-origin" not in (await tools.http(server, request))[1]
+
+    tools.run(main())
+
+
 def test_two_origins(tools: Any) -> None:
     async def main() -> None:
         async with tools.serve() as server:
