@@ -204,7 +204,8 @@ class BucketStore:
 
 def _no_bucket(reason: str) -> Unavailable:
     return Unavailable(
-        f"the bucket {LEASE_BUCKET} of the group's broker cannot be used: {reason}; docs/group.md says who makes it",
+        f"the bucket {LEASE_BUCKET} of the group's broker cannot be used: {reason}; docs/group-operations.md says who "
+        "makes it",
         executed="no",
     )
 

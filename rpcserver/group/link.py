@@ -346,7 +346,7 @@ class Link:
         except TimeoutError:
             raise ConnectionError(
                 "the broker does not deliver what this node sends to itself: its user needs the permissions that "
-                f"docs/group.md lists{'; ' if self._problem else ''}{self._problem}"
+                f"docs/group-operations.md lists{'; ' if self._problem else ''}{self._problem}"
             ) from None
         if lost.is_set():
             raise ConnectionError(self._problem or "the broker has closed the connection")

@@ -338,7 +338,7 @@ def test_a_user_without_the_permissions_is_told(broker: Broker, caplog: pytest.L
             assert not link.is_up
 
     asyncio.run(asyncio.wait_for(use(), LIMIT_S))
-    assert "docs/group.md" in caplog.text and "Permissions Violation" in caplog.text.title()
+    assert "docs/group-operations.md" in caplog.text and "Permissions Violation" in caplog.text.title()
 
 
 def test_it_can_be_closed_in_each_moment_of_connecting(broker: Broker) -> None:
