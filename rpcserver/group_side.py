@@ -152,6 +152,8 @@ class GroupSide:
         Raises:
             ConfigError: something is missing or cannot be used.
         """
+        points = find_installed().items()
+        self._service_versions = {name: point.dist.version for name, point in points if point.dist is not None}
         await self.membership.prepare()
         node, settings = self.membership.node, self._settings
         directory = NodeDirectory(node)
@@ -166,9 +168,6 @@ class GroupSide:
 
     def start(self) -> None:
         """Become a member, in the background: call this when the server listens."""
-        if self._settings().group.url:
-            points = find_installed().items()
-            self._service_versions = {name: point.dist.version for name, point in points if point.dist is not None}
         self.membership.start()
         assert self.circuits is not None
         assert self.calls is not None

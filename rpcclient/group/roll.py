@@ -160,8 +160,8 @@ def _violation(text: str) -> RemoteProtocolError:
 
 
 def count_states(outcomes: Sequence[NodeOutcome[Any]]) -> dict[State, int]:
-    """Return how many outcomes there are of each state, the most first."""
+    """Return how many outcomes there are of each state: ``ok`` first, then the most."""
     counts: dict[State, int] = {}
     for outcome in outcomes:
         counts[outcome.state] = counts.get(outcome.state, 0) + 1
-    return dict(sorted(counts.items(), key=lambda pair: -pair[1]))
+    return dict(sorted(counts.items(), key=lambda pair: (pair[0] != "ok", -pair[1])))

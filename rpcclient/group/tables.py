@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -12,12 +13,18 @@ from pydantic import BaseModel
 
 from rpcwire.group.outcomes import GroupNode, NodeOutcome
 from rpcwire.rows.rows import Rows
-from rpcwire.rows.texttable import SHOWN_ROWS, html_table, text_table
+from rpcwire.rows.texttable import SHOWN_ROWS, cell_text, html_table, text_table, width
 
 from .roll import count_states
 
 _OWN = ("node", "node_id", "state", "executed", "duration_s", "error")
 """The columns that each row has."""
+_NAMED = 3
+"""How many nodes of each state a summary names."""
+_WITHOUT_TERMINAL = (120, 24)
+"""The size to fit where there is no terminal."""
+_BETWEEN = " │ "
+"""What is between two columns."""
 _LEVELS = 8
 """How deep results are made flat."""
 
@@ -106,23 +113,32 @@ def _columns(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def summarize(nodes: Sequence[GroupNode], outcomes: Sequence[NodeOutcome[Any]]) -> str:
-    """Say in one line how many nodes there are, and what became of them: ``3 nodes: 2 ok, 1 died``.
+    """Say in one line how many nodes there are, and what became of them: ``3 nodes: 2 ok, 1 died (web-2)``.
 
     Parameters:
         nodes: who was asked.
         outcomes: the outcomes that there are.
     """
-    parts = [f"{count} {state}" for state, count in count_states(outcomes).items()]
+    parts = []
+    for state, count in count_states(outcomes).items():
+        names = [] if state == "ok" else [outcome.name for outcome in outcomes if outcome.state == state]
+        rest = [f"{count - _NAMED} more"] if count > _NAMED else []
+        parts.append(f"{count} {state}" + (f" ({', '.join([*names[:_NAMED], *rest])})" if names else ""))
     if len(outcomes) < len(nodes):
         parts.append(f"{len(nodes) - len(outcomes)} without an outcome yet")
     return f"{len(nodes)} {'node' if len(nodes) == 1 else 'nodes'}: {', '.join(parts) or 'none was asked'}"
 
 
 def _choose_cells(
-    nodes: Sequence[GroupNode], outcomes: Sequence[NodeOutcome[Any]]
+    nodes: Sequence[GroupNode], outcomes: Sequence[NodeOutcome[Any]], room: int | None = None
 ) -> tuple[list[str], list[list[Any]], str]:
     """Return the names and the cells of a table without what is empty for all, and the summary. A result with a method
-    ``brief`` says itself what of it people want to see."""
+    ``brief`` says itself what of it people want to see.
+
+    Parameters:
+        nodes, outcomes: as of :func:`summarize`.
+        room: the width of the table, in characters: the last columns of results that do not fit are left out.
+    """
     rows = make_rows(_brief(outcome) for outcome in outcomes[:SHOWN_ROWS])
     done = {outcome.node for outcome in outcomes}
     rows += [{"node": node.name, "state": "…"} for node in nodes if node not in done]
@@ -133,9 +149,26 @@ def _choose_cells(
     ]
     if any(row.get("error") for row in rows):  # At the end, as it is long.
         names.append("error")
-    cells = [[_readable(row.get(name)) for name in names] for row in rows]
-    note = f" ({more} {'row' if more == 1 else 'rows'} not shown)" if more else ""
-    return names, cells, summarize(nodes, outcomes) + note
+    columns = {name: [_readable(row.get(name)) for row in rows] for name in names}
+    hidden = 0 if room is None else _leave_out(columns, room)
+    notes = [f"{more} {'row' if more == 1 else 'rows'} not shown"] if more else []
+    if hidden:
+        notes.append(f"{hidden} {'column' if hidden == 1 else 'columns'} not shown: rows() has all")
+    note = f" ({', '.join(notes)})" if notes else ""
+    cells = [list(row) for row in zip(*columns.values(), strict=True)]
+    return list(columns), cells, summarize(nodes, outcomes) + note
+
+
+def _leave_out(columns: dict[str, list[Any]], room: int) -> int:
+    """Remove the last columns of results until the table fits, and return how many they are."""
+    widths = {name: max(width(cell_text(cell)) for cell in [name, *cells]) for name, cells in columns.items()}
+    count = 0
+    for name in [name for name in reversed(columns) if name not in _OWN]:
+        if sum(widths[each] for each in columns) + len(_BETWEEN) * (len(columns) - 1) <= room:
+            break
+        del columns[name]
+        count += 1
+    return count
 
 
 _NOT_SHOWN = frozenset({"node_id", "executed", "duration_s", "error"})
@@ -162,12 +195,12 @@ def _readable(cell: Any) -> Any:
 
 
 def make_table(nodes: Sequence[GroupNode], outcomes: Sequence[NodeOutcome[Any]]) -> str:
-    """Make a table of text, with a summary in its last line.
+    """Make a table of text, as wide as the terminal at most, with a summary in its last line.
 
     Parameters:
         nodes, outcomes: as of :func:`summarize`.
     """
-    names, cells, summary = _choose_cells(nodes, outcomes)
+    names, cells, summary = _choose_cells(nodes, outcomes, shutil.get_terminal_size(_WITHOUT_TERMINAL).columns)
     table, _, _ = text_table(names, cells).rpartition("\n")  # Its last line counts the rows.
     return f"{table}\n{summary}"
 
@@ -179,4 +212,4 @@ def make_html(nodes: Sequence[GroupNode], outcomes: Sequence[NodeOutcome[Any]]) 
         nodes, outcomes: as of :func:`summarize`.
     """
     names, cells, summary = _choose_cells(nodes, outcomes)
-    return f"<div><p>{html.escape(summary)}</p>{html_table(names, cells)}</div>"
+    return f'<div style="overflow-x:auto"><p>{html.escape(summary)}</p>{html_table(names, cells)}</div>'

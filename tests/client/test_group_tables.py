@@ -99,12 +99,14 @@ def test_tables_for_people() -> None:
         "web-1 │ ok    │ 0.5  │",
         "web-2 │ died  │      │ ConnectionLost: it is <gone>",
         "web-3 │ …     │      │",
-        "3 nodes: 1 ok, 1 died, 1 without an outcome yet",
+        "3 nodes: 1 ok, 1 died (web-2), 1 without an outcome yet",
     ]
     html = make_html(nodes, outcomes)
     assert "<gone>" not in html
     assert "it is &lt;gone&gt;" in html
-    assert html.startswith("<div><p>3 nodes: 1 ok, 1 died, 1 without an outcome yet</p><table>")
+    assert html.startswith(
+        '<div style="overflow-x:auto"><p>3 nodes: 1 ok, 1 died (web-2), 1 without an outcome yet</p><table>'
+    )
     assert summarize([], []) == "0 nodes: none was asked"
     assert summarize(nodes[:1], outcomes[:1]) == "1 node: 1 ok"
 
@@ -130,3 +132,27 @@ def test_large_tables_end_somewhere() -> None:
     assert len(table.splitlines()) == SHOWN_ROWS + 3
     assert table.endswith(f"({SHOWN_ROWS} rows not shown)")
     assert make_table(nodes, []).endswith(f"without an outcome yet ({SHOWN_ROWS} rows not shown)")
+
+
+def test_summaries_begin_with_what_is_well_and_name_the_rest() -> None:
+    nodes = [GroupNode(f"n{i}", f"n{i}") for i in range(7)]
+    outcomes = [ok("n0", 1), *(died(f"n{i}") for i in range(1, 3))]
+    assert summarize(nodes[:3], outcomes) == "3 nodes: 1 ok, 2 died (n1, n2)"
+    outcomes = [ok("n0", 1), *(died(f"n{i}") for i in range(1, 7))]
+    assert summarize(nodes, outcomes) == "7 nodes: 1 ok, 6 died (n1, n2, n3, 3 more)"
+
+
+def test_tables_are_not_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last fields of results are left out, never the node, its state and the error."""
+    nodes = [GroupNode(name, name) for name in ("web-1", "web-2")]
+    outcomes = [ok("web-1", {f"field_{i}": 10**9 for i in range(12)}), died("web-2")]
+    for columns in (30, 60, 80, 100):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        *lines, summary = make_table(nodes, outcomes).splitlines()
+        assert lines[0].startswith("node  │ state") and lines[0].endswith("│ error")
+        shown = lines[0].count("field_")
+        assert summary.endswith(f"({12 - shown} columns not shown: rows() has all)")
+        assert columns == 30 or max(map(len, lines)) <= columns < max(map(len, lines)) + len(" │ 1000000000") + 1
+    monkeypatch.setenv("COLUMNS", "300")
+    assert make_table(nodes, outcomes).splitlines()[-1] == "2 nodes: 1 ok, 1 died (web-2)"
+    assert make_html(nodes, outcomes).count("field_") == 12

@@ -99,7 +99,9 @@ def test_commands(name: str, serve: Callable[..., Any], document: Callable[[str]
 
 
 def test_configuration_examples(document: Callable[[str], str]) -> None:
-    for block in blocks("".join(map(document, ("server.md", "programs.md", "group.md", "group-operations.md"))), "toml"):
+    for block in blocks(
+        "".join(map(document, ("server.md", "programs.md", "group.md", "group-operations.md"))), "toml"
+    ):
         config = tomllib.loads(block)
         ServerConfig.model_validate(config)
         ProgramsConfig.model_validate(config.get("services", {}).get("programs", {}))

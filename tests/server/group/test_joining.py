@@ -32,6 +32,7 @@ from rpcserver.group.making import connect_maker
 from rpcserver.group.members import Announcement, Profile, Reason, State, is_same_process
 from rpcserver.group.node import Description, Node
 from rpcserver.group.watching import QUEUE_CHANGES, Change, ChangeKind, Snapshot
+from rpcserver.plugins.finding import create_services, find_services
 from rpcserver.server import Server
 from tests.server.group.brokers import brokers
 
@@ -484,3 +485,22 @@ def test_a_reader_who_is_too_slow_gets_all_nodes_anew() -> None:
         await node.stop()
 
     run(use())
+
+
+# --- alone ------------------------------------------------------------------------------------------------------
+
+
+def test_a_server_without_a_group_tells_the_versions_of_its_services(tmp_path: Path) -> None:
+    async def use() -> dict[str, str]:
+        config = ServerConfig.model_validate({"state_dir": str(tmp_path), "listen": {"port": 0, "unix": "none"}})
+        services = create_services(find_services(config.plugins), config.services)
+        server = Server(config, services, token=TOKEN)
+        await server.start()
+        try:
+            async with AsyncClient(memory=server.connect_memory) as client:
+                return dict((await client.nodes())[0].services)
+        finally:
+            await server.stop(grace_s=0)
+
+    version = metadata.version("remote-services")
+    assert asyncio.run(use()) == dict.fromkeys(("database", "hardware", "programs"), version)
