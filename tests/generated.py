@@ -14,6 +14,7 @@ from rpcserver.daemon.events import make_catalog
 from rpcserver.plugins.finding import find_services
 from rpcserver.plugins.settings_file import render
 from rpcserver.plugins.stubgen import ASYNCHRONOUS, SYNCHRONOUS, generate_class, generate_group_class, generate_models
+from rpcserver.plugins.typescript import generate_typescript
 from tests.manuals import pages, scripts
 from tests.reload_table import write_table
 from tests.twins import VIEWS, synchronous
@@ -60,6 +61,10 @@ def files() -> Iterator[tuple[Path, str]]:
             stubs = f"rpcclient.{folder}.stubs.{service.name}"
             path = path.with_name(f"group_{service.name}.py")
             yield path, formatted(path, generate_group_class(service, colour, models, stubs), *IMPORTS)
+        yield (
+            ROOT / "web" / "client" / "src" / "stubs" / f"{service.name}.ts",
+            generate_typescript(service, "../index.js"),
+        )
     for view in VIEWS:
         source = ROOT / "rpcclient" / "aio" / f"{view}.py"
         path = ROOT / "rpcclient" / "sync" / f"{view}.py"

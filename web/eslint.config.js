@@ -1,7 +1,7 @@
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["**/node_modules/", "**/dist/", "**/*.mjs", "**/*.js"] },
+  { ignores: ["**/node_modules/", "**/dist/", "client/src/stubs/", "**/*.mjs", "**/*.js"] },
   ...tseslint.configs.strictTypeChecked,
   ...tseslint.configs.stylisticTypeChecked,
   {

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -43,6 +43,9 @@ from .server_user import refuse_to_serve_for_another
 from .sessions import session
 from .supervision import supervise
 from .tokens import token
+
+if TYPE_CHECKING:
+    from rpcwire.service import Service
 
 logger = logging.getLogger("rpcserver")
 
@@ -351,26 +354,63 @@ def plugins() -> None:
 
 
 @main.command()
-@click.argument("service")
-@click.option("--output", type=click.Path(path_type=Path), help="File to write to; standard output by default.")
+@click.argument("services", metavar="[SERVICE]...", nargs=-1)
+@click.option(
+    "--language",
+    type=click.Choice(["python", "typescript"]),
+    default="python",
+    show_default=True,
+    help="Language of the stub.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File to write to, standard output by default; for several services a folder.",
+)
 @plugin_option
-def stubs(service: str, output: Path | None, files: tuple[str, ...]) -> None:
-    """Write a typed client stub for SERVICE, which is installed or in a FILE."""
+def stubs(services: tuple[str, ...], language: str, output: Path | None, files: tuple[str, ...]) -> None:
+    """Write typed client stubs for each SERVICE, which is installed or in a FILE; for all services if none is named."""
     from rpcserver.plugins.stubgen import StubError, generate
+    from rpcserver.plugins.typescript import generate_typescript
 
     try:
-        points = find_installed()
-        enabled = (service,) if service in points else ()
-        config = PluginsConfig(enabled=enabled, disabled=() if enabled else tuple(points), files=files)
-        classes = {cls.name: cls for cls in find_services(config)}
-        if service not in classes:
-            names = ", ".join(sorted({*points, *classes}))
-            raise ConfigError(f"no service {service!r} is installed: name one of {names}, or its file with --plugin")
-        text = generate(classes[service])
+        classes = _find_stubbed(services, files)
+        write = generate if language == "python" else generate_typescript
+        texts = {name: write(service) for name, service in classes.items()}
+        if len(services) != 1 and output is None:
+            raise ConfigError("--output: name a folder for the stubs of several services")
     except (ConfigError, StubError, TypeError) as exc:
         click.echo(f"rpcserver: {exc}", err=True)
         sys.exit(2)
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        output.write_text(text, encoding="utf-8")
+    if len(services) == 1:
+        (text,) = texts.values()
+        if output is None:
+            click.echo(text, nl=False)
+        else:
+            output.write_text(text, encoding="utf-8")
+        return
+    assert output is not None
+    output.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (output / f"{name}.{'py' if language == 'python' else 'ts'}").write_text(text, encoding="utf-8")
+
+
+def _find_stubbed(services: tuple[str, ...], files: tuple[str, ...]) -> dict[str, type[Service[Any]]]:
+    """Find the services to write stubs for.
+
+    Parameters:
+        services: their names; all that are installed or in ``files`` where empty.
+        files: files with services.
+
+    Raises:
+        ConfigError: one of them is not there.
+    """
+    points = find_installed()
+    enabled = tuple(name for name in services if name in points) if services else tuple(points)
+    config = PluginsConfig(enabled=enabled, disabled=() if enabled else tuple(points), files=files)
+    classes = {cls.name: cls for cls in find_services(config)}
+    for service in services:
+        if service not in classes:
+            names = ", ".join(sorted({*points, *classes}))
+            raise ConfigError(f"no service {service!r} is installed: name one of {names}, or its file with --plugin")
+    return {name: classes[name] for name in services or classes}

@@ -522,9 +522,29 @@ def test_stubs(tmp_path: Path) -> None:
     target = tmp_path / "stub.py"
     assert CliRunner().invoke(main, ["stubs", "work", "--plugin", plugin, "--output", str(target)]).exit_code == 0
     assert target.read_text() == done.output
+    done = CliRunner().invoke(main, ["stubs", "work", "--plugin", plugin, "--language", "typescript"])
+    assert done.exit_code == 0, done.output
+    assert "export const work: ServiceStub<" in done.output
     done = CliRunner().invoke(main, ["stubs", "nothing"])
     assert done.exit_code == 2
     assert "nothing" in done.output
+
+
+def test_stubs_of_several_services(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from rpcserver.daemon.cli import main
+
+    folder = tmp_path / "stubs"
+    options = ["--language", "typescript", "--output", str(folder)]
+    assert CliRunner().invoke(main, ["stubs", "programs", "database", *options]).exit_code == 0
+    assert {path.name for path in folder.iterdir()} == {"programs.ts", "database.ts"}
+    assert CliRunner().invoke(main, ["stubs", *options]).exit_code == 0
+    assert {"programs.ts", "database.ts", "hardware.ts"} <= {path.name for path in folder.iterdir()}
+    assert '"@remote-services/client"' in (folder / "hardware.ts").read_text(encoding="utf-8")
+    done = CliRunner().invoke(main, ["stubs", "programs", "database"])
+    assert done.exit_code == 2
+    assert "--output" in done.output
 
 
 def test_asyncio_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,17 @@
 /** What a stub knows of the types of values, so that bytes, long integers, sets and the like are the same in every form
  * of the wire. */
 
+import { unpack } from "./codec/unpack.js";
 import { fromBase64 } from "./values/base64.js";
 import { toInteger } from "./values/kinds.js";
+import { loadRows } from "./values/rows.js";
 import { fromTagged, toTagged } from "./values/tagged.js";
 
 /** The type of a value. A value of the type `plain` is the same everywhere. A model is a function, since models may
- * have themselves as members. */
+ * have themselves as members. What is `packed` is bytes in MessagePack, which hold the value in MessagePack. */
 export type Shape =
-  | "plain" | "int" | "float" | "bytes" | "value"
+  | "plain" | "int" | "float" | "bytes" | "value" | "rows"
+  | readonly ["packed", Shape]
   | readonly ["list" | "set", Shape]
   | readonly ["map", Shape, Shape]
   | readonly ["record", Shape]
@@ -24,6 +27,8 @@ export function load(shape: Shape, data: unknown, isPacked: boolean): unknown {
   if (typeof shape === "string") return loadPart(shape, data);
   if (typeof shape === "function") return mapRecord(data, shape(), (member, value) => load(member, value, isPacked));
   switch (shape[0]) {
+    case "packed":
+      return load(shape[1], data instanceof Uint8Array ? unpack(data) : data, isPacked);
     case "list":
       return Array.from(data as Iterable<unknown>, (item) => load(shape[1], item, isPacked));
     case "set":
@@ -45,7 +50,7 @@ export function load(shape: Shape, data: unknown, isPacked: boolean): unknown {
   }
 }
 
-function loadPart(shape: "int" | "float" | "bytes" | "value", data: unknown): unknown {
+function loadPart(shape: "int" | "float" | "bytes" | "value" | "rows", data: unknown): unknown {
   switch (shape) {
     case "int":
       return typeof data === "string" ? toInteger(BigInt(data)) : data;
@@ -55,6 +60,8 @@ function loadPart(shape: "int" | "float" | "bytes" | "value", data: unknown): un
       return typeof data === "string" ? fromBase64(data) : data;
     case "value":
       return fromTagged(data);
+    case "rows":
+      return loadRows(data);
   }
 }
 
@@ -87,6 +94,7 @@ function fits(shape: Shape, data: unknown, isPacked: boolean): boolean {
     return typeof data === "object" && data !== null && Object.keys(data).every((name) => members.includes(name));
   }
   if (typeof shape !== "string") {
+    if (shape[0] === "packed") return true;
     if (shape[0] === "union") return (shape.slice(1) as readonly Shape[]).some((member) => fits(member, data, isPacked));
     const isList = shape[0] === "list" || shape[0] === "set" || shape[0] === "tuple";
     return isList ? Array.isArray(data) : typeof data === "object" && data !== null && !Array.isArray(data);
@@ -101,6 +109,7 @@ function fits(shape: Shape, data: unknown, isPacked: boolean): boolean {
     case "bytes":
       return data instanceof Uint8Array || (isText && !isPacked);
     case "value":
+    case "rows":
       return true;
   }
 }
@@ -112,6 +121,8 @@ export function dump(shape: Shape, value: unknown, isPacked: boolean): unknown {
   }
   if (typeof shape === "function") return mapRecord(value, shape(), (member, item) => dump(member, item, isPacked));
   switch (shape[0]) {
+    case "packed":
+      return dump(shape[1], value, isPacked);
     case "list":
     case "set":
       return Array.from(value as Iterable<unknown>, (item) => dump(shape[1], item, isPacked));

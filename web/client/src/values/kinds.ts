@@ -34,6 +34,22 @@ export class Duration {
     readonly microseconds: number,
   ) {}
 
+  /** Reads a length as ISO 8601 writes it, in days, hours, minutes and seconds.
+   * @throws TypeError: the text is no such length. */
+  static parse(text: string): Duration {
+    const parts = /^(-?)P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,6}))?S)?)?$/.exec(text);
+    if (parts === null) throw new TypeError(`no length of time: ${text.slice(0, 64)}`);
+    const [, sign, ...figures] = parts;
+    const [days = 0, hours = 0, minutes = 0, seconds = 0] = figures.slice(0, 4).map((figure: string | undefined) => Number(figure ?? 0));
+    const micro = Number((figures[4] ?? "").padEnd(6, "0"));
+    const direction = sign === "-" ? -1n : 1n;
+    const whole = BigInt(days * 86400 + hours * 3600 + minutes * 60 + seconds) * 1_000_000n + BigInt(micro);
+    const total = whole * direction;
+    const day = 86_400_000_000n;
+    const rest = ((total % day) + day) % day;
+    return new Duration(Number((total - rest) / day), Number(rest / 1_000_000n), Number(rest % 1_000_000n));
+  }
+
   /** Returns the length in milliseconds. */
   toMs(): number {
     return (this.days * 86400 + this.seconds) * 1000 + this.microseconds / 1000;
