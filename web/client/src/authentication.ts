@@ -1,25 +1,58 @@
 /** Proves who is calling: a browser can set no header, so `rpc.authenticate` is the first message of a connection. */
 
-import { DeadlineExceeded, isRecord } from "./errors.js";
-import type { ClientOptions } from "./options.js";
+import { ConnectFailed, DeadlineExceeded, isRecord, textOf } from "./errors.js";
+import type { ClientOptions, Secret } from "./options.js";
 import { DEFAULT_LIMITS, type SessionLimits } from "./wire/limits.js";
 import type { Peer } from "./wire/peer.js";
 
-/** Sends the token, if there is one, and asks for the limits of the server.
- * @throws RpcError: the server refuses, or does not answer. */
-export async function greet(peer: Peer, options: ClientOptions, timeoutMs: number): Promise<void> {
-  const ctx = { ttl_ms: timeoutMs };
-  const { token } = options;
-  if (token !== undefined) {
-    const secret = typeof token === "function" ? await token() : token;
-    await peer.call({ method: "rpc.authenticate", params: { token: secret }, ctx, timeoutMs });
+/** Who a client is. A ticket is good once, and becomes a session, whose secret stays here. */
+export class Credentials {
+  #kind: "token" | "ticket" | "session" | undefined;
+  #secret: Secret | undefined;
+
+  /** @throws ConnectFailed: more than one of token, ticket and session is given. */
+  constructor(readonly options: ClientOptions) {
+    for (const kind of ["token", "ticket", "session"] as const) {
+      const secret = options[kind];
+      if (secret === undefined) continue;
+      if (this.#kind !== undefined) throw new ConnectFailed(`${kind}: give it, or ${this.#kind}`, { retryable: false });
+      this.#kind = kind;
+      this.#secret = secret;
+    }
   }
-  try {
-    const hello = await peer.call({ method: "rpc.hello", params: undefined, ctx, timeoutMs });
-    peer.session.limits = limitsOf(hello);
-  } catch (error) {
-    if (error instanceof DeadlineExceeded) throw error;
-    peer.log("rpc.hello has failed: the limits of the server are not known", error);
+
+  /** Says who is calling, and asks for the limits of the server.
+   * @throws RpcError: the server refuses, or does not answer. */
+  async greet(peer: Peer, timeoutMs: number): Promise<void> {
+    const ctx = { ttl_ms: timeoutMs };
+    if (this.#kind !== undefined) {
+      const secret = typeof this.#secret === "function" ? await this.#secret() : this.#secret;
+      const params = { [this.#kind]: secret };
+      const answer = await peer.call({ method: "rpc.authenticate", params, ctx, timeoutMs });
+      this.#keep(answer, peer);
+    }
+    try {
+      const hello = await peer.call({ method: "rpc.hello", params: undefined, ctx, timeoutMs });
+      peer.session.limits = limitsOf(hello);
+    } catch (error) {
+      if (error instanceof DeadlineExceeded) throw error;
+      peer.log("rpc.hello has failed: the limits of the server are not known", error);
+    }
+  }
+
+  /** Keeps the session for which a ticket was exchanged: the next connection needs it. */
+  #keep(answer: unknown, peer: Peer): void {
+    const session = isRecord(answer) ? answer["session"] : undefined;
+    if (!isRecord(session)) return;
+    const { id, secret, expires_in_s: expiresInS } = session;
+    if (typeof secret !== "string") return;
+    this.#kind = "session";
+    this.#secret = secret;
+    try {
+      this.options.onSession?.({ id: String(id), secret, expiresInS: Number(expiresInS) });
+    } catch (error) {
+      peer.log(`onSession has failed: ${textOf(error)}`, error);
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 /** Keeps a connection to one server: makes it, and makes another one when it is lost. */
 
-import { greet } from "./authentication.js";
+import { Credentials } from "./authentication.js";
 import { Pauses } from "./backoff.js";
 import { ConnectFailed, ConnectionClosed, NotSent, RpcError, textOf } from "./errors.js";
 import { Heartbeat } from "./heartbeat.js";
@@ -32,6 +32,7 @@ export class Connector {
   state: ConnectionState = "idle";
   readonly #listeners = new Set<StateListener>();
   readonly #pauses = new Pauses();
+  readonly #credentials: Credentials;
   #live: Live | undefined;
   #connecting: Promise<Peer> | undefined;
   #endPause: (() => void) | undefined;
@@ -51,6 +52,7 @@ export class Connector {
     readonly offers: Offers,
   ) {
     checkSecrecy(address, options);
+    this.#credentials = new Credentials(options);
   }
 
   /** How long one attempt to connect may take, in milliseconds. */
@@ -197,7 +199,7 @@ export class Connector {
       },
     };
     try {
-      await greet(peer, options, this.connectTimeoutMs);
+      await this.#credentials.greet(peer, this.connectTimeoutMs);
       this.#checkOpen();
     } catch (error) {
       link.abandon("the server did not let us in");

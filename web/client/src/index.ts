@@ -2,7 +2,7 @@
 
 export { Client } from "./client.js";
 export type { ConnectionState, StateListener } from "./connector.js";
-export type { CallOptions, ClientOptions, Secret } from "./options.js";
+export type { BrowserSession, CallOptions, ClientOptions, Secret } from "./options.js";
 export type { Socket, SocketClass } from "./socket.js";
 export type { Subprotocol } from "./codec/form.js";
 export { RpcStream } from "./stream.js";

@@ -9,10 +9,24 @@ import type { CallContext, Progress } from "./wire/messages.js";
 /** A secret, or a function that gives it for each connection. */
 export type Secret = string | (() => string | Promise<string>);
 
+/** A session for which a ticket was exchanged. */
+export interface BrowserSession {
+  readonly id: string;
+  readonly secret: string;
+  /** How long it is good for, in seconds from now. */
+  readonly expiresInS: number;
+}
+
 /** What a client may be told. */
 export interface ClientOptions {
   /** Proves who is calling. It is sent by `rpc.authenticate`, the first message of each connection. */
   readonly token?: Secret | undefined;
+  /** In place of a token: it is exchanged for a session, once, by the first connection. */
+  readonly ticket?: Secret | undefined;
+  /** In place of a token: the secret of a session, for which a ticket was exchanged before. */
+  readonly session?: Secret | undefined;
+  /** Called with the session for which the ticket was exchanged. The client keeps its secret in memory only. */
+  readonly onSession?: ((session: BrowserSession) => void) | undefined;
   /** Send the token also where neither TLS nor this machine keeps it from others. */
   readonly allowTokenInClear?: boolean | undefined;
   /** The deadline of each call, in milliseconds; that of the method (60 s unless it says otherwise) where not given. */
@@ -92,8 +106,9 @@ export function addressOf(url: string | undefined): string {
  * @throws ConnectFailed: others could read it on its way. */
 export function checkSecrecy(address: string, options: ClientOptions): void {
   const { protocol, hostname } = new URL(address);
-  if (options.token === undefined || protocol !== "ws:" || LOOPBACK.test(hostname)) return;
+  const { token, ticket, session } = options;
+  if ((token ?? ticket ?? session) === undefined || protocol !== "ws:" || LOOPBACK.test(hostname)) return;
   if (options.allowTokenInClear === true) return;
-  const text = `${address}: the token would be sent in clear to another machine: use wss://, or allowTokenInClear`;
+  const text = `${address}: the token, ticket or session would be sent in clear to another machine: use wss://, or allowTokenInClear`;
   throw new ConnectFailed(text, { retryable: false });
 }

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import {
   Cancelled, Client, ConnectFailed, DeadlineExceeded, InternalError, InvalidParams, MethodNotFound, RemoteProtocolError,
-  RpcError, ServiceError, TooLarge, Unauthenticated, type Progress, type Subprotocol,
+  RpcError, ServiceError, TooLarge, Unauthenticated, type BrowserSession, type Progress, type Subprotocol,
 } from "../../src/index.js";
 import { Happening, makeClient, token, url, WsSocket } from "./place.js";
 
@@ -206,6 +206,28 @@ test("the token may be a function", async () => {
   const client = makeClient({ token: () => Promise.resolve(token) });
   expect(await client.call("contract.add", [1])).toBe(11);
   await client.close();
+});
+
+test("a ticket is exchanged for a session, once, and the session for further connections", async () => {
+  const maker = makeClient();
+  const { ticket } = await maker.call<{ ticket: string }>("rpc.create_ticket");
+  const sessions: BrowserSession[] = [];
+  const signIn = { token: undefined, ticket, onSession: (session: BrowserSession) => sessions.push(session) };
+  const page = makeClient(signIn);
+  expect(await page.call("contract.add", [1])).toBe(11);
+  expect(sessions).toHaveLength(1);
+  const [session] = sessions;
+  const hello = await page.call<{ principal: { method: string } }>("rpc.hello");
+  expect(hello.principal.method).toBe("session");
+  await page.close();
+  const again = makeClient({ token: undefined, session: session?.secret });
+  expect(await again.call("contract.add", [1])).toBe(11);
+  await again.close();
+  const late = makeClient(signIn);
+  await expect(late.call("contract.add", [1])).rejects.toMatchObject({ type: "TicketUsed", code: -32001 });
+  await late.close();
+  await maker.close();
+  expect(() => makeClient({ ticket })).toThrow("ticket: give it, or token");
 });
 
 test("the global WebSocket will do", async () => {

@@ -58,6 +58,19 @@ test("a client comes back by itself, and what it offers is found again", async (
   expect(await client.call("contract.ask_back", ["desk.ring", {}, null])).toBe("ding");
 });
 
+test("a client that came by a ticket comes back by its session", async () => {
+  const maker = makeClient();
+  const { ticket } = await maker.call<{ ticket: string }>("rpc.create_ticket");
+  await maker.close();
+  const client = connectOver({ token: undefined, ticket });
+  await client.connect();
+  const back = reaching(client, "connected");
+  relay.cut();
+  await back;
+  expect(await client.call("contract.add", [1])).toBe(11);
+  expect(relay.connections).toBe(2);
+});
+
 test("calls made while the server is away are sent when it is back", async () => {
   const client = connectOver();
   await client.connect();
