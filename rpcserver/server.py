@@ -10,6 +10,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from importlib.metadata import version
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from rpcserver.audit.metrics import show_metrics
@@ -19,6 +20,7 @@ from rpcserver.discovery.record import Record, make_record
 from rpcserver.door.activation import ActivatedSocket
 from rpcserver.door.door import Door
 from rpcserver.door.entrance import Entrance
+from rpcserver.door.files import CONSOLE, folders_of
 from rpcserver.door.pages import Pages, pages_of
 from rpcserver.plugins.finding import BrokenPlugin
 from rpcserver.plugins.openrpc import document
@@ -98,6 +100,7 @@ class Server:
         observers: called with the outcome of each call, over all connections.
         ways: further ways to authenticate by the header Authorization, besides the token.
         broken_plugins: plugins whose code cannot be imported. Their services are offered when it can be.
+        console: the folder with the built console; if it has none, browsers get a page that says so.
 
     Raises:
         TypeError: two services have one name, a method cannot be offered, or an observer is not a plain function.
@@ -132,8 +135,10 @@ class Server:
         observers: Iterable[Observer] = (),
         ways: Iterable[Way[Any]] = (),
         broken_plugins: Iterable[BrokenPlugin] = (),
+        console: Path = CONSOLE,
     ) -> None:
         self.config = config
+        self._console = console
         self.services = list(services)
         self.is_stopping = False
         self._refuses_all = False
@@ -292,6 +297,7 @@ class Server:
             self.authentication,
             self.roles,
             config.listen.path_prefix,
+            folders_of(self._console, self.services),
         )
         entrance = Entrance(
             config,
@@ -430,6 +436,7 @@ class Server:
         self.registry.add(service)
         self.services.append(service)
         pages.add(new_pages)
+        pages.add_folders(folders_of(self._console, [service]))
         self._openrpc = None
         if self.trail is not None:
             self.trail.learn_methods()

@@ -466,6 +466,8 @@ class Service(Generic[_ConfigT]):
         restart_unwell_s: for how long :meth:`health` may say that the service cannot work, or be silent, before the
             server starts it again, in seconds; ``None`` for always, because the service recovers by itself.
         transient_state: what in the folder of the service is of no use to a later start, by name; backups leave it out.
+        page: a folder of built files with an ``index.html``, such as ``Path(__file__).parent / "page"``. The server
+            shows them to everybody at ``/services/NAME/``; what they show of the service needs a session or a token.
         restart_keys: the keys of its settings that a reload (:meth:`prepare_reload`) cannot change, each with the
             reason.
         config: the service's configuration, validated.
@@ -479,6 +481,7 @@ class Service(Generic[_ConfigT]):
     owner_conditions: ClassVar[ServiceConfig | None] = None
     restart_unwell_s: ClassVar[float | None] = None
     transient_state: ClassVar[tuple[str, ...]] = ()
+    page: ClassVar[Path | None] = None
     restart_keys: ClassVar[Mapping[str, str]] = {}
     runtime: ServiceRuntime
 

@@ -11,7 +11,7 @@ import ssl
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from websockets.exceptions import InvalidHandshake, NegotiationError
 from websockets.http11 import Request, Response
@@ -54,6 +54,9 @@ logger = logging.getLogger("rpcserver.connection")
 
 ARRIVING_BYTES = 64 * 1024
 """A larger part of a message that is arriving is counted."""
+FILE_PIECE_BYTES = 64 * 1024
+"""How much of a file is read at a time."""
+
 LEAVE_S = 1.0
 """How long a client that has not authenticated in time may take to close its WebSocket, in seconds."""
 
@@ -109,6 +112,8 @@ class ServerLink(WebSocketLink):
         "_page_request",
         "_reader",
         "_rest",
+        "_room",
+        "_sending",
         "_shares",
         "_timer",
         "entrance",
@@ -159,6 +164,8 @@ class ServerLink(WebSocketLink):
         self._has_replied = False
         self.takes_bytes: int | None = None
         self._page_request: tuple[str, Principal | None] | None = None  # The page that was asked for, and by whom.
+        self._sending: asyncio.Task[None] | None = None  # Of a file.
+        self._room: asyncio.Future[None] | None = None  # Done when the client has read enough of it.
         self._reader: str | None = None  # The allowed origin of a web page that may read the answer.
         self._timer: asyncio.TimerHandle | None = None
         self._shares: Shares | None = None
@@ -660,9 +667,16 @@ class ServerLink(WebSocketLink):
             share_with(response, self._reader)
         self._reply(response.serialize(), f"HTTP {response.status_code}")
 
-    def _reply(self, data: bytes, reason: str) -> None:
+    def reply_file(self, response: Response, file: BinaryIO) -> None:
+        """Answer an HTTP request with a file, as fast as the client reads it, and close. The file is closed then."""
+        self._stop_timer()  # It may read the file slowly: the stall limit bounds that.
+        self._reply(response.serialize(), f"HTTP {response.status_code}", file)
+
+    def _reply(self, data: bytes, reason: str, file: BinaryIO | None = None) -> None:
         transport = self.transport
         if self.ws.state is not CONNECTING or self._has_replied or transport is None or transport.is_closing():
+            if file is not None:
+                file.close()
             return
         self._answer_later = None
         self.entrance.waiting.send_back(self)  # It needs no place any more.
@@ -674,6 +688,44 @@ class ServerLink(WebSocketLink):
             self.entrance.on_refusal(self.remote, reason)
         self.finish_reading()
         transport.write(data)
+        if file is None:
+            self._end_reply(transport)
+        else:
+            self._sending = self.loop.create_task(self._send_file(transport, file))
+
+    async def _send_file(self, transport: asyncio.Transport, file: BinaryIO) -> None:
+        """Send a file, of which at most some pieces wait in memory. A client that stops reading is dropped."""
+        with file:
+            while not transport.is_closing():
+                piece = await asyncio.to_thread(file.read, FILE_PIECE_BYTES)
+                if not piece:
+                    self._end_reply(transport)
+                    return
+                if self._room is not None:
+                    await self._room
+                if not transport.is_closing():
+                    transport.write(piece)
+
+    def pause_writing(self) -> None:
+        """Note that more output waits than the other side reads."""
+        super().pause_writing()
+        if self._sending is not None:
+            self._room = self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        """Note that the output was sent."""
+        super().resume_writing()
+        self._go_on_sending()
+
+    def _go_on_sending(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        self._room = None
+
+    def _end_reply(self, transport: asyncio.Transport) -> None:
+        """Say that the answer is whole."""
+        if transport.is_closing():
+            return
         if transport.can_write_eof():
             try:
                 transport.write_eof()  # Not close: if the client is still sending, it would never get the answer.
@@ -707,6 +759,7 @@ class ServerLink(WebSocketLink):
     def on_end(self) -> None:
         """Leave the waiting room and the entrance, because the socket is closed."""
         self._stop_timer()
+        self._go_on_sending()  # Its task sees that the socket is closed.
         if self._delay is not None:
             self._delay.cancel()
         self._answer_later = None

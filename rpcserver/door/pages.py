@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from websockets.http11 import Response
 
@@ -22,6 +22,7 @@ from rpcwire.logs import about, printable
 from rpcwire.service import Health, Page, Service
 
 from .asking import HttpRequest
+from .files import BuiltFile, BuiltFiles, head_of, is_for_reading, welcome
 from .http import require_upgrade, respond, respond_json
 
 logger = logging.getLogger("rpcserver.door.pages")
@@ -69,6 +70,10 @@ class Replier(Protocol):
         """Send the answer and close."""
         ...
 
+    def reply_file(self, response: Response, file: BinaryIO) -> None:
+        """Send the answer and then a file, which is closed in the end, and close."""
+        ...
+
 
 class Pages:
     """Answers GET and HEAD requests.
@@ -81,6 +86,7 @@ class Pages:
         authentication: finds out who a client is.
         roles: who may do what.
         path_prefix: the prefix that proxies put before the paths of the server.
+        folders: folders of built files, by their paths, each of which ends with a slash.
 
     Attributes:
         why_closed: returns why no page of a service may be shown now; ``None`` if they may be. Those of the service
@@ -95,6 +101,7 @@ class Pages:
         authentication: Authentication,
         roles: Roles,
         path_prefix: str = "",
+        folders: Mapping[str, BuiltFiles] | None = None,
     ) -> None:
         self._ask_health = ask_health
         self._is_ready = is_ready
@@ -102,6 +109,7 @@ class Pages:
         self._authentication = authentication
         self._roles = roles
         self._path_prefix = path_prefix
+        self._folders = dict(folders or {})
         self._pages: dict[str, Callable[[bool], Awaitable[Response]]] = {
             "/healthz": self._healthz,
             "/readyz": self._readyz,
@@ -135,6 +143,14 @@ class Pages:
         for path, parts in pages.items():
             self._service_pages[path] = [*self._service_pages.get(path, ()), *parts]
 
+    def add_folders(self, folders: Mapping[str, BuiltFiles]) -> None:
+        """Show more folders of built files, of a service that could not be loaded before.
+
+        Parameters:
+            folders: the folders, as of the class.
+        """
+        self._folders.update(folders)
+
     def answer(self, replier: Replier, request: HttpRequest, principal: Principal | None) -> None:
         """Answer a request that is not a WebSocket handshake, now or a little later.
 
@@ -147,7 +163,11 @@ class Pages:
         page = self._pages.get(path)
         parts = self._service_pages.get(path, ())
         if page is None and not parts:
-            if path == "/":
+            if self._answer_folder(replier, request):
+                return
+            if path == "/" and is_for_reading(request.headers):
+                replier.reply(welcome(head=head))
+            elif path == "/":
                 text = "here is a WebSocket for JSON-RPC 2.0: connect with a WebSocket client\n"
                 replier.reply(require_upgrade(text, head=head))
             else:
@@ -161,9 +181,40 @@ class Pages:
                 replier.reply(choice)
                 return
             page = partial(self._show, path, choice)
-        task = asyncio.get_running_loop().create_task(self._serve(page, replier, head))
+        self._keep(self._serve(page, replier, head))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _answer_folder(self, replier: Replier, request: HttpRequest) -> bool:
+        """Answer a request for a file of a folder. Return whether there is one."""
+        path = request.path
+        if f"{path}/" in self._folders:
+            # Relative, so that it is right behind a proxy that gives the server a prefix.
+            replier.reply(respond(308, "", head=request.is_head, Location=f"{path.rpartition('/')[2]}/"))
+            return True
+        if path == "/" and not is_for_reading(request.headers):
+            return False  # It is no browser: it needs to know that a WebSocket is here.
+        for folder, files in self._folders.items():
+            if path.startswith(folder) and (file := files.find(path.removeprefix(folder))) is not None:
+                self._keep(self._serve_file(file, replier, request))
+                return True
+        return False
+
+    async def _serve_file(self, file: BuiltFile, replier: Replier, request: HttpRequest) -> None:
+        response, path = head_of(file, request.headers)
+        if path is None or request.is_head:
+            replier.reply(response)
+            return
+        try:
+            stream = await asyncio.to_thread(path.open, "rb")
+        except OSError as exc:
+            logger.error("%s cannot be read: %s", path, exc.strerror, extra=about("", is_known=False))  # noqa: TRY400
+            replier.reply(respond(500, "the file cannot be read; see the server's log\n"))
+            return
+        replier.reply_file(response, stream)
 
     def _choose(
         self, parts: Sequence[Part], path: str, principal: Principal | None, *, head: bool
