@@ -316,3 +316,31 @@ def test_a_proxy_that_keeps_authorization_for_itself(box: Box) -> None:
     url, ca_file = f"wss://localhost:{box.port}/rpc/", box.certificates.chain.parent / "ca.pem"
     with Client(url, token=box.token, token_by="call", ca_file=ca_file) as client:
         assert client.hardware.cpu().logical >= 1
+
+
+@pytest.mark.parametrize("start", [start_nginx, start_haproxy, start_caddy])
+def test_a_page_signs_in_through_it(box: Box, start: Callable[[Box], None]) -> None:
+    """As docs/browser.md says: the page, the WebSocket with the page's origin, a ticket and its session."""
+    start(box)
+    connection = http.client.HTTPSConnection("box.example", box.port)
+    connection.sock = box.certificates.trusting.wrap_socket(box.socket(CLIENT), server_hostname="box.example")
+    connection.request("GET", f"{box.prefix}/", headers={"Accept": "text/html", "Host": "box.example"})
+    answer = connection.getresponse()
+    assert answer.status == 200 and b"This is rpcserver" in answer.read()
+    assert "default-src 'none'" in str(answer.headers["Content-Security-Policy"])
+    connection.close()
+    with box.connect() as maker:
+        ticket = call(maker, "rpc.create_ticket")["result"]["ticket"]
+    with box.connect(token=False, Origin=f"https://box.example:{box.port}") as page:
+        page.send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "rpc.authenticate", "params": {"ticket": ticket}}))
+        found = json.loads(page.recv(SECONDS))["result"]
+        assert (found["name"], found["method"]) == ("owner", "session")
+    with box.connect(token=False) as again:
+        message = {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "rpc.authenticate",
+            "params": {"session": found["session"]["secret"]},
+        }
+        again.send(json.dumps(message))
+        assert json.loads(again.recv(SECONDS))["result"]["session"]["id"] == found["session"]["id"]
