@@ -424,7 +424,7 @@ def _fields_of(kind: Any) -> list[_Field] | None:
         return list(_dataclass_fields(own, kind))
     if typing_extensions.is_typeddict(own):
         hints = get_type_hints(own, include_extras=True)
-        return [_Field(name, hint, name in own.__required_keys__, "") for name, hint in hints.items()]
+        return [_Field(name, hint, name in vars(own)["__required_keys__"], "") for name, hint in hints.items()]
     return None
 
 
@@ -442,12 +442,13 @@ def _dataclass_fields(own: type, kind: Any) -> Iterator[_Field]:
             continue
         hint = hints[each.name]
         hint = by_parameter.get(hint, hint) if isinstance(hint, TypeVar) else hint
-        info = each.default if isinstance(each.default, FieldInfo) else None
-        has_default = each.default is not dataclasses.MISSING or each.default_factory is not dataclasses.MISSING
-        is_required = info.is_required() if info is not None else not has_default
-        if info is not None and info.metadata:
-            hint = Annotated[(hint, *info.metadata)]
-        yield _Field(each.name, hint, is_required, (info.description or "") if info is not None else "")
+        default: Any = each.default
+        if isinstance(default, FieldInfo):
+            kind_here = Annotated[(hint, *default.metadata)] if default.metadata else hint
+            yield _Field(each.name, kind_here, default.is_required(), default.description or "")
+        else:
+            is_required = default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
+            yield _Field(each.name, hint, is_required, "")
 
 
 def _name_of(kind: Any) -> str:

@@ -1,28 +1,90 @@
-"""Values of every type survive the trip from the client in TypeScript: as parameters, results, and items of streams both
+"""Values of every type survive the trip from the client in TypeScript, in node, in a page and in a worker: as parameters, results, and items of streams both
 ways, in both forms of the wire. The types and values are those of `tests/contract/`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+from urllib.parse import quote
 
 import pytest
 from pydantic import TypeAdapter
 
-from tests.contract.conftest import TOKEN
+from tests.contract.conftest import TOKEN, Running, make_server
 from tests.contract.test_values import _names
 
-from .bridge import Bridge, BridgeError
+from .bridge import Bridge, BridgeError, BrowserBridge, NodeBridge, bundle
+from .browser import CHROMIUM, Browser, PageServer
 
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
-def bridge(modules: Any, running: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+def pages(modules: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
+    folder = tmp_path_factory.mktemp("pages")
     services = [modules["kinds_service"].Kinds, modules["contract_service"].Contract]
-    bridge = Bridge(tmp_path_factory.mktemp("bridge"), services, running.server.addresses[0], TOKEN)
-    yield bridge
-    bridge.close()
+    bundle(folder, services, "browser")
+    head = '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">'
+    # As strict as a page can be: nothing that this client does may need more.
+    rules = "default-src 'none'; img-src data:; script-src 'self'; worker-src 'self'; connect-src ws://127.0.0.1:*"
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{rules}">'
+    page = f'{head}{policy}<script type="module" src="main.mjs"></script>'
+    (folder / "index.html").write_text(page, encoding="utf-8")
+    server = PageServer(folder)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def browser(
+    tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]
+) -> Iterator[Callable[[], Browser]]:
+    """Returns the browser, which is started when it is asked for."""
+    made: list[Browser] = []
+
+    def make() -> Browser:
+        if not made:
+            if not CHROMIUM.exists():
+                missing("Chromium is not installed")
+            made.append(Browser(tmp_path_factory.mktemp("profile")))
+        return made[0]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture(scope="module")
+def open_server(modules: Any, pages: PageServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server that pages of the other one may reach."""
+    folder = tmp_path_factory.mktemp("open")
+    listen = {"port": 0, "unix": "none", "allowed_origins": [pages.origin]}
+    running = Running(lambda: make_server(modules, state_dir=str(folder), listen=listen))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module", params=["node", "page", "worker"])
+def bridge(
+    request: pytest.FixtureRequest,
+    modules: Any,
+    pages: PageServer,
+    browser: Callable[[], Browser],
+    open_server: Running,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Bridge]:
+    url = open_server.server.addresses[0]
+    made: Bridge
+    if request.param == "node":
+        services = [modules["kinds_service"].Kinds, modules["contract_service"].Contract]
+        made = NodeBridge(bundle(tmp_path_factory.mktemp("bridge"), services, "node"), url, TOKEN)
+    else:
+        page = browser().open(f"{pages.origin}/#{quote(f'{request.param} {url} {TOKEN}')}")
+        made = BrowserBridge(page)
+    yield made
+    if isinstance(made, BrowserBridge):
+        assert made.page.complaints == []
+    made.close()
 
 
 @pytest.mark.parametrize("form", ["rpc.v1.msgpack", "rpc.v1.json"])

@@ -1,7 +1,6 @@
-/** Lets a program in another language use this client: it reads calls, a line each, and writes what comes of them. Values
- * are tagged on both ways, so that nothing of them is lost. `tests/web/bridge.py` is the other side. */
-
-import { createInterface } from "node:readline";
+/** Lets a program in another language use this client, in node, in a page and in a worker: calls come as lines, and what
+ * comes of them goes as lines. Values are tagged on both ways, so that nothing of them is lost. `tests/web/bridge.py` is
+ * the other side. */
 
 import { jsonForm } from "../src/codec/json.js";
 import { Client, fromTagged, RpcError, toTagged, type ServiceStub, type Subprotocol } from "../src/index.js";
@@ -19,35 +18,45 @@ interface Wish {
 
 type Methods = Record<string, (params: unknown) => Promise<unknown> & AsyncIterable<unknown>>;
 
-/** Runs the bridge until its input ends.
- * @param stubs - the stubs of the services that may be called, by name. */
-export async function run(stubs: Readonly<Record<string, ServiceStub<unknown>>>): Promise<void> {
-  const { TEST_SERVER_URL: url, TEST_SERVER_TOKEN: token } = process.env;
+/** Performs one line, and gives the line with what came of it. */
+export type Perform = (line: string) => Promise<string>;
+
+/** Makes what performs lines.
+ * @param stubs - the stubs of the services that may be called, by name.
+ * @param url - the address of the server.
+ * @param token - says who is calling. */
+export function makePerformer(
+  stubs: Readonly<Record<string, ServiceStub<unknown>>>, url: string, token: string,
+): { perform: Perform; close(): Promise<void> } {
   const clients = new Map<Subprotocol, Client>();
 
-  async function perform({ form, service, method, params, isStream }: Wish): Promise<unknown> {
+  async function act({ form, service, method, params, isStream }: Wish): Promise<unknown> {
     const client = clients.get(form) ?? new Client(url, { token, subprotocol: form });
     clients.set(form, client);
     const stub = stubs[service];
     if (stub === undefined) throw new Error(`no stub of ${service}`);
-    const act = (client.service(stub) as Methods)[method];
-    if (act === undefined) throw new Error(`no method ${method}`);
-    const answer = act(fromTagged(params));
+    const call = (client.service(stub) as Methods)[method];
+    if (call === undefined) throw new Error(`no method ${method}`);
+    const answer = call(fromTagged(params));
     if (!isStream) return await answer;
     const items: unknown[] = [];
     for await (const item of answer) items.push(item);
     return items;
   }
 
-  for await (const line of createInterface({ input: process.stdin })) {
-    const wish = jsonForm.decode(line)[0] as Wish;
-    let outcome: Record<string, unknown>;
-    try {
-      outcome = { id: wish.id, result: toTagged(await perform(wish), false) };
-    } catch (error) {
-      outcome = { id: wish.id, error: error instanceof RpcError ? error.toWire() : { message: String(error) } };
-    }
-    process.stdout.write(`${jsonForm.encode(outcome).data as string}\n`);
-  }
-  await Promise.all([...clients.values()].map((client) => client.close()));
+  return {
+    async perform(line) {
+      const wish = jsonForm.decode(line)[0] as Wish;
+      let outcome: Record<string, unknown>;
+      try {
+        outcome = { id: wish.id, result: toTagged(await act(wish), false) };
+      } catch (error) {
+        outcome = { id: wish.id, error: error instanceof RpcError ? error.toWire() : { message: String(error) } };
+      }
+      return jsonForm.encode(outcome).data as string;
+    },
+    async close() {
+      await Promise.all([...clients.values()].map((client) => client.close()));
+    },
+  };
 }

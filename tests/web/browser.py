@@ -1,0 +1,124 @@
+"""Debian's Chromium without a screen, driven by its DevTools protocol; and a server of the pages that it opens."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import threading
+import time
+import urllib.request
+from contextlib import ExitStack
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+from websockets.sync.client import connect
+
+LIMIT_S = 60
+CHROMIUM = Path("/usr/bin/chromium")
+_OPTIONS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--no-first-run", "--disable-dev-shm-usage", "--remote-debugging-port=0",
+)  # fmt: skip
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    extensions_map: ClassVar = {**SimpleHTTPRequestHandler.extensions_map, ".mjs": "text/javascript"}
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+class PageServer:
+    """Serves the files of a folder over HTTP."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
+        self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it."""
+        self._server.shutdown()
+        self._thread.join(LIMIT_S)
+        self._server.server_close()
+
+
+class Page:
+    """A page. Everything that it writes to its console as a warning or an error is kept in `complaints`."""
+
+    def __init__(self, devtools: str, address: str) -> None:
+        request = urllib.request.Request(f"{devtools}/json/new?about:blank", method="PUT")
+        with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
+            target = json.load(answer)
+        self.complaints: list[Any] = []
+        self._last = 0
+        self._stack = ExitStack()
+        opened = connect(target["webSocketDebuggerUrl"], compression=None, max_size=None)
+        self._connection = self._stack.enter_context(opened)
+        for domain in ("Runtime", "Log", "Page"):
+            self.send(f"{domain}.enable")
+        self.send("Page.navigate", url=address)
+        while self._receive().get("method") != "Page.loadEventFired":
+            pass
+
+    def _receive(self) -> dict[str, Any]:
+        message: dict[str, Any] = json.loads(self._connection.recv(LIMIT_S))
+        params = message.get("params", {})
+        is_call = message.get("method") == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning")
+        if is_call or message.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
+            self.complaints.append(params)
+        return message
+
+    def send(self, method: str, **params: Any) -> Any:
+        """Call a method of DevTools, and return its result."""
+        self._last += 1
+        self._connection.send(json.dumps({"id": self._last, "method": method, "params": params}))
+        while (message := self._receive()).get("id") != self._last:
+            pass
+        assert "error" not in message, message
+        return message["result"]
+
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of an expression of JavaScript. A promise is waited for."""
+        answer = self.send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def close(self) -> None:
+        """Close it."""
+        self.send("Page.close")
+        self._stack.close()
+
+
+class Browser:
+    """A browser with a profile of its own.
+
+    Parameters:
+        folder: an empty folder for the profile.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            [str(CHROMIUM), *_OPTIONS, f"--user-data-dir={folder}", "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        file = folder / "DevToolsActivePort"
+        end = time.monotonic() + LIMIT_S
+        while not file.is_file() or "/devtools/" not in file.read_text(encoding="ascii"):
+            assert self._process.poll() is None, "Chromium has ended"
+            assert time.monotonic() < end, "Chromium does not start"
+            threading.Event().wait(0.02)  # Nothing tells of a file.
+        self._devtools = f"http://127.0.0.1:{file.read_text(encoding='ascii').splitlines()[0]}"
+
+    def open(self, address: str) -> Page:
+        """Open a page, and wait until it is loaded."""
+        return Page(self._devtools, address)
+
+    def close(self) -> None:
+        """End it, with all its processes."""
+        self._process.terminate()
+        self._process.wait(LIMIT_S)
