@@ -517,7 +517,8 @@ def test_top_shows_nodes_as_they_come_and_go(group: Group) -> None:
 
 
 def test_top_shows_nodes_beside_each_other_where_there_is_room(group: Group, tmp_path: Path) -> None:
-    terminal = Tmux(tmp_path, {**group.shell.environment, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"})
+    environment = {name: value for name, value in group.shell.environment.items() if name != "COLUMNS"}
+    terminal = Tmux(tmp_path, {**environment, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"})
 
     def shows(titles: list[list[str]]) -> Callable[[str], bool]:
         """Whether the lines that name nodes name these."""
