@@ -24,7 +24,7 @@ def test_it_authenticates_calls_batches_and_notifies(tools: Any) -> None:
             assert refused.code == -32001
             welcome = await ask(request_json("rpc.authenticate", params={"token": tools.TOKEN}))
             assert isinstance(welcome, Ok)
-            assert welcome.result == {"name": "owner", "method": "token", "role": "owner"}
+            assert welcome.result == {"name": "owner", "method": "token", "role": "owner", "session": None}
             assert (await ask(request_json("calc.add", params=(1, 2)))).result == 3
             assert (await ask(request_json("calc.add", params={"b": 5, "a": 2}))).result == 7
             wrong = await ask(request_json("calc.add", params={"a": 2}))
