@@ -150,10 +150,10 @@ def _choose_cells(
     if any(row.get("error") for row in rows):  # At the end, as it is long.
         names.append("error")
     columns = {name: [_readable(row.get(name)) for row in rows] for name in names}
-    hidden = 0 if room is None else _leave_out(columns, room)
+    omissions = 0 if room is None else _leave_out(columns, room)
     notes = [f"{more} {'row' if more == 1 else 'rows'} not shown"] if more else []
-    if hidden:
-        notes.append(f"{hidden} {'column' if hidden == 1 else 'columns'} not shown: rows() has all")
+    if omissions:
+        notes.append(f"{omissions} {'column' if omissions == 1 else 'columns'} not shown: rows() has all")
     note = f" ({', '.join(notes)})" if notes else ""
     cells = [list(row) for row in zip(*columns.values(), strict=True)]
     return list(columns), cells, summarize(nodes, outcomes) + note
