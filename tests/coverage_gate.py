@@ -1,4 +1,5 @@
-"""Runs the tests with line coverage and fails where one of the three packages is below 95 %.
+"""Runs the tests with line coverage and fails where one of the three packages is below 95 %. Where tests bring no new lines,
+they run without the tracer, which would make them almost twice as slow (:mod:`tests.measured`).
 
 Most tests wait most of their time, so several pieces of the suite run side by side. What failed is printed last, so that
 the end of a log is enough.
@@ -22,6 +23,8 @@ from xml.etree import ElementTree as ET
 
 import coverage
 
+from tests import measured
+
 PACKAGES = ("rpcwire", "rpcclient", "rpcserver")
 AT_LEAST = 95.0
 
@@ -34,13 +37,25 @@ FIRST = (
     "client",
     "services/programs",
     "services/hardware",
+    "services/hardware/measured",
+    "docs",
     "client_dbapi",
+    "dialects",
 )
 """The pieces that take longest. They begin first, so that no long piece runs alone at the end."""
 CUT = ("services",)
 """Folders whose folders are pieces of their own."""
 APART = ("server/group",)
 """Folders that are pieces of their own, and not in that of the folder in which they are."""
+UNMEASURED = ("docs", "fuzz", "other_tools", "services/hardware")
+"""Pieces that run without the tracer: the tests of others run the same lines of the packages."""
+MEASURED = {
+    "services/hardware": (
+        "test_cli.py", "test_devices.py", "test_hardware.py", "test_hidden.py", "test_links.py", "test_many.py", "test_serial.py",
+        "test_serial_elsewhere.py", "test_serial_pyserial.py",
+    ),
+}  # fmt: skip
+"""Files of such pieces that are measured, in a piece of their own: what they run of the client nobody else does."""
 FEWEST, MOST = 3, 6
 """How many pieces run side by side: one more than there are processors, within these limits."""
 
@@ -63,13 +78,16 @@ class Failure:
 @dataclass
 class Piece:
     """Tests that one pytest runs one after the other, without those of the folders ``apart``. No piece knows of another:
-    each has its own servers."""
+    each has its own servers. ``processor_s`` is the time of processors of this pytest, and of all processes that it or
+    its children have waited for."""
 
     name: str
     paths: list[str]
     apart: list[str] = field(default_factory=list)
+    is_measured: bool = True
     status: int = 0
     took_s: float = 0.0
+    processor_s: float = 0.0
     lines: collections.deque[str] = field(default_factory=lambda: collections.deque(maxlen=UNEXPLAINED_LINES))
     failures: list[Failure] = field(default_factory=list)
     slowest: list[tuple[float, str]] = field(default_factory=list)
@@ -77,7 +95,8 @@ class Piece:
     def run(self, folder: Path, arguments: list[str]) -> None:
         """Run the tests, and print what pytest says, each line with the piece's name."""
         report = folder / f"{self.name.replace('/', '-')}.xml"
-        command = [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-p", "no:cacheprovider"]
+        command = [sys.executable, *(["-m", "coverage", "run"] if self.is_measured else []), "-m", "pytest"]
+        command += ["-p", "no:cacheprovider", "-p", measured.__name__]
         command += [f"--junitxml={report}", "-o", "junit_family=xunit1", *self.paths]
         command += [*(f"--ignore={path}" for path in self.apart), *arguments]
         begun = time.monotonic()
@@ -86,6 +105,9 @@ class Piece:
             for line in tests.stdout:
                 print(f"{self.name}| {line}", end="", flush=True)
                 self.lines.append(line.rstrip())
+            _, status, usage = os.wait4(tests.pid, 0)
+            tests.returncode = os.waitstatus_to_exitcode(status)
+        self.processor_s = usage.ru_utime + usage.ru_stime
         self.took_s = time.monotonic() - begun
         self.status = 0 if tests.returncode == NO_TESTS else tests.returncode
         if report.exists():
@@ -100,13 +122,17 @@ def list_pieces() -> list[Piece]:
     folders = [part for path in folders for part in (sorted(path.iterdir()) if path.name in CUT else [path])]
     folders += [TESTS / name for name in APART]
     pieces = [_make_piece(path) for path in folders if any(path.rglob("test_*.py"))]
+    for folder, names in MEASURED.items():
+        pieces.append(Piece(f"{folder}/measured", [str(TESTS / folder / name) for name in names]))
     pieces.append(Piece("tests", [str(path) for path in sorted(TESTS.glob("test_*.py"))]))
     return sorted(pieces, key=lambda piece: FIRST.index(piece.name) if piece.name in FIRST else len(FIRST))
 
 
 def _make_piece(path: Path) -> Piece:
-    apart = [TESTS / name for name in APART if path in (TESTS / name).parents]
-    return Piece(str(path.relative_to(TESTS)), [str(path)], list(map(str, apart)))
+    name = str(path.relative_to(TESTS))
+    apart = [TESTS / other for other in APART if path in (TESTS / other).parents]
+    apart += [path / file for file in MEASURED.get(name, ())]
+    return Piece(name, [str(path)], list(map(str, apart)), is_measured=name not in UNMEASURED)
 
 
 def count_side_by_side() -> int:
@@ -161,7 +187,10 @@ def explain(pieces: list[Piece]) -> Iterator[str]:
         yield f"\n____ {failure.name}"
         yield from failure.text.rstrip().splitlines()[-most:]
     yield ""
-    yield from (f"{piece.took_s:6.0f} s  {piece.name}: {piece.lines[-1] if piece.lines else ''}" for piece in pieces)
+    yield "    took  processors"
+    for piece in pieces:
+        times = f"{piece.took_s:6.0f} s  {piece.processor_s:8.0f} s"
+        yield f"{times}  {piece.name}: {piece.lines[-1] if piece.lines else ''}"
     if failures:
         yield f"\n{len(failures)} failed: the coverage is not judged."
         yield from (f"FAILED {failure.name}: {failure.message}" for failure in failures)
