@@ -29,11 +29,14 @@ from rpcclient import AsyncClient
 from rpcserver import Service, method
 from rpcserver.config import ServerConfig
 from rpcserver.server import Server
+from tests.server.group.crowd import raise_file_limit
 from tests.server.group.test_joining import run_broker
 
 TOKEN = "t" * 32
 REQUEST, ANSWER = b"x" * 150, b"y" * 60
 READY = "ready"
+FILES_OF_NODE = 10
+"""How many file descriptors a whole server and its bare subscription need."""
 CONNECT_S = 60
 """How long connecting may take, in seconds: all nodes start at once."""
 
@@ -215,6 +218,7 @@ def main() -> None:
         url, folder, first, count = options.be
         asyncio.run(be_nodes(url, Path(folder), int(first), int(count)))
     else:
+        raise_file_limit(FILES_OF_NODE * options.nodes)
         asyncio.run(measure(options.nodes, options.processes, options.rounds, options.warm_up))
 
 

@@ -14,27 +14,33 @@ import gc
 import json
 import logging
 import os
+import resource
 import secrets
 import subprocess
 import sys
 import time
+from array import array
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from rpcserver.group.identity import Identity
 from rpcserver.group.link import Link, LinkSettings
-from rpcserver.group.members import Profile, State, first_epoch, format_id
+from rpcserver.group.members import Profile, State, first_epoch, format_id, parse_id
 from rpcserver.group.node import Description, Node
 from rpcserver.group.watching import Change, ChangeKind, Watcher
+from rpcserver.trimming import trim_heap
 from rpcwire.dispatch import Dispatch
 from rpcwire.registry import Registry
 from rpcwire.service import Service, method
 
 ROOT = Path(__file__).parents[3]
 POLL_S = 0.02
+KINDS = tuple(ChangeKind)
+SPARE_FILES = 200
+"""How many file descriptors a process needs besides those of connections."""
 logger = logging.getLogger("crowd")
 
 
@@ -47,17 +53,45 @@ class Work(Service):
         return {"total_bytes": 64 << 30, "used_bytes": 17 << 30, "free_bytes": 47 << 30}
 
 
+def raise_file_limit(connections: int) -> None:
+    """Let this process, and those that it starts from now on, have so many connections.
+
+    Raises:
+        SystemExit: the hard limit is lower, and this process may not raise it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = connections + SPARE_FILES
+    if soft == resource.RLIM_INFINITY or soft >= count:
+        return
+    try:
+        most = hard if hard == resource.RLIM_INFINITY else max(hard, count)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, most))
+    except (ValueError, OSError):
+        raise SystemExit(f"{connections} connections need {count} open files: raise the hard limit of {hard}") from None
+
+
 class Log(Watcher):
-    """Notes what a node sees, with the time, instead of keeping it for a reader."""
+    """Notes what a node sees, with the time, instead of keeping it for a reader.
+
+    It has columns of numbers, because the memory of the nodes is measured, and not that of their logs.
+    """
 
     def __init__(self) -> None:
         super().__init__(0)
-        self.changes: list[tuple[float, ChangeKind, str]] = []
+        self._times = array("d")
+        self._kinds = bytearray()
+        self._ids = array("Q")
 
     def put(self, change: Change) -> None:
         """Take a change."""
         if change.member is not None:
-            self.changes.append((time.monotonic(), change.kind, change.member.id))
+            self._times.append(time.monotonic())
+            self._kinds.append(KINDS.index(change.kind))
+            self._ids.append(parse_id(change.member.id))
+
+    def changes(self) -> Iterator[tuple[float, ChangeKind, int]]:
+        """Yield when something was seen, what, and the id of the member."""
+        return zip(self._times, map(KINDS.__getitem__, self._kinds), self._ids, strict=True)
 
 
 class CrowdNode:
@@ -79,12 +113,20 @@ class CrowdNode:
         description = Description(name, (f"wss://{name}.example:8765",), Profile(labels, services, "1.4.0"))
         identity = Identity(number, first_epoch(0, time.time(), secrets.randbits(32)))
         self.node = Node(identity, lambda: description, self.link)
-        self.log = Log()
+        self.log: Log | None = None
 
-    def start(self) -> None:
-        """Become a member."""
-        self.node.start()
-        self.node.presence.roster._watchers.append(self.log)
+    def note(self) -> None:
+        """Note from now on what this node sees, and forget what was noted before."""
+        watchers = self.node.presence.roster._watchers
+        if self.log is not None:
+            watchers.remove(self.log)
+        self.log = Log()
+        watchers.append(self.log)
+
+    def changes(self) -> Iterator[tuple[float, ChangeKind, int]]:
+        """Yield what was noted."""
+        assert self.log is not None, "nothing was noted"
+        return self.log.changes()
 
     def count(self) -> dict[State, int]:
         """Count the members by their states."""
@@ -108,7 +150,8 @@ class Worker:
         self.nodes: list[CrowdNode] = []
 
     async def start(self, at_once: int) -> dict[str, Any]:
-        """Start all nodes, so many at a time. Tell what the memory of the process has grown by."""
+        """Start all nodes, so many at a time: the next ones when these trust their rosters, as nodes on machines of
+        their own would come. Tell what the memory of the process was before."""
         import nats.js.api
         import nats.js.kv  # noqa: F401 - what all nodes of a process share is not counted
 
@@ -118,8 +161,8 @@ class Worker:
             nodes = [CrowdNode(self.urls, name, dispatch) for name in self.names[index : index + at_once]]
             self.nodes += nodes
             for each in nodes:
-                each.start()
-            while not all(each.link.is_up for each in nodes):
+                each.node.start()
+            while not all(each.node.is_settled for each in nodes):
                 await asyncio.sleep(POLL_S)
         return {"before_bytes": before, "ids": [format_id(each.node.id) for each in self.nodes]}
 
@@ -180,25 +223,25 @@ class Worker:
             "received": sum(each.link.connection.stats["in_msgs"] for each in self.nodes if each.link.is_up),
         }
 
-    async def forget(self) -> dict[str, Any]:
-        """Forget what the nodes have seen until now."""
+    async def note(self) -> dict[str, Any]:
+        """Note from now on what the nodes see, and forget what was noted before."""
         for each in self.nodes:
-            each.log.changes.clear()
+            each.note()
         return {}
 
     async def see(self, victims: list[str], kind: str, since: float) -> dict[str, Any]:
         """Wait until each node has seen the same change of these members. Tell how long that took each, and what they
         have seen of others."""
-        wanted, what = set(victims), ChangeKind(kind)
+        wanted, what = set(map(parse_id, victims)), ChangeKind(kind)
         took: list[float] = []
         for each in self.nodes:
-            while not wanted <= {number for _, happened, number in each.log.changes if happened is what}:
+            while not wanted <= {number for _, happened, number in each.changes() if happened is what}:
                 await asyncio.sleep(POLL_S)
         others: Counter[str] = Counter()
         for each in self.nodes:
-            times = (at for at, happened, number in each.log.changes if happened is what and number in wanted)
+            times = (at for at, happened, number in each.changes() if happened is what and number in wanted)
             took.append(max(times, default=since))
-            others.update(happened.value for _, happened, number in each.log.changes if number not in wanted)
+            others.update(happened.value for _, happened, number in each.changes() if number not in wanted)
         return {"seconds": [at - since for at in took], "others": dict(others)}
 
     async def stop(self) -> dict[str, Any]:
@@ -209,14 +252,21 @@ class Worker:
     def find(self, command: str) -> Callable[..., Awaitable[dict[str, Any]]]:
         """Return what does a command."""
         commands: tuple[Callable[..., Awaitable[dict[str, Any]]], ...] = (
-            *(self.connect, self.start, self.agree, self.settle, self.look, self.forget, self.see, self.stop),
+            *(self.connect, self.start, self.agree, self.settle, self.look, self.note, self.see, self.stop),
         )
         return {each.__name__: each for each in commands}[command]
 
 
 def measure_memory() -> int:
-    """Return what this process has in memory for itself, in bytes."""
+    """Return what this process has in memory for itself, in bytes: what nobody uses any more is given back first, as
+    far as whole pages are free."""
     gc.collect()
+    trim_heap()
+    return read_memory()
+
+
+def read_memory() -> int:
+    """Return what this process has in memory for itself as it is, in bytes."""
     rollup = Path("/proc/self/smaps_rollup").read_text()
     private = [line.split()[1] for line in rollup.splitlines() if line.startswith(("Private_Clean", "Private_Dirty"))]
     return sum(map(int, private)) * 1024
@@ -255,16 +305,24 @@ class Process:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
+    async def kill(self) -> None:
+        """Kill it, if it lives."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
+
 
 class Crowd:
     """Some processes with nodes.
 
     Attributes:
         processes: those that live.
+        others: how many members of the group are in none of them.
     """
 
     def __init__(self) -> None:
         self.processes: list[Process] = []
+        self.others = 0
 
     def __len__(self) -> int:
         return sum(len(each.names) for each in self.processes)
@@ -298,7 +356,7 @@ class Crowd:
     async def agree(self, since: float) -> float:
         """Wait until all nodes see all as up, and return how long that took, in seconds. ``time.monotonic`` is the
         same in all processes of a machine."""
-        answers = await self.do("agree", up=len(self), since=since)
+        answers = await self.do("agree", up=len(self) + self.others, since=since)
         digests = {digest for answer in answers for digest in answer["digests"]}
         assert len(digests) == 1, digests
         seconds: float = max(each for answer in answers for each in answer["seconds"])
@@ -315,15 +373,14 @@ class Crowd:
 @asynccontextmanager
 async def crowd(urls: str, sizes: list[int], loop: str = "uvloop") -> AsyncIterator[Crowd]:
     """Some processes that will have so many nodes each."""
+    raise_file_limit(sum(sizes))
     it = Crowd()
     try:
         await it.add(urls, sizes, loop)
         yield it
     finally:
         for each in it.processes:
-            with contextlib.suppress(ProcessLookupError):
-                each.process.kill()
-            await each.process.wait()
+            await each.kill()
 
 
 def main() -> None:

@@ -39,7 +39,7 @@ async def lose_network(folder: Path) -> None:
         await it.add(f"nats://10.77.0.1:{port}", [2], within=("unshare", "--net"))
         near, far = it.processes
         number = str(far.process.pid)
-        await far.do("forget")  # From now on it is in its namespace.
+        await far.do("note")  # From now on it is in its namespace.
         call("ip", "link", "set", "there", "netns", number)
         enter = ("nsenter", "--net", "--target", number)
         call(*enter, "ip", "address", "add", "10.77.0.2/24", "dev", "there")
@@ -47,7 +47,7 @@ async def lose_network(folder: Path) -> None:
         begin = time.monotonic()
         await it.start(at_once=2)
         await it.agree(begin)
-        await it.do("forget")
+        await it.do("note")
 
         since = time.monotonic()
         call("ip", "link", "set", "here", "down")

@@ -38,7 +38,7 @@ def _needs_broker(missing: Callable[[str], NoReturn]) -> None:
 
 async def kill(it: Crowd) -> float:
     """Kill the first process, and see that exactly its nodes die, and nothing else happens. Return how long it took."""
-    await it.do("forget")
+    await it.do("note")
     since = time.monotonic()
     victims = await it.end(it.processes[0], signal.SIGKILL)
     answers = await it.do("see", victims=victims, kind="died", since=since)
