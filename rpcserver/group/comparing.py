@@ -16,7 +16,7 @@ class News:
     Attributes:
         is_dead: whether the other one takes this node for dead, in its present life.
         is_own_old: whether the other one does not know what this node tells now.
-        wants: the ids of those who have to be asked for their announcements.
+        wants: those who have to be asked for their announcements, as the other one knows them.
         steps: what members have said themselves: they are leaving, or have left.
         deaths: who is dead there and alive here: that has to be checked.
         answers: what the other one does not know.
@@ -25,7 +25,7 @@ class News:
 
     is_dead: bool = False
     is_own_old: bool = False
-    wants: list[int] = field(default_factory=list)
+    wants: list[Entry] = field(default_factory=list)
     steps: list[Entry] = field(default_factory=list)
     deaths: list[Entry] = field(default_factory=list)
     answers: list[Entry] = field(default_factory=list)
@@ -49,7 +49,7 @@ def compare(table: Table, own: Announcement, message: Entries) -> News:
         elif index >= 0:
             _compare_entries(table.entry(index), theirs, news)
         elif theirs.state < State.DIED:
-            news.wants.append(theirs.id)
+            news.wants.append(theirs)
     if not message.is_whole:
         news.answers.clear()
         return news
@@ -63,19 +63,19 @@ def compare(table: Table, own: Announcement, message: Entries) -> News:
 def _compare_entries(mine: Entry, theirs: Entry, news: News) -> None:
     is_live = theirs.state < State.DIED
     if theirs.epoch > mine.epoch and is_live:
-        news.wants.append(theirs.id)
+        news.wants.append(theirs)
     elif theirs.epoch >= mine.epoch:
         if theirs.state == State.DIED and mine.state < State.DIED:
             news.deaths.append(theirs)
         elif theirs.state >= State.LEAVING:
             news.steps.append(theirs)
         if theirs.edition > mine.edition and is_live:
-            news.wants.append(theirs.id)
-    if _is_ahead(mine, theirs):
+            news.wants.append(theirs)
+    if is_ahead(mine, theirs):
         news.answers.append(mine)
 
 
-def _is_ahead(mine: Entry, theirs: Entry) -> bool:
+def is_ahead(mine: Entry, theirs: Entry) -> bool:
     """Whether one entry knows more of a member than the other."""
     if mine.epoch != theirs.epoch:
         return mine.epoch > theirs.epoch

@@ -623,7 +623,7 @@ def _read_subject(subject: bytes) -> tuple[int, str, tuple[str, ...]] | None:
     return int(match[1], 16), match[2].decode(), tuple(words)
 
 
-@lru_cache(32)
+@lru_cache(8)
 def _head_to_node(target: int, own: int, kind: str) -> bytes:
     """Return what goes before the size of a message to a node."""
     return f"PUB {to_node(target, own, kind)} ".encode()

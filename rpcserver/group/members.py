@@ -9,6 +9,8 @@ from enum import Enum, IntEnum, unique
 from functools import lru_cache
 from typing import TypeAlias
 
+import msgspec
+
 from rpcwire.errors import RemoteProtocolError
 from rpcwire.logs import printable
 
@@ -34,7 +36,9 @@ _KEY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?")
 _TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*")
 _ADDRESS = re.compile(r"[!-~]+")
 _ID = re.compile(r"[0-9a-f]{16}")
-_Pairs: TypeAlias = tuple[tuple[object, object], ...]
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+"""Names with their texts."""
+_PROFILE = msgspec.msgpack.Decoder(tuple[Pairs, Pairs, str])
 _RANDOM_BITS = 12
 _INCARNATION_BITS = 10
 
@@ -130,19 +134,55 @@ REASONS: tuple[Reason, ...] = tuple(Reason)
 """The reasons by their numbers on the wire. New ones come last."""
 
 
-@dataclass(frozen=True, slots=True)
 class Profile:
     """The part of an announcement that many nodes of a group have in common.
 
-    Attributes:
+    It is kept as bytes: a node remembers those of a thousand others, and the texts of one would take 1.5 KiB as
+    objects.
+
+    Parameters:
         labels: the labels, sorted by their keys.
         services: the names of the services with their versions, sorted.
         version: the version of the server.
     """
 
-    labels: tuple[tuple[str, str], ...] = ()
-    services: tuple[tuple[str, str], ...] = ()
-    version: str = ""
+    __slots__ = ("data",)
+
+    def __init__(self, labels: Pairs = (), services: Pairs = (), version: str = "") -> None:
+        self.data = msgspec.msgpack.encode((labels, services, version))
+
+    @property
+    def labels(self) -> Pairs:
+        """The labels, sorted by their keys."""
+        return _PROFILE.decode(self.data)[0]
+
+    @property
+    def services(self) -> Pairs:
+        """The names of the services with their versions, sorted."""
+        return _PROFILE.decode(self.data)[1]
+
+    @property
+    def version(self) -> str:
+        """The version of the server."""
+        return _PROFILE.decode(self.data)[2]
+
+    def unpack(self) -> tuple[Pairs, Pairs, str]:
+        """Return labels, services and version."""
+        return _PROFILE.decode(self.data)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Profile) and self.data == other.data
+
+    def __hash__(self) -> int:
+        return hash(self.data)
+
+    def __repr__(self) -> str:
+        labels, services, version = self.unpack()
+        return f"Profile({labels!r}, {services!r}, {version!r})"
+
+
+NO_PROFILE = Profile()
+"""That of who tells nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,19 +205,20 @@ class Announcement:
     edition: int
     name: str
     addresses: tuple[str, ...] = ()
-    profile: Profile = Profile()
+    profile: Profile = NO_PROFILE
     load: float = 0.0
 
     def to_wire(self) -> dict[str, object]:
         """Return the announcement as plain values, without the id: the subject tells it."""
+        labels, services, version = self.profile.unpack()
         return {
             "epoch": self.epoch,
             "edition": self.edition,
             "name": self.name,
             "addresses": list(self.addresses),
-            "labels": dict(self.profile.labels),
-            "services": dict(self.profile.services),
-            "version": self.profile.version,
+            "labels": dict(labels),
+            "services": dict(services),
+            "version": version,
             "load": self.load,
         }
 
@@ -269,11 +310,11 @@ def read_announcement(source: int, value: object) -> Announcement:
     fields = _read_map("announcement", value, 64)
     labels = _read_map("labels", fields.get("labels", {}), MOST_LABELS)
     services = _read_map("services", fields.get("services", {}), MOST_SERVICES)
-    parts = tuple(labels.items()), tuple(services.items()), fields.get("version", "")
+    version = fields.get("version", "")
     try:
-        profile = _read_common_profile(*parts)
-    except TypeError:  # Something in it is no text, and cannot be looked up.
-        profile = _read_profile(*parts)
+        profile = _read_common_profile(msgspec.msgpack.encode((labels, services, version)))
+    except (TypeError, ValueError, OverflowError):  # It did not come as MessagePack.
+        profile = _read_profile(labels, services, version)
     return Announcement(
         id=read_number("id", source, MOST_ID),
         epoch=read_number("epoch", fields.get("epoch"), MOST_EPOCH),
@@ -334,7 +375,7 @@ def _read_map(field: str, value: object, most: int) -> dict[object, object]:
     return value
 
 
-def _read_profile(labels: _Pairs, services: _Pairs, version: object) -> Profile:
+def _read_profile(labels: dict[object, object], services: dict[object, object], version: object) -> Profile:
     return Profile(
         labels=_read_pairs("labels", labels, _read_key),
         services=_read_pairs("services", services, read_name),
@@ -342,13 +383,16 @@ def _read_profile(labels: _Pairs, services: _Pairs, version: object) -> Profile:
     )
 
 
-_read_common_profile = lru_cache(32)(_read_profile)
-"""The same. Many nodes of a group have the same profile, and it takes longer to check than all the rest."""
+@lru_cache(32)
+def _read_common_profile(data: bytes) -> Profile:
+    """The same, of MessagePack. Many nodes of a group have the same profile, and it takes longer to check than all the
+    rest."""
+    return _read_profile(*msgspec.msgpack.decode(data))
 
 
-def _read_pairs(field: str, items: _Pairs, read: Callable[[str, object], str]) -> tuple[tuple[str, str], ...]:
+def _read_pairs(field: str, items: dict[object, object], read: Callable[[str, object], str]) -> Pairs:
     pairs = []
-    for key, text in items:
+    for key, text in items.items():
         name = read(f"{field}, the name of an entry", key)
         pairs.append((name, _read_text(f"{field}.{printable(name)}", text)))
     return tuple(sorted(pairs))

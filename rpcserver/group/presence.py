@@ -10,16 +10,22 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from .comparing import compare
+from .comparing import compare, is_ahead
 from .members import Announcement, Reason, State, next_epoch
 from .messages import Alive, Ask, Beat, Compare, Echo, Entries, Goodbye, Message, Verdict, Verdicts, Want
 from .ring import TIMING, Phase, Timing, Watch, walk
-from .roster import Roster
+from .roster import MOST_MEMBERS, Roster
+from .table import Entry
 
 HERALD_BEATS = 4
 """How many beats of its own the member with the smallest id makes between two announcements."""
+FEW_WANTS = 8
+"""For how many announcements a node asks at once, when it compares tables."""
+MANY_WANTS_S = 0.75
+"""How long it waits with more of them, in seconds: who has just come gets many tables, and the entries of the bucket as
+well, which tell of everybody at once. A thousand that asked a thousand each would send a million questions."""
 MOST_WANTS = 256
-"""For how many announcements a node asks at once. It asks for the others when it compares tables again."""
+"""For how many announcements it asks then, with each beat of its own."""
 MOST_TABLES = 8
 """How many tables a node sends between two of its own beats."""
 SOON_TABLES = 2
@@ -91,6 +97,8 @@ class Presence:
         self._tables = 0
         self._claims: dict[int, _Claim] = {}
         self._checks: set[int] = set()  # They are alive here, and another one does not know it.
+        self._wants: dict[int, Entry] = {}  # Of which others have told that they know more.
+        self._wants_at = now
         self._newcomers: set[int] = set()
         self._beats_to_herald = HERALD_BEATS
         self.roster.announce(announcement, Reason.ANNOUNCED, now)
@@ -157,6 +165,7 @@ class Presence:
         self._look(now)
         self.is_linked = False
         self._echoes.clear()
+        self._wants.clear()
         self.outbox.clear()
 
     def regain_link(self, now: float) -> None:
@@ -422,6 +431,8 @@ class Presence:
                 for number in self._newcomers:
                     self._welcome(number)
                 self._newcomers.clear()
+            if self._wants and now >= self._wants_at:
+                self._ask_for_many()
             self.roster.expire(now)
             if self._digest != self.roster.table.digest:
                 self._digest = self.roster.table.digest
@@ -623,8 +634,14 @@ class Presence:
             self._begin_life(now)
         elif news.is_own_old:
             self._send(source, self._announcement)
-        for number in news.wants[:MOST_WANTS]:
-            self._send(number, Want())
+        if len(news.wants) <= FEW_WANTS:
+            for entry in news.wants:
+                self._send(entry.id, Want())
+        else:
+            if not self._wants:
+                self._wants_at = now + MANY_WANTS_S
+            room = max(MOST_MEMBERS - len(self._wants), 0)
+            self._wants.update((entry.id, entry) for entry in news.wants[:room])
         for entry in news.steps:
             self.roster.move(entry.id, entry.epoch, entry.state, Reason.LEARNED, now)
         for entry in news.deaths:
@@ -645,6 +662,18 @@ class Presence:
         if number not in self._watches and len(self._checks) < MOST_CHECKS:
             self._checks.add(number)
             self._walk_version = -1
+
+    def _ask_for_many(self) -> None:
+        """Ask for the announcements of those of whom this node has not heard meanwhile."""
+        table, count = self.roster.table, 0
+        while self._wants and count < MOST_WANTS:
+            number, wish = self._wants.popitem()
+            index = table.find(number)
+            if index < 0 or is_ahead(wish, table.entry(index)):
+                self._send(number, Want())
+                count += 1
+        if not self._wants:
+            self._wants.clear()  # A dictionary that has been large stays so.
 
     def _send(self, target: int | None, message: Message) -> None:
         if self.is_linked and not self.is_displaced and self._state != State.LEFT:

@@ -142,6 +142,9 @@ class Roster:
         """End the suspicions that nobody has confirmed, and forget who has been gone for long."""
         for number in [number for number, until in self._suspicions.items() if now >= until]:
             self.clear(number, self.table.epochs[self.table.find(number)], now)
+        for past in (self._suspicions, self._absences):
+            if not past:
+                past.clear()  # What many have taken at the same moment is given back: a dictionary does not shrink.
         while self._absences:
             number, since = next(iter(self._absences.items()))
             if now < since + FORGET_S:

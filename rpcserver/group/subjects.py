@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
 from .members import format_id
 
@@ -54,7 +53,6 @@ def all_of(number: int) -> str:
     return f"{PREFIX}.all.{format_id(number)}"
 
 
-@lru_cache(32)
 def to_node(target: int, source: int, kind: str) -> str:
     """Return the subject of what one node sends to another, or its beginning, if further words follow
     (:func:`join_words`).

@@ -8,24 +8,15 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from weakref import WeakValueDictionary
 
-from .members import MOST_LOAD, REASONS, Announcement, Member, Profile, Reason, State, format_id
+from .members import MOST_LOAD, REASONS, Announcement, Member, Reason, State, format_id
+from .profiles import Profiles
 from .texts import Texts
 
 _LOAD_STEPS = 100
 _DIGEST = struct.Struct("!QQIB")
 _MASK = (1 << 64) - 1
 _REASON_NUMBERS = {reason: number for number, reason in enumerate(REASONS)}
-
-
-class _SharedProfile:
-    """A profile that several members have. It is kept as long as one of them has it."""
-
-    __slots__ = ("__weakref__", "profile")
-
-    def __init__(self, profile: Profile) -> None:
-        self.profile = profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +57,7 @@ class Table:
         self._since = array("d")
         self._loads = array("H")
         self._texts = Texts()
-        self._profiles: list[_SharedProfile] = []
-        self._known_profiles: WeakValueDictionary[int, _SharedProfile] = WeakValueDictionary()
+        self._profiles = Profiles()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -100,12 +90,12 @@ class Table:
             self._since.insert(index, now)
             self._loads.insert(index, 0)
             self._texts.insert(index, b"")
-            self._profiles.insert(index, self._share(announcement.profile))
+            self._profiles.insert(index, announcement.profile)
         self.digest = self.digest - self._weigh(index) & _MASK
         self.epochs[index] = announcement.epoch
         self._editions[index] = announcement.edition
         self._texts[index] = "\n".join((announcement.name, *announcement.addresses)).encode()
-        self._profiles[index] = self._share(announcement.profile)
+        self._profiles[index] = announcement.profile
         if self.states[index] != state:
             self._since[index] = now
         self.states[index] = state
@@ -151,7 +141,7 @@ class Table:
             edition=self._editions[index],
             name=name,
             addresses=tuple(addresses),
-            profile=self._profiles[index].profile,
+            profile=self._profiles[index],
             load=self._loads[index] / _LOAD_STEPS,
         )
 
@@ -164,27 +154,20 @@ class Table:
             wall_s: the time of day, in seconds since 1970.
         """
         news = self.announcement(index)
+        labels, services, version = news.profile.unpack()
         return Member(
             id=format_id(news.id),
             epoch=news.epoch,
             name=news.name,
-            labels=dict(news.profile.labels),
+            labels=dict(labels),
             addresses=news.addresses,
-            services=dict(news.profile.services),
-            version=news.profile.version,
+            services=dict(services),
+            version=version,
             state=State(self.states[index]),
             reason=REASONS[self._reasons[index]],
             since=wall_s - (now - self._since[index]),
             load=news.load,
         )
-
-    def _share(self, profile: Profile) -> _SharedProfile:
-        """Keep equal profiles once. Those whose hashes are equal by chance are kept apart."""
-        key = hash(profile)
-        common = self._known_profiles.get(key)
-        if common is None or common.profile != profile:
-            self._known_profiles[key] = common = _SharedProfile(profile)
-        return common
 
     def _weigh(self, index: int) -> int:
         """The part of a member in the digest."""

@@ -11,6 +11,7 @@ from rpcserver.group.members import Announcement, Profile, Reason, State, first_
 from rpcserver.group.messages import Alive, Ask, Beat, Compare, Echo, Entries, Goodbye, Message, Verdict, Want
 from rpcserver.group.presence import MOST_CHECKS, MOST_ECHOES, MOST_TABLES, MOST_WANTS, SOON_TABLES, Presence
 from rpcserver.group.ring import WATCHERS
+from rpcserver.group.roster import MOST_MEMBERS
 from rpcserver.group.table import Entry
 from tests.server.group.presence_world import Life, Node
 
@@ -548,8 +549,31 @@ def test_who_is_asked_answers_and_not_without_limit() -> None:
     for _ in range(100):
         presence.receive(2, Compare(), 0.1)
     assert len(sent(presence)) == MOST_TABLES
-    presence.receive(2, Entries(tuple(Entry(n, EPOCH, 0, State.UP) for n in range(10, 3000)), is_whole=False), 0.1)
-    assert len(sent(presence)) == MOST_WANTS
+    for first in range(10, 100_000, 10_000):
+        many = tuple(Entry(number, EPOCH, 0, State.UP) for number in range(first, first + 10_000))
+        presence.receive(2, Entries(many, is_whole=False), 0.1)
+    assert sent(presence) == []
+    assert len(presence._wants) == MOST_MEMBERS
+    presence.tick(1.0)
+    assert sum(isinstance(message, Want) for _, message in sent(presence)) == MOST_WANTS
+
+
+def test_who_has_just_come_asks_only_those_whom_the_bucket_does_not_tell() -> None:
+    """Each of a thousand would ask a thousand, twice: for the two tables that it gets."""
+    presence = make_pair()
+    table = Entries(tuple(Entry(number, EPOCH, 0, State.UP) for number in range(2, 502)), is_whole=True)
+    for source in (2, 3):
+        presence.receive(source, table, 0.1)
+    for number in range(3, 400):
+        presence.enter(told(number), 0.4)
+    messages = []
+    for step in range(1, 6):
+        hear(presence, 2, 1 + step, 0.5 * step)
+        presence.tick(0.5 * step)
+        messages += sent(presence)
+    assert sorted(target for target, message in messages if target and isinstance(message, Want)) == list(
+        range(400, 502)
+    )
 
 
 def test_a_change_is_told() -> None:

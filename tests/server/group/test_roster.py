@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from dataclasses import replace
 
 from hypothesis import given
@@ -272,7 +273,18 @@ def test_equal_profiles_are_kept_once() -> None:
     for number in range(100):
         profile = Profile((("role", "web"),), (("database", "1"),), str(number % 2))
         table.put(replace(NODE, id=number, profile=profile), State.UP, Reason.ENTRY, 0.0)
-    assert len({id(profile) for profile in table._profiles}) == 2
+    assert len({id(table._profiles[index]) for index in range(100)}) == table._profiles.count == 2
     for index in reversed(range(100)):
         table.remove(index)
-    assert not table._known_profiles
+    assert table._profiles.count == 0
+
+
+def test_a_thousand_suspicions_leave_nothing_behind() -> None:
+    roster = Roster()
+    for number in range(1000):
+        roster.announce(replace(NODE, id=number), Reason.ANNOUNCED, 0.0)
+        roster.suspect(number, FIRST, Reason.SILENT, 0.0)
+    for number in range(1000):
+        roster.clear(number, FIRST, 0.5)
+    roster.expire(0.5)
+    assert sys.getsizeof(roster._suspicions) == sys.getsizeof({})
