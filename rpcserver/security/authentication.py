@@ -454,7 +454,9 @@ class Authentication:
             uid=principal.uid,
             role=principal.role,
             credential=principal.credential,
-            groups=frozenset(evidence.unix_groups()) if evidence is not None and principal.method == "peer" else (),
+            groups=frozenset(evidence.unix_groups())
+            if evidence is not None and principal.method == "peer"
+            else frozenset(),
             scheme="" if way is None else way.scheme,
             owner_token=self.tokens.fingerprint if is_owners_token else "",
         )
