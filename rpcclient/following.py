@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rpcwire.publishing import EventPolicy
+if TYPE_CHECKING:
+    from rpcwire.publishing import EventPolicy
 
 
 def follow_params(

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 
 from rpcwire.codec import Codec
-from rpcwire.contracts import Contract
 from rpcwire.errors import InvalidParams, RpcError, ServiceError, describe_fields, from_wire
 from rpcwire.limits import DEFAULT_DEADLINE_S, ITEM_LEVELS
 from rpcwire.values.dynamic import dump_plain, load_plain
 from rpcwire.values.unsendable import Unsendable
-from rpcwire.values.wiretypes import WireType, load_answer
+
+if TYPE_CHECKING:
+    # What reads typed values loads pydantic. Plain data need neither.
+    from rpcwire.contracts import Contract
+    from rpcwire.values.wiretypes import WireType
 
 
 @lru_cache(maxsize=1024)
 def _wire_type(annotation: Any) -> WireType:
     """Return what reads values of a type. It is kept: making it takes a hundred times as long as using it."""
+    from rpcwire.values.wiretypes import WireType
+
     return WireType(annotation)
 
 
@@ -76,7 +81,7 @@ class Method:
             RemoteProtocolError: it does not have the type of the result.
         """
         kind = self._kind
-        return load_plain(raw, codec) if kind is None else load_answer(kind, raw, codec)
+        return load_plain(raw, codec) if kind is None else kind.load_answer(raw, codec)
 
     def error(self, code: int, message: str, data: object) -> RpcError:
         """Make the exception for an error that the server has sent."""
@@ -150,6 +155,8 @@ class StubMethod(Method):
     @cached_property
     def contract(self) -> Contract:
         """What the method takes and returns. It is made at the first call, so that importing a stub costs little."""
+        from rpcwire.contracts import Contract
+
         return Contract(self._function)
 
     @property
@@ -176,7 +183,7 @@ class StubMethod(Method):
         """Decode the result, or an item of the stream that is the result."""
         kind = self.contract.item or self.contract.result
         assert kind is not None
-        return load_answer(kind, raw, codec)
+        return kind.load_answer(raw, codec)
 
     def error(self, code: int, message: str, data: object) -> RpcError:
         """Make the exception for an error that the server has sent, of the class that the stub declares."""

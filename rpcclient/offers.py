@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import weakref
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from rpcwire.registry import Offer, Registry
+if TYPE_CHECKING:
+    from rpcwire.registry import Offer, Registry
 
 
 class Offerer(Protocol):
-    """A client that offers methods.
+    """A client that offers methods."""
 
-    Attributes:
-        registry: the methods.
-    """
-
-    registry: Registry
+    @property
+    def registry(self) -> Registry:
+        """The methods."""
+        ...
 
 
 class WeakOffers:

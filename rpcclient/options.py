@@ -11,12 +11,10 @@ from functools import lru_cache
 
 from rpcwire import tracing
 from rpcwire.codec import Subprotocol, is_unicode
-from rpcwire.dispatch import Dispatch
 from rpcwire.errors import ConnectFailed, DeadlineExceeded, InvalidParams
 from rpcwire.events import ProgressHook
 from rpcwire.limits import DEFAULT_DEADLINE_S, LONGEST_S, LinkLimits
 from rpcwire.messages import CallContext
-from rpcwire.registry import Offers
 from rpcwire.streams import MAX_CREDIT
 
 from .targets import Target
@@ -112,19 +110,6 @@ def trace_if_wanted() -> None:
         from rpcwire import spans
 
         spans.start()
-
-
-def make_dispatch(offers: Offers) -> Dispatch:
-    """Make what decides on the calls of the server. If this program traces, their spans belong to the server's trace.
-
-    Parameters:
-        offers: the methods that the client offers.
-    """
-    if tracing.tracer is None:
-        return Dispatch(offers, logger=logger)
-    from rpcwire.traced import TracedDispatch
-
-    return TracedDispatch(offers, logger=logger)
 
 
 @lru_cache(maxsize=64)

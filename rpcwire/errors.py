@@ -39,12 +39,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, get_origin, get_type_hints
-
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_origin, get_type_hints
 
 from .forms import without_forms
 from .logs import printable, shorten
+
+if TYPE_CHECKING:
+    # Where nobody declares details, pydantic is not needed: loading it takes a third of the start of a command.
+    from pydantic import BaseModel, ValidationError
 
 Executed = Literal["no", "yes", "unknown"]
 """Whether the handler of a failed call has run: no, yes (it has begun at least), or unknown."""
@@ -292,7 +294,7 @@ class ServiceError(RpcError):
 
     code = -32000
     executed: Executed = "yes"
-    _details_model: ClassVar[type[BaseModel] | None] = None
+    _details_model: ClassVar[Any] = None
 
     def __init__(
         self,
@@ -303,6 +305,8 @@ class ServiceError(RpcError):
         retry_after_ms: int | None = None,
         **details: Any,
     ) -> None:
+        from pydantic import ValidationError
+
         super().__init__(message, executed=executed, retryable=retryable, retry_after_ms=retry_after_ms)
         try:
             values = self.details_model()(**details)
@@ -316,8 +320,10 @@ class ServiceError(RpcError):
     @classmethod
     def details_model(cls) -> type[BaseModel]:
         """Return a pydantic model of the declared details. It is made once for each class."""
-        model = cls.__dict__.get("_details_model")
+        model: type[BaseModel] | None = cls.__dict__.get("_details_model")
         if model is None:
+            from pydantic import ConfigDict, create_model
+
             hints = get_type_hints(cls, include_extras=True)
             own_names = {name for base in ServiceError.__mro__ for name in inspect.get_annotations(base)}
             fields: dict[str, Any] = {

@@ -54,6 +54,9 @@ FRAME_MESSAGES = 1500
 limit, the answer to a frame of many tiny wrong messages would be hundreds of times larger than the frame."""
 
 
+BUFFER_ITEMS = 256
+"""How many events wait for a slow reader, if the reader does not say."""
+
 TURN_EVENTS = 128
 """How many messages of one frame to handle in one turn of the event loop, so that others have their turn; a call that
 gets a task counts as two."""

@@ -6,17 +6,15 @@ import os
 import tempfile
 from pathlib import Path
 
-from platformdirs import PlatformDirs
-
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
-
-_DIRS = PlatformDirs("remote-services", appauthor=False)
 
 
 def state_dir() -> Path:
     """Where the server keeps what survives restarts: ``XDG_STATE_HOME/remote-services`` on Linux."""
-    return _DIRS.user_state_path
+    from platformdirs import PlatformDirs  # Whoever says where the server is does not load it.
+
+    return PlatformDirs("remote-services", appauthor=False).user_state_path
 
 
 def token_file() -> Path:

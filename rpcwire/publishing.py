@@ -14,10 +14,10 @@ from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar, get_typ
 
 from pydantic import Field
 
+from .limits import BUFFER_ITEMS as BUFFER_ITEMS  # noqa: PLC0414 - stubs import it from here
+
 ValueT = TypeVar("ValueT")
 
-BUFFER_ITEMS = 256
-"""How many events wait for a slow reader, if the reader does not say."""
 MOST_BUFFER_ITEMS = 10_000
 """The most events that may wait for one reader."""
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from pydantic_core import PydanticSerializationError
 
 from .accounts import SMALL_BYTES, Account
 from .codec import Codec, Malformed, too_many_nodes
@@ -40,6 +39,8 @@ def raise_interruption(failure: Exception) -> None:
     cause = failure.__cause__
     if cause is not None and not isinstance(cause, Exception):
         raise cause
+    from pydantic_core import PydanticSerializationError  # Whoever encodes nothing typed does not load it.
+
     if isinstance(failure, PydanticSerializationError) and (words := _INTERRUPTION.match(str(failure))):
         name, status = words.groups()
         if name == "KeyboardInterrupt":

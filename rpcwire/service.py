@@ -18,7 +18,6 @@ import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, Self, TypeVar, cast, get_args, get_origin
@@ -33,6 +32,7 @@ from .errors import ServiceError, Unavailable
 from .limits import DEFAULT_DEADLINE_S, MESSAGE_BYTES, METHOD_MESSAGE_BYTES
 from .outcomes import Observer
 from .publishing import BUFFER_ITEMS, Event, EventPolicy, annotate, describe
+from .streams import SlowPolicy as SlowPolicy  # noqa: PLC0414 - services import it from here
 
 
 class ServiceConfig(BaseModel):
@@ -57,15 +57,6 @@ class ServiceConfigError(ValueError):
 MethodKind = Literal["read", "idempotent", "once"]
 """A ``read`` method changes nothing. An ``idempotent`` one has the same effect if it runs twice. A ``once`` one must
 not run twice."""
-
-
-class SlowPolicy(Enum):
-    """What a stream does with the next item while its reader has granted no credit."""
-
-    BLOCK = "block"
-    DROP_OLDEST = "drop_oldest"
-    LATEST = "latest"
-    CLOSE = "close"
 
 
 @dataclass(frozen=True, slots=True)

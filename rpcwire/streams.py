@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from .errors import Cancelled, LocalProtocolError, RpcError
 from .events import Batch
 from .limits import INITIAL_CREDIT
 from .states import StreamState, StreamStep, next_stream
 
 MAX_CREDIT = 2**31 - 1
+
+
+class SlowPolicy(Enum):
+    """What a stream does with the next item while its reader has granted no credit."""
+
+    BLOCK = "block"
+    DROP_OLDEST = "drop_oldest"
+    LATEST = "latest"
+    CLOSE = "close"
 
 
 class OutgoingStream:

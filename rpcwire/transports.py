@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from importlib.metadata import entry_points
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 GROUP = "rpcwire.transports"
 
@@ -85,9 +87,15 @@ class UnusableTransport(Exception):
     """What is installed under the name of a scheme is no transport; the message says why."""
 
 
+def _points() -> EntryPoints:
+    from importlib.metadata import entry_points  # Only URLs of other schemes need it.
+
+    return entry_points(group=GROUP)
+
+
 def schemes() -> list[str]:
     """Those of the transports that are installed."""
-    return sorted({point.name for point in entry_points(group=GROUP)})
+    return sorted({point.name for point in _points()})
 
 
 def transport_for(scheme: str) -> Transport | None:
@@ -96,7 +104,7 @@ def transport_for(scheme: str) -> Transport | None:
     Raises:
         UnusableTransport: it cannot be imported or made.
     """
-    for point in entry_points(group=GROUP, name=scheme):
+    for point in _points().select(name=scheme):
         try:
             transport = point.load()()
         except Exception as exc:

@@ -14,7 +14,6 @@ from rpcclient.following import follow_params
 from rpcclient.headers import HeadersChoice
 from rpcclient.memory import MemoryDial
 from rpcclient.methods import Method, method_of
-from rpcclient.models import EventNews, Hello, NodeInfo, NodesEvent, ServiceInfo
 from rpcclient.nearby import locate_node
 from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions
 from rpcclient.proxies import ProxyChoice
@@ -26,8 +25,7 @@ from rpcwire.elsewhere import raise_unpicklable
 from rpcwire.errors import ConnectionClosed
 from rpcwire.events import ProgressHook
 from rpcwire.forking import ForkLock
-from rpcwire.publishing import BUFFER_ITEMS, EventPolicy
-from rpcwire.service import Service
+from rpcwire.limits import BUFFER_ITEMS
 
 from .batch import AsyncBatch
 from .calling import AsyncCalls
@@ -37,6 +35,9 @@ from .stream import AsyncStream
 
 if TYPE_CHECKING:
     from rpcclient.group.request import GroupProgressHook, NamedNode
+    from rpcclient.models import EventNews, Hello, NodeInfo, NodesEvent, ServiceInfo
+    from rpcwire.publishing import EventPolicy
+    from rpcwire.service import Service
 
     from .database import AsyncDatabase
     from .group import AsyncGroup
@@ -467,6 +468,8 @@ class AsyncClient:
         Raises:
             RpcError: as of any call.
         """
+        from rpcclient.models import ServiceInfo
+
         return await self.call("rpc.services", returns=list[ServiceInfo])
 
     async def hello(self) -> Hello:
@@ -475,6 +478,8 @@ class AsyncClient:
         Raises:
             RpcError: as of any call.
         """
+        from rpcclient.models import Hello
+
         return await self.call("rpc.hello", returns=Hello)
 
     async def nodes(self) -> list[NodeInfo]:
@@ -485,6 +490,8 @@ class AsyncClient:
         Raises:
             RpcError: as of any call.
         """
+        from rpcclient.models import NodeInfo
+
         return await self.call("rpc.nodes", returns=list[NodeInfo])
 
     def watch_nodes(self) -> AsyncStream[NodesEvent]:
@@ -499,6 +506,8 @@ class AsyncClient:
         Returns:
             The stream; the call is made when it is entered or its first item is asked for.
         """
+        from rpcclient.models import NodesEvent
+
         return self.stream("rpc.watch_nodes", items=NodesEvent)
 
     def subscribe(
@@ -524,6 +533,8 @@ class AsyncClient:
             The stream; the call is made when it is entered or its first item is asked for. It begins with an item
             ``following``.
         """
+        from rpcclient.models import EventNews
+
         return self.stream("rpc.follow", follow_params(events, None, policy, buffer_items), items=EventNews)
 
     async def describe(self, service: str) -> ServiceDescription:

@@ -18,12 +18,13 @@ from threading import get_ident
 from typing import Any
 
 from rpcclient.backoff import Pauses, no_connection_error
+from rpcclient.dispatching import make_dispatch
 from rpcclient.failures import AUTHENTICATE, CONNECT_NODE, to_authentication_error, to_node_error
 from rpcclient.handshake import memory_limits, node_limits
 from rpcclient.listeners import check_open_way
 from rpcclient.memory import MemoryDial
 from rpcclient.offers import WeakOffers
-from rpcclient.options import ConnectOptions, join_failures, make_dispatch
+from rpcclient.options import ConnectOptions, join_failures
 from rpcwire.aio.peer import Peer
 from rpcwire.aio.remote import RemoteCaller
 from rpcwire.codec import Codec, codec_for

@@ -25,7 +25,7 @@ from rpcclient.proxy import DynamicMethod, bind, dress, names_of, overview
 from rpcwire.aio.cancelling import gives_way
 from rpcwire.errors import RpcError
 from rpcwire.group.outcomes import Policy
-from rpcwire.publishing import BUFFER_ITEMS, EventPolicy
+from rpcwire.limits import BUFFER_ITEMS
 
 from .calling import AsyncCalls
 from .dynamic import AsyncDescriptions, AsyncServiceProxy
@@ -35,6 +35,8 @@ from .stream import AsyncStream
 from .waits import value_now
 
 if TYPE_CHECKING:
+    from rpcwire.publishing import EventPolicy
+
     from .database import AsyncDatabase
     from .group_programs import AsyncGroupPrograms
     from .hardware import AsyncHardware

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from rpcclient.backoff import Pauses
     from rpcclient.memory import MemoryDial
     from rpcclient.options import ConnectOptions
-    from rpcwire.threads.handlers import Handlers
+    from rpcwire.threads.peer import Answerer
 
 logger = logging.getLogger("rpcclient")
 _numbers = count(1)
@@ -54,7 +54,6 @@ class Owner(Protocol):
     Attributes:
         options: how to connect.
         memory: connects to a server of the same process, in place of a URL.
-        handlers: run what the server calls.
         pauses: decide how long to wait before another attempt.
         failure: why the last attempt failed; ``None`` if it did not.
         was_connected: whether there has been a connection.
@@ -62,10 +61,14 @@ class Owner(Protocol):
 
     options: ConnectOptions
     memory: MemoryDial | None
-    handlers: Handlers
     pauses: Pauses
     failure: RpcError | None
     was_connected: bool
+
+    @property
+    def handlers(self) -> Answerer:
+        """What runs the calls of the server."""
+        ...
 
     def finish_attempt(self, attempt: Attempt, peer: Peer | None, failure: RpcError) -> bool:
         """Note that an attempt has ended. Returns whether the client uses its connection from now on."""

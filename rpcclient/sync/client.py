@@ -16,7 +16,6 @@ from rpcclient.following import follow_params
 from rpcclient.headers import HeadersChoice
 from rpcclient.memory import MemoryDial
 from rpcclient.methods import Method, method_of
-from rpcclient.models import EventNews, Hello, NodeInfo, NodesEvent, ServiceInfo
 from rpcclient.nearby import locate_node
 from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions
 from rpcclient.proxies import ProxyChoice
@@ -27,8 +26,7 @@ from rpcwire.elsewhere import raise_unpicklable
 from rpcwire.errors import ConnectionClosed
 from rpcwire.events import ProgressHook
 from rpcwire.forking import ForkLock
-from rpcwire.publishing import BUFFER_ITEMS, EventPolicy
-from rpcwire.service import Service
+from rpcwire.limits import BUFFER_ITEMS
 
 from .batch import Batch
 from .calling import Calls
@@ -38,6 +36,9 @@ from .stream import Stream
 
 if TYPE_CHECKING:
     from rpcclient.group.request import GroupProgressHook, NamedNode
+    from rpcclient.models import EventNews, Hello, NodeInfo, NodesEvent, ServiceInfo
+    from rpcwire.publishing import EventPolicy
+    from rpcwire.service import Service
 
     from .database import Database
     from .group import Group
@@ -465,6 +466,8 @@ class Client:
         Raises:
             RpcError: as of any call.
         """
+        from rpcclient.models import ServiceInfo
+
         return self.call("rpc.services", returns=list[ServiceInfo])
 
     def hello(self) -> Hello:
@@ -473,6 +476,8 @@ class Client:
         Raises:
             RpcError: as of any call.
         """
+        from rpcclient.models import Hello
+
         return self.call("rpc.hello", returns=Hello)
 
     def nodes(self) -> list[NodeInfo]:
@@ -483,6 +488,8 @@ class Client:
         Raises:
             RpcError: as of any call.
         """
+        from rpcclient.models import NodeInfo
+
         return self.call("rpc.nodes", returns=list[NodeInfo])
 
     def watch_nodes(self) -> Stream[NodesEvent]:
@@ -497,6 +504,8 @@ class Client:
         Returns:
             The stream; the call is made when it is entered or its first item is asked for.
         """
+        from rpcclient.models import NodesEvent
+
         return self.stream("rpc.watch_nodes", items=NodesEvent)
 
     def subscribe(
@@ -522,6 +531,8 @@ class Client:
             The stream; the call is made when it is entered or its first item is asked for. It begins with an item
             ``following``.
         """
+        from rpcclient.models import EventNews
+
         return self.stream("rpc.follow", follow_params(events, None, policy, buffer_items), items=EventNews)
 
     def describe(self, service: str) -> ServiceDescription:

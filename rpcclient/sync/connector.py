@@ -8,25 +8,28 @@ import threading
 import time
 import warnings
 from dataclasses import replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from rpcclient.backoff import Pauses, no_connection_error
 from rpcclient.listeners import check_open_way
 from rpcclient.memory import MemoryDial
 from rpcclient.offers import WeakOffers
-from rpcclient.options import ConnectOptions, make_dispatch
+from rpcclient.options import ConnectOptions
 from rpcwire.elsewhere import refuse_parent_memory
 from rpcwire.errors import ConnectFailed, ConnectionClosed, NotSent, RpcError
 from rpcwire.forking import tell_in_children
 from rpcwire.limits import CLOSE_TIMEOUT_S
-from rpcwire.registry import Registry
-from rpcwire.service import Service
-from rpcwire.threads.handlers import Handlers, check_offer
 from rpcwire.threads.interrupts import INTERRUPT_S, check_interpreter
 from rpcwire.threads.peer import Peer
 
+from .answering import Answering
 from .attempt import Attempt
 from .carrier import Carrier
+
+if TYPE_CHECKING:
+    from rpcwire.registry import Registry
+    from rpcwire.service import Service
 
 logger = logging.getLogger("rpcclient")
 
@@ -40,7 +43,6 @@ class Connector:
         memory: connects without a socket; ``None`` to use a socket.
 
     Attributes:
-        registry: the services that are offered.
         handlers: run the methods that are offered.
         pauses: the pauses between attempts to connect.
         failure: why the last attempt failed; ``None`` if it did not.
@@ -50,10 +52,10 @@ class Connector:
     def __init__(self, options: ConnectOptions, memory: MemoryDial | None = None) -> None:
         self.options = options
         self.memory = memory
-        self.registry = Registry(logger)
         self._peer: Peer | None = None
         self._closing_peers: set[Peer] = set()  # Connections that are closing and have been replaced.
-        self.handlers = Handlers(make_dispatch(WeakOffers(self)))
+        self._offers_services = False
+        self.handlers = Answering(WeakOffers(self))
         self.pauses = Pauses()
         self.failure: RpcError | None = None
         self.was_connected = False
@@ -66,6 +68,13 @@ class Connector:
 
     def enter(self) -> None:
         """Do nothing: any thread may use the client. The asynchronous client checks its event loop here."""
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The services that are offered."""
+        from rpcwire.registry import Registry  # Whoever offers nothing does not load it.
+
+        return Registry(logger)
 
     @property
     def is_closed(self) -> bool:
@@ -90,11 +99,14 @@ class Connector:
             TypeError: a method cannot be offered.
             ConnectFailed: this connection was made without a look at who listens there.
         """
+        from rpcwire.threads.handlers import check_offer
+
         check_offer(service)
         target = self.options.target
         if self._peer is not None and self._peer.is_open:
             check_open_way(target)
         self.registry.add(service)
+        self._offers_services = True
         if not target.offers_services:
             seeds = tuple(replace(each, offers_services=True) for each in self.options.seeds)
             self.options = replace(self.options, target=replace(target, offers_services=True), seeds=seeds)
@@ -218,8 +230,7 @@ class Connector:
     @property
     def _stays_on(self) -> bool:
         """Whether the client reconnects by itself, since the server may want to call what it offers."""
-        offers = self.options.reconnect and bool(self.registry.services)
-        return offers and self.was_connected and not self._closed
+        return self.options.reconnect and self._offers_services and self.was_connected and not self._closed
 
     def next_attempt(self) -> Attempt | None:
         """Begin the next attempt for a thread to make; ``None`` if the thread has nothing left to do."""

@@ -10,7 +10,6 @@ from typing import Any
 from rpcclient.methods import Method, not_iterable_error
 from rpcclient.options import CallOptions
 from rpcwire.boundary import to_rpc_error
-from rpcwire.contracts import StreamReference
 from rpcwire.errors import WireError
 from rpcwire.streams import OutgoingStream
 from rpcwire.threads.inbox import StreamReader
@@ -40,6 +39,8 @@ def perform(peer: Peer, method: Method, params: Any, options: CallOptions, deadl
     codec = peer.session.codec
     sources: dict[str, tuple[Any, OutgoingStream]] = {}
     if method.streams:
+        from rpcwire.contracts import StreamReference
+
         sources = _open_uploads(peer, method, params)
         params = {**params, **{name: StreamReference(stream.id) for name, (_, stream) in sources.items()}}
     window = options.window or method.window

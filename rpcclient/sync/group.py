@@ -26,7 +26,7 @@ from rpcclient.models import EventNews
 from rpcclient.proxy import DynamicMethod, bind, dress, names_of, overview
 from rpcwire.errors import RpcError
 from rpcwire.group.outcomes import Policy
-from rpcwire.publishing import BUFFER_ITEMS, EventPolicy
+from rpcwire.limits import BUFFER_ITEMS
 
 from .calling import Calls
 from .dynamic import Descriptions, ServiceProxy
@@ -36,6 +36,8 @@ from .stream import Stream
 from .waits import value_now
 
 if TYPE_CHECKING:
+    from rpcwire.publishing import EventPolicy
+
     from .database import Database
     from .group_programs import GroupPrograms
     from .hardware import Hardware

@@ -44,10 +44,9 @@ from rpcwire.limits import GRACE_S, TURN_EVENTS, WHOLE_TURN
 from rpcwire.logs import printable
 from rpcwire.messages import CallContext, StreamParams
 from rpcwire.pool import current_place, waiting
-from rpcwire.service import SlowPolicy
 from rpcwire.session import Session
 from rpcwire.states import SessionState, SessionStep
-from rpcwire.streams import IncomingStream, OutgoingStream, interruption_error, unread_error
+from rpcwire.streams import IncomingStream, OutgoingStream, SlowPolicy, interruption_error, unread_error
 from rpcwire.values.wiretypes import LARGE_BYTES
 from rpcwire.violations import TOO_MANY, Violations, breaks_rule
 

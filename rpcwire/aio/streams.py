@@ -16,8 +16,7 @@ from rpcwire.accounts import Account, Loan
 from rpcwire.errors import Busy, ConnectionLost, LocalProtocolError, RpcError, SlowConsumer
 from rpcwire.forking import Home, home
 from rpcwire.pool import waiting
-from rpcwire.service import SlowPolicy
-from rpcwire.streams import IncomingStream, OutgoingStream
+from rpcwire.streams import IncomingStream, OutgoingStream, SlowPolicy
 
 from .cancelling import cancel_begun
 

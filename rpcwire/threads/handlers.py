@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
-from contextvars import copy_context
+from contextvars import Context as Variables
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, get_origin
 
@@ -123,16 +123,16 @@ class Running:
 
 
 class Handlers:
-    """The handlers of a client, over all its connections. They see the context variables of the code that made the
-    client.
+    """The handlers of a client, over all its connections.
 
     Parameters:
         dispatch: finds the method of each call, and decides whether it may run.
+        variables: the context variables that they see: those of the code that made the client.
     """
 
-    def __init__(self, dispatch: Dispatch) -> None:
+    def __init__(self, dispatch: Dispatch, variables: Variables) -> None:
         self._dispatch = dispatch
-        self._variables = copy_context()
+        self._variables = variables
         self._lock = threading.Lock()
         self._workers: Workers | None = None
         self._running: dict[int, Running] = {}

@@ -9,8 +9,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any, Protocol, TypeVar
 
 from rpcwire.errors import RpcError, SlowConsumer
-from rpcwire.service import SlowPolicy
-from rpcwire.streams import OutgoingStream, interruption_error, unread_error
+from rpcwire.streams import OutgoingStream, SlowPolicy, interruption_error, unread_error
 
 from .interrupts import Waiters, acquire
 

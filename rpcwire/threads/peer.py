@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rpcwire.codec import UNREADABLE
 from rpcwire.context import Connection
@@ -44,23 +44,52 @@ from rpcwire.limits import GRACE_S
 from rpcwire.logs import printable
 from rpcwire.messages import CallContext, StreamParams
 from rpcwire.pool import leave_place
-from rpcwire.service import SlowPolicy
 from rpcwire.session import Session
 from rpcwire.states import SessionState
-from rpcwire.streams import IncomingStream, OutgoingStream
+from rpcwire.streams import IncomingStream, OutgoingStream, SlowPolicy
 from rpcwire.violations import TOO_MANY, Violations, breaks_rule
 
-from .handlers import Handlers
 from .inbox import Inbox
 from .interrupts import Flag
 from .link import Link
 from .outbox import Outbox, pump
 from .pending import Pending
 
+if TYPE_CHECKING:
+    from .handlers import Host
+
 _T = TypeVar("_T")
 
 
 CONNECTION_OVER = "the connection has ended"
+
+
+class Answerer(Protocol):
+    """What runs the calls of the other side, as :class:`rpcwire.threads.handlers.Handlers` does."""
+
+    def start(self, peer: Host, call: IncomingCall) -> None:
+        """Have a thread run the handler of a call and answer the call."""
+        ...
+
+    def start_notification(self, peer: Host, event: NotificationReceived) -> None:
+        """Have a thread run the handler of a notification."""
+        ...
+
+    def arrival_ns(self) -> int | None:
+        """The time, for the arrival of all calls of a frame; ``None`` if nobody observes them."""
+        ...
+
+    def report_refusal(self, peer: Host, call: IncomingCall, error: RpcError) -> None:
+        """Tell the observers that the session has refused a call."""
+        ...
+
+    def cancel(self, call: IncomingCall) -> None:
+        """Cancel a call because its caller wants that."""
+        ...
+
+    def connection_lost(self, peer: Host) -> None:
+        """Stop all handlers of this connection, because nobody is left to answer."""
+        ...
 
 
 class Peer:
@@ -83,7 +112,7 @@ class Peer:
         self,
         session: Session,
         link: Link,
-        handlers: Handlers,
+        handlers: Answerer,
         connection: Connection,
         *,
         on_loss: Callable[[Peer, str], None],

@@ -7,7 +7,6 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from msgspec import Raw
-from pydantic_core import to_json
 
 from rpcwire.codec import Codec
 from rpcwire.errors import InvalidParams, RemoteProtocolError
@@ -48,7 +47,11 @@ def dump_plain(value: Any, codec: Codec, around: int = BODY_LEVELS) -> bytes:
 
 
 def _dump(value: Any, codec: Codec) -> bytes:
-    return pack(value) if codec.packed else to_json(value, bytes_mode="base64", inf_nan_mode="strings")
+    if codec.packed:
+        return pack(value)
+    from pydantic_core import to_json  # A connection with MessagePack, which is the rule, does not load it.
+
+    return to_json(value, bytes_mode="base64", inf_nan_mode="strings")
 
 
 def load_plain(raw: Raw | bytes, codec: Codec) -> Any:

@@ -12,7 +12,6 @@ from uuid import UUID
 
 import msgspec
 from msgspec import Raw
-from pydantic_core import to_jsonable_python
 
 from rpcwire.codec import UNREADABLE
 from rpcwire.limits import TOO_DEEP
@@ -73,7 +72,11 @@ def _binary_hook(value: Any) -> Any:
     """Encode a value that msgspec cannot encode as pydantic does in JSON (paths, addresses, URLs)."""
     if isinstance(value, (memoryview, bytearray)):
         return bytes(value)
-    return str(value) if isinstance(value, PurePath) else to_jsonable_python(value)
+    if isinstance(value, PurePath):
+        return str(value)
+    from pydantic_core import to_jsonable_python  # Few values need it, and whoever sends none does not load it.
+
+    return to_jsonable_python(value)
 
 
 _AS_TEXT = (dt.date, dt.time, dt.timedelta, Decimal, UUID, PurePath)

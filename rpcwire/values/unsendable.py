@@ -9,13 +9,10 @@ from inspect import GEN_CREATED, getgeneratorstate
 from types import GeneratorType
 from typing import Any, cast
 
-from pydantic_core import to_json
-
 from rpcwire.limits import MAX_DEPTH, MAX_DIGITS, TOO_DEEP, TOO_LONG
 from rpcwire.sending import UNSENDABLE, raise_interruption
 
 from .packing import map_key
-from .tagged import to_tagged
 
 _Place = tuple[str | int, ...]
 _GROUPS = (list, tuple, set, frozenset, deque)
@@ -51,7 +48,7 @@ def unsendable(
         binary: whether the form is MessagePack; otherwise JSON.
         leaf: encodes a part of a value; ``None`` to encode it as a :data:`~rpcwire.values.tagged.Value`.
     """
-    encode = leaf or (lambda part: to_tagged(part, binary=True))
+    encode = leaf or _encode_tagged
     if str(failure) == TOO_DEEP:
         return Unsendable(_deepest(value), TOO_DEEP)
     try:
@@ -62,6 +59,12 @@ def unsendable(
     except Unsendable as exc:
         return exc
     return Unsendable([], f"cannot be sent: {_first_line(failure)}")
+
+
+def _encode_tagged(part: Any) -> object:
+    from .tagged import to_tagged  # Most programs never send anything that cannot be sent, and do not load it.
+
+    return to_tagged(part, binary=True)
 
 
 def _parts(value: Any) -> Iterator[tuple[Any, Any]] | None:
@@ -151,6 +154,8 @@ def name_text(key: Any, *, binary: bool) -> object:
     """
     if binary:
         return map_key(key)
+    from pydantic_core import to_json
+
     return to_json({key: None}, bytes_mode="base64", inf_nan_mode="strings")
 
 

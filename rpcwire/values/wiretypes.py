@@ -270,6 +270,22 @@ class WireType:
         """Validates large bodies."""
         return SchemaValidator(guard_schema(self._to_read), WIRE_CONFIG, _use_prebuilt=False)
 
+    def load_answer(self, raw: Raw | bytes, codec: Codec) -> Any:
+        """Decode a result or an item on the caller's side.
+
+        Raises:
+            RemoteProtocolError: the value is not of this type.
+        """
+        try:
+            return self.load(raw, codec)
+        except ValidationError as exc:
+            errors = field_errors(exc)
+            raise RemoteProtocolError(
+                f"the answer does not fit its contract: {describe_fields(errors)}", errors=errors, executed="yes"
+            ) from None
+        except ValueError as exc:
+            raise RemoteProtocolError(f"the answer is malformed: {exc}", executed="yes") from None
+
     def load_large(self, raw: Raw | bytes, codec: Codec) -> Any:
         """Do the same as :meth:`load`, in time that grows with the size of the body (:mod:`.guarding`). Of many wrong
         members of a list, the error names the first only.
@@ -292,23 +308,6 @@ class WireType:
         if codec.packed:
             return self._validator.validate_python(unpack(raw, checks_depth=self._checks_depth))
         return self._validator.validate_json(bytes(raw))
-
-
-def load_answer(kind: WireType, raw: Raw | bytes, codec: Codec) -> Any:
-    """Decode a result or an item on the caller's side.
-
-    Raises:
-        RemoteProtocolError: the value is not of this type.
-    """
-    try:
-        return kind.load(raw, codec)
-    except ValidationError as exc:
-        errors = field_errors(exc)
-        raise RemoteProtocolError(
-            f"the answer does not fit its contract: {describe_fields(errors)}", errors=errors, executed="yes"
-        ) from None
-    except ValueError as exc:
-        raise RemoteProtocolError(f"the answer is malformed: {exc}", executed="yes") from None
 
 
 def load_upload(kind: WireType, raw: Raw | bytes, codec: Codec, name: str) -> Any:

@@ -400,7 +400,7 @@ def test_what_comes_of_calls_in_threads_is_told(
         caplog.at_level("INFO"),
         Client(scripted(play), token="x", subprotocol="rpc.v1.json", services=[shop]) as client,
     ):
-        client._connector.handlers._dispatch.observe(outcomes.append)
+        client._connector.handlers.handlers._dispatch.observe(outcomes.append)
         observed.set()
         assert done.wait(20)
         until(lambda: "dropped" in caplog.text)

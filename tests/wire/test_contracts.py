@@ -27,7 +27,7 @@ from rpcwire.errors import FIELD_ERRORS, InvalidParams, RemoteProtocolError
 from rpcwire.limits import MAX_DEPTH
 from rpcwire.values.packing import unpack
 from rpcwire.values.tagged import Value
-from rpcwire.values.wiretypes import WireType, load_answer
+from rpcwire.values.wiretypes import WireType
 
 BOTH = (JsonLines(), MessagePack())
 both_codecs = pytest.mark.parametrize("codec", BOTH, ids=["json", "msgpack"])
@@ -191,7 +191,7 @@ def test_every_type_as_a_parameter_and_a_result(codec: Codec) -> None:
         args, kwargs = contract.load_params(contract.dump_params({"value": value}, codec), codec)
         assert same(kwargs.get("value", args[0] if args else None), value), name
         assert contract.result is not None
-        assert same(load_answer(contract.result, contract.dump_result(value, codec), codec), value), name
+        assert same(contract.result.load_answer(contract.dump_result(value, codec), codec), value), name
 
 
 def _one(name: str) -> Any:
@@ -244,12 +244,12 @@ def test_values_of_another_type_are_refused(codec: Codec, kind: Any, value: Any)
 def test_answers_of_another_type(codec: Codec) -> None:
     wrong = WireType(str).dump("x", codec)
     with pytest.raises(RemoteProtocolError, match="does not fit") as caught:
-        load_answer(WireType(int), wrong, codec)
+        WireType(int).load_answer(wrong, codec)
     assert caught.value.executed == "yes"
     assert caught.value.errors
     if codec.binary:
         with pytest.raises(RemoteProtocolError, match="malformed"):
-            load_answer(WireType(int), b"\xc1", codec)
+            WireType(int).load_answer(b"\xc1", codec)
 
 
 def test_plain() -> None:
@@ -482,7 +482,7 @@ def test_validators_of_models_run_on_both_sides() -> None:
         kind = WireType(Even)
         assert kind.load(kind.dump(Even(n=2), codec), codec) == Even(n=2)
         with pytest.raises(RemoteProtocolError, match="even"):
-            load_answer(kind, body(codec, {"n": 3}), codec)
+            kind.load_answer(body(codec, {"n": 3}), codec)
 
 
 class Labelled(BaseModel):

@@ -24,7 +24,7 @@ from rpcwire.rows.rows import Rows, _in_batches, pack_rows
 from rpcwire.rows.texttable import cell_text
 from rpcwire.values.dynamic import dump_plain, load_plain
 from rpcwire.values.repeated import Repeated
-from rpcwire.values.wiretypes import WireType, load_answer
+from rpcwire.values.wiretypes import WireType
 from tests.examples import count_examples
 
 BOTH = (JsonLines(), MessagePack())
@@ -148,7 +148,7 @@ def test_rows_that_are_malformed(data: bytes) -> None:
     with pytest.raises(ValueError):
         Rows.unpacked(data)
     with pytest.raises(RemoteProtocolError):
-        load_answer(KIND, msgspec.msgpack.encode(data), MessagePack())
+        KIND.load_answer(msgspec.msgpack.encode(data), MessagePack())
 
 
 @both_codecs
@@ -156,7 +156,7 @@ def test_rows_that_are_malformed(data: bytes) -> None:
 def test_what_is_no_rows(data: Any, codec: Any) -> None:
     raw = msgspec.msgpack.encode(data) if codec.binary else msgspec.json.encode(data)
     with pytest.raises(RemoteProtocolError):
-        load_answer(KIND, raw, codec)
+        KIND.load_answer(raw, codec)
 
 
 def test_what_cannot_be_in_rows() -> None:
@@ -199,7 +199,7 @@ def test_repeated_values(codec: Any) -> None:
 @pytest.mark.parametrize("data", [b"\xc1", b"", b"\x91\x05", b"\x91" * 5000])
 def test_repeated_values_that_are_malformed(data: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
-        load_answer(SHARED, msgspec.msgpack.encode(data), MessagePack())
+        SHARED.load_answer(msgspec.msgpack.encode(data), MessagePack())
 
 
 # --- without a contract ------------------------------------------------------------------------------------------------------

@@ -129,9 +129,7 @@ def test_bad_tags(data: Any) -> None:
 
 
 def from_load(raw: bytes, codec: Any) -> Any:
-    from rpcwire.values.wiretypes import load_answer
-
-    return load_answer(KIND, raw, codec)
+    return KIND.load_answer(raw, codec)
 
 
 def test_objects_that_only_look_tagged() -> None:

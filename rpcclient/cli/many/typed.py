@@ -31,7 +31,6 @@ def read_as(kind: type[_T], value: Any) -> _T:
     """
     from rpcwire.codec import MessagePack
     from rpcwire.values.dynamic import dump_plain
-    from rpcwire.values.wiretypes import load_answer
 
     codec = MessagePack()
-    return cast("_T", load_answer(_reader(cast("Hashable", kind)), dump_plain(value, codec), codec))
+    return cast("_T", _reader(cast("Hashable", kind)).load_answer(dump_plain(value, codec), codec))
