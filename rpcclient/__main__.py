@@ -1,5 +1,5 @@
 """``python -m rpcclient`` is the command ``rpcclient``."""
 
-from .cli import main
+from .cli import start
 
-main(prog_name="rpcclient")
+start()

@@ -9,8 +9,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, Literal
 
-from pydantic_core import to_json
-
 from . import characters
 
 _WIDEST = 60
@@ -23,6 +21,8 @@ _GAP = 2
 
 def as_json(value: Any, *, indent: int | None = None) -> str:
     """JSON as the wire has it: bytes in base64url, non-finite numbers as strings."""
+    from pydantic_core import to_json  # Commands that show no JSON start faster without it.
+
     return to_json(value, indent=indent, bytes_mode="base64", inf_nan_mode="strings", serialize_unknown=True).decode()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import shlex
@@ -15,14 +14,13 @@ import click
 
 from . import context, outcome, words
 from .characters import visible_line
-from .session import Session, TerminalSession
 from .standard import STDIN
 from .terminal import RawTerminal
 
 if TYPE_CHECKING:
     from rpcclient import AsyncClient, AsyncProgram
     from rpcclient.programs.results import StartOptions
-    from rpcclient.stubs.programs import ProgramNotStarted, TerminalSize
+    from rpcclient.stubs.programs import Limits, ProgramNotStarted, TerminalSize
 
 CANNOT_RUN = 126
 NO_SUCH_PROGRAM = 127
@@ -113,8 +111,6 @@ def arguments(argv: Sequence[str]) -> list[str]:
 
 def start_options(values: dict[str, Any], settings: context.Settings) -> StartOptions:
     """The options for :meth:`Programs.start`."""
-    from rpcclient.stubs.programs import Limits
-
     limits = {name: values[name] for name in ("memory_bytes", "cpus", "processes") if values[name] is not None}
     return {
         "cwd": None if values["cwd"] is None else words.to_text(values["cwd"], "--cwd"),
@@ -124,11 +120,17 @@ def start_options(values: dict[str, Any], settings: context.Settings) -> StartOp
         "labels": values["labels"],
         "timeout_s": values["program_timeout_s"] or settings.timeout_s,
         "grace_s": values["grace_s"],
-        "limits": Limits(**limits) if limits else None,
+        "limits": _limits(limits) if limits else None,
         "retain_s": values["retain_s"],
         "overflow": "wait",
         "reattach_s": REATTACH_S,
     }
+
+
+def _limits(limits: dict[str, Any]) -> Limits:
+    from rpcclient.stubs.programs import Limits  # Few commands need the models.
+
+    return Limits(**limits)
 
 
 async def start(
@@ -201,6 +203,8 @@ async def on_terminal(program: AsyncProgram[bytes], terminal: RawTerminal, *, ow
     Returns:
         The exit status.
     """
+    from .session import TerminalSession  # It imports asyncio, which commands on many nodes do without.
+
     session = TerminalSession(program, terminal, owns=owns, controls=controls)
     with terminal:
         status = await session.run()
@@ -214,6 +218,8 @@ async def in_pipeline(program: AsyncProgram[bytes], *, stdin: bool, owns: bool) 
     Returns:
         The exit status.
     """
+    from .session import Session
+
     session = Session(program, stdin=stdin, owns=owns)
     status = await session.run()
     session.tell_limit()
@@ -228,6 +234,8 @@ def perform(settings: context.Settings, work: Callable[[AsyncClient], Any], argv
         work: takes the client, and returns the status.
         argv: the program that it starts, if it starts one.
     """
+    import asyncio
+
     from rpcclient.stubs.programs import NotController, ProgramNotStarted
 
     async def main() -> int:

@@ -25,7 +25,8 @@ def load() -> None:
     for module in pkgutil.iter_modules(rpcclient.cli.__path__, "rpcclient.cli."):
         import_module(module.name)
     for name in ("rich.console", "rich.table", "rich.progress", "rich.markup", "rich.text", "rpcclient.stubs.programs",
-                 "rpcclient.stubs.database", "rpcclient.stubs.hardware", "rpcwire.threads.peer"):  # fmt: skip
+                 "rpcclient.stubs.database", "rpcclient.stubs.hardware", "rpcwire.threads.peer",
+                 "rpcwire.contracts", "rpcclient.models", "rpcclient.cli.session"):  # fmt: skip
         import_module(name)
 
 

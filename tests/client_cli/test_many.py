@@ -119,6 +119,17 @@ def test_each_line_has_the_name_of_its_node(group: Group) -> None:
     assert lines_of(done.stderr) == [f"{name} | bad" for name in names]
 
 
+def test_running_programs_loads_neither_models_nor_an_event_loop(group: Group) -> None:
+    """To load pydantic and asyncio took as long as everything else that the command does."""
+    shell = group.shell
+    command = [sys.executable, "-X", "importtime", "-m", "rpcclient", "run", "-n", "--on", "all", "--", "true"]
+    done = subprocess.run(command, capture_output=True, text=True, env=shell.environment, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stderr[-2000:]
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert loaded >= {"rpcclient.sync.calling", "rpcclient.cli.many.running"}
+    assert loaded.isdisjoint({"pydantic", "pydantic_core", "asyncio", "rpcwire.dispatch", "rich"})
+
+
 def test_output_comes_as_it_is_written(group: Group) -> None:
     """Each program waits for its input, which comes after its first line was seen here."""
     shell = group.shell

@@ -17,7 +17,7 @@ from .printing import Piece
 from .typed import read_as
 
 if TYPE_CHECKING:
-    from rpcclient.stubs.programs import ExitStatus, OutputChunk
+    from rpcclient.stubs.programs import OutputChunk
     from rpcwire.group.outcomes import NodeOutcome
 
 _OF_A_START = ("cwd", "env", "env_base", "user", "labels", "timeout_s", "grace_s", "stderr")
@@ -28,16 +28,22 @@ class Output(Rendering):
     """Prints what programs write, and tells those that have not ended well."""
 
     def __init__(self) -> None:
-        self._ends: dict[str, ExitStatus] = {}
+        self._ended: set[str] = set()
         self._lines: dict[tuple[str, str], Lines] = {}
 
     def item(self, name: str, item: Any) -> Iterator[Piece]:
         """The piece that a program has written."""
+        if (piece := whole_piece(item)) is not None:
+            yield piece
+            return
+        if is_end(item):
+            self._ended.add(name)
+            return
         from rpcclient.stubs.programs import RunEvent
 
         event = read_as(RunEvent, item)
         if event.exit is not None:
-            self._ends[name] = event.exit.status
+            self._ended.add(name)
         if event.output is not None:
             yield from print_chunk(event.output)
 
@@ -52,7 +58,7 @@ class Output(Rendering):
             lines = self._lines.setdefault((name, chunk.stream), Lines())
             yield from (line_as_json(chunk.stream, line) for line in lines.feed(chunk.data))
         if event.exit is not None:
-            self._ends[name] = event.exit.status
+            self._ended.add(name)
             yield from self.rest_as_json(name)
             yield {"exit": event.exit.model_dump()}
 
@@ -64,12 +70,28 @@ class Output(Rendering):
 
     def problem(self, name: str, end: NodeOutcome[Any]) -> str | None:
         """A node is well if its program has ended with code 0."""
-        status = self._ends.get(name)
         if end.state == "error" and end.error is not None and end.error.type == "ProgramUnsuccessful":
             return end.error.message
-        if end.error is None and status is None:
+        if end.error is None and name not in self._ended:
             return "nobody saw its end"
         return super().problem(name, end)
+
+
+def whole_piece(item: Any) -> Piece | None:
+    """The piece of an event that is nothing but output, of which nothing is missing: nearly all are. ``None`` for any
+    other, which the models of the service read: loading them takes longer than a short program."""
+    if type(item) is not dict or item.get("exit") is not None or type(item.get("output")) is not dict:
+        return None
+    chunk = item["output"]
+    stream, data = chunk.get("stream"), chunk.get("data")
+    if stream not in ("stdout", "stderr") or type(data) is not bytes or chunk.get("lost_bytes") or chunk.get("cut"):
+        return None
+    return stream, data
+
+
+def is_end(item: Any) -> bool:
+    """Whether an event is nothing but the end of a program."""
+    return type(item) is dict and item.get("output") is None and type(item.get("exit")) is dict
 
 
 def print_chunk(chunk: OutputChunk) -> Iterator[Piece]:
