@@ -69,9 +69,13 @@ class Connector:
     def enter(self) -> None:
         """Do nothing: any thread may use the client. The asynchronous client checks its event loop here."""
 
-    @cached_property
+    @property
     def registry(self) -> Registry:
         """The services that are offered."""
+        return self._registry
+
+    @cached_property
+    def _registry(self) -> Registry:
         from rpcwire.registry import Registry  # Whoever offers nothing does not load it.
 
         return Registry(logger)
