@@ -475,7 +475,7 @@ ROOMS_OF_CLIENT: dict[str, frozenset[str]] = {
         }
         | {"aio/discovery", "group/events", "group/failures", "nearby", "programs/results", "sync/discovery"}
     ),
-    "__main__": frozenset({"cli/main"}),
+    "__main__": frozenset({"cli"}),
     "*": frozenset({"stubs"}),
     "stubs": frozenset(),
     "programs": frozenset({"backoff", "stubs"}),
