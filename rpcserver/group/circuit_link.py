@@ -114,11 +114,10 @@ class CircuitLink:
 
     def send(self, frames: Sequence[bytes]) -> None:
         """Send frames in order."""
-        if not self._line.is_open:
-            return
+        line = self._line
         for frame in frames:
-            self._line.send(frame)
-        if self._line.is_full and not self._is_paused and self._receiver is not None:
+            line.send(frame)
+        if line.is_full and line.is_open and not self._is_paused and self._receiver is not None:
             self._is_paused = True
             self._receiver.writing_paused()
 
@@ -137,6 +136,18 @@ class CircuitLink:
         self._line.abort("the node has dropped the connection")
 
     # --- for the line ------------------------------------------------------------------------------------------
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the peer takes a frame at once."""
+        return self._rest is None and not self._is_paused and self._receiver is not None
+
+    def take_frame(self, frame: bytes) -> None:
+        """Hand a frame on."""
+        assert self._receiver is not None
+        rest = self._receiver.frame_received(frame)
+        if rest is not None:
+            self._note_rest(rest)
 
     def line_received(self) -> None:
         """Hand on what has arrived, one frame in a turn of the loop if it takes long."""

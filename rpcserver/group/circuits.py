@@ -33,7 +33,19 @@ from rpcwire.group.nodes import ambiguous_error, not_found_error
 from rpcwire.logs import about, printable
 from rpcwire.skimming import has_colliding_keys
 
-from .circuit import CHUNK_BYTES, HEADER_BYTES, Cause, Circuit, Datagram, Kind, pack, pack_reset, read_datagram
+from .circuit import (
+    CHUNK_BYTES,
+    HEAD_OF_ONE,
+    HEAD_OF_ONE_BYTES,
+    HEADER_BYTES,
+    Cause,
+    Circuit,
+    Datagram,
+    Kind,
+    pack,
+    pack_reset,
+    read_datagram,
+)
 from .line import Line
 from .members import LIVE, InvalidGroupMessage, Member, State, is_same_process, parse_id
 from .vouching import Gateways, identify
@@ -94,6 +106,10 @@ class Broker(Protocol):
 
     def on(self, kind: str, handler: Callable[[Delivery], None], /) -> None:
         """Say who takes the messages of a kind."""
+        ...
+
+    def on_frequent(self, kind: str, handler: Callable[[int, bytes], None], /) -> None:
+        """Say who takes those of them that come often: the id of the sender, and the message."""
         ...
 
     def post(self, target: int, kind: str, data: bytes, *, notes_absence: bool = False) -> None:
@@ -186,6 +202,7 @@ class Admit(Protocol):
         ...
 
 
+_DATA = int(Kind.DATA)
 _ENDS = {State.DIED: "has died", State.LEFT: "has left"}
 
 
@@ -261,6 +278,7 @@ class Circuits:
         self._following: asyncio.Task[None] | None = None
         if broker is not None:
             broker.on(KIND, self._take)
+            broker.on_frequent(KIND, self._take_data)
             on_up, on_down = broker.on_up, broker.on_down
 
             def note_return() -> None:
@@ -424,12 +442,23 @@ class Circuits:
     # --- what comes in -----------------------------------------------------------------------------------------
 
     def _take(self, delivery: Delivery) -> None:
-        source = delivery.source
         if delivery.is_absent:
-            self._note_absence(source)
-            return
+            self._note_absence(delivery.source)
+        else:
+            self._take_datagram(delivery.source, delivery.data)
+
+    def _take_data(self, source: int, data: bytes) -> None:
+        """Take a datagram: nearly each is that of one frame, for which nothing else waits."""
+        if len(data) >= HEAD_OF_ONE_BYTES:
+            kind, number, offset, credit, size = HEAD_OF_ONE.unpack_from(data)
+            line = self._lines.get((source, number))
+            if line is not None and kind == _DATA and line.receive_alone(offset, credit, size, data):
+                return
+        self._take_datagram(source, data)
+
+    def _take_datagram(self, source: int, data: bytes) -> None:
         try:
-            datagram = read_datagram(delivery.data)
+            datagram = read_datagram(data)
         except InvalidGroupMessage as exc:
             node = f"the node {source:016x}"
             extra = about(node, is_known=False)

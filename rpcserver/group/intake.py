@@ -20,8 +20,13 @@ from rpcwire.logs import about
 
 logger = logging.getLogger("rpcserver.group")
 
-Take: TypeAlias = Callable[[bytes, bytes], None]
-"""Takes the subject of a message and its data, at once."""
+TakeData: TypeAlias = Callable[[bytes], None]
+"""Takes the data of a message whose subject it knows, at once."""
+Take: TypeAlias = Callable[[bytes, bytes], TakeData | None]
+"""Takes the subject of a message and its data, at once. If messages with this subject come often, it returns who takes
+the data of further ones: to read the same subject again and again takes as long as all the rest."""
+MOST_FREQUENT = 64
+"""How many subjects are kept in mind whose messages come often."""
 _END = b"\r\n"
 _MOST_DIGITS = 12
 _FIRST_SID = 1_000_000_000
@@ -42,6 +47,7 @@ class Intake(asyncio.Protocol):
     def __init__(self, library: asyncio.Protocol, prefixes: tuple[str, ...], take: Take, mark: bytes = b"") -> None:
         self._library = library
         self._mark = mark
+        self._frequent: dict[bytes, TakeData] = {}  # By the line of the message up to the size.
         self._heads = tuple(b"MSG " + prefix.encode() for prefix in prefixes)
         self._take = take
         self._parts: list[bytes] = []
@@ -71,25 +77,31 @@ class Intake(asyncio.Protocol):
         # Everything before `begin` is handled, and everything from there to `at` is for the library.
         begin = at = 0
         while (line_end := data.find(_END, at)) >= 0:
-            end = line_end + 2
+            body = end = line_end + 2
             if data.startswith(_MESSAGES, at):
-                size = data[data.rfind(b" ", at, line_end) + 1 : line_end]
+                size_at = data.rfind(b" ", at, line_end)
+                size = data[size_at + 1 : line_end]
                 if not size.isdigit() or len(size) > _MOST_DIGITS:
                     break  # The library says what is wrong.
                 end += int(size) + 2
                 if end > len(data):
                     self._keep(data, begin, at, end - len(data))
                     return
-                if data.startswith(self._heads, at):
+                head = data[at:size_at]
+                take_data = self._frequent.get(head)
+                if take_data is not None or head.startswith(self._heads):
                     if begin < at:
                         self._library.data_received(data[begin:at])
-                    if data.startswith(self._mark, line_end + 2):
-                        subject = data[at + 4 : data.index(b" ", at + 4)]
-                        self._hand_over(subject, data[line_end + 2 + len(self._mark) : end - 2])
+                    if data.startswith(self._mark, body):
+                        self._hand_over(head, take_data, data[body + len(self._mark) : end - 2])
                     begin = end
             at = end
+            if at == len(data):  # As nearly always.
+                break
         else:
             self._keep(data, begin, at, 1)
+            return
+        if begin == len(data):
             return
         self._library.data_received(data[begin:])
 
@@ -99,9 +111,17 @@ class Intake(asyncio.Protocol):
         if at < len(data):
             self._parts, self._missing_bytes = [data[at:] if at else data], missing_bytes
 
-    def _hand_over(self, subject: bytes, data: bytes) -> None:
+    def _hand_over(self, head: bytes, take_data: TakeData | None, data: bytes) -> None:
         try:
-            self._take(subject, data)
+            if take_data is not None:
+                take_data(data)
+                return
+            subject, _, rest = head[4:].partition(b" ")
+            take_data = self._take(subject, data)
+            if take_data is not None and b" " not in rest:  # Subjects of replies could be others each time.
+                if len(self._frequent) >= MOST_FREQUENT:
+                    self._frequent.clear()
+                self._frequent[head] = take_data
         except Exception:
             # Other nodes could cause this again and again.
             extra = about("the broker", is_known=False)

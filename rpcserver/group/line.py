@@ -27,6 +27,15 @@ BUSY_CODE = 1013
 class LineUser(Protocol):
     """What a line hands frames to."""
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it takes a frame at once."""
+        ...
+
+    def take_frame(self, frame: bytes) -> None:
+        """Take a frame, before which none waits. Called only while :attr:`is_ready` is true."""
+        ...
+
     def line_received(self) -> None:
         """Take frames from the line, if there is room for them (:meth:`Line.take`)."""
         ...
@@ -57,6 +66,7 @@ class Line:
     Attributes:
         circuit, other, epoch: the parameters.
         user: gets the frames.
+        is_full: whether more waits to be sent than should. When it is less, the user is told.
     """
 
     def __init__(
@@ -76,7 +86,7 @@ class Line:
         self._loop = asyncio.get_running_loop()
         self._is_flush_due = False
         self._is_over = False
-        self._is_full = False
+        self.is_full = False
         self._loan: Loan | None = None
         self._closing: asyncio.TimerHandle | None = None
         self._hold: Hold | None = None
@@ -110,28 +120,23 @@ class Line:
         """Whether frames can still be sent."""
         return self.circuit.end is None and self._closing is None
 
-    @property
-    def is_full(self) -> bool:
-        """Whether more waits to be sent than should. When it is less, the user is told."""
-        return self._is_full
-
     def send(self, frame: bytes) -> None:
         """Send a frame soon."""
-        if not self._is_flush_due and not self._is_full and (now := time.monotonic()) >= self._sent_at + TOGETHER_S:
-            datagram = self.circuit.send_alone(frame, self._loop.time())
+        if not self._is_flush_due and not self.is_full and (now := time.monotonic()) >= self._sent_at + TOGETHER_S:
+            datagram = self.circuit.send_alone(frame, now)
             if datagram is not None:  # A frame that comes alone goes at once.
                 self._sent_at = now
                 self._post(self.other, datagram)
                 return
         self.circuit.send(frame)
         if self.circuit.waiting_bytes > WINDOW_BYTES:
-            self._is_full = True
+            self.is_full = True
         self._count()
         self.flush_soon()
 
     def hold(self) -> Hold | None:
         """Return what a link waits for before it reads more; ``None`` if it need not wait."""
-        if not self._is_full or not self.is_open:
+        if not self.is_full or not self.is_open:
             return None
         if self._hold is None:
             self._hold = Hold()
@@ -191,6 +196,26 @@ class Line:
         if self.circuit.end is not None or self.circuit.has_output:
             self.flush_soon()
 
+    def receive_alone(self, offset: int, credit: int, size: int, data: bytes) -> bool:
+        """Take a datagram of the other end, if it has one whole frame, and the user takes that at once.
+
+        Parameters:
+            offset, credit, size, data: as of :meth:`~rpcserver.group.circuit.Circuit.receive_alone`.
+
+        Returns:
+            Whether that was done. If it was not, nothing has changed, and :meth:`receive` must look at the datagram.
+        """
+        user, circuit = self.user, self.circuit
+        if user is None or self._is_asking or not user.is_ready:
+            return False
+        frame = circuit.receive_alone(offset, credit, size, data, self._loop.time())
+        if frame is None:
+            return False
+        user.take_frame(frame)
+        if circuit.has_output:
+            self.flush_soon()
+        return True
+
     def tick(self, now: float) -> None:
         """Let the circuit look at the time."""
         self.circuit.tick(now)
@@ -241,11 +266,11 @@ class Line:
                 self.circuit.wake_at = min(self.circuit.wake_at, self._loop.time() + PROBE_S)
         elif self.circuit.has_output:
             self._send_ready()
-        if self._is_full and (self.circuit.waiting_bytes <= WINDOW_BYTES // 2 or not self.is_open):
-            self._is_full = False
+        if self.is_full and (self.circuit.waiting_bytes <= WINDOW_BYTES // 2 or not self.is_open):
+            self.is_full = False
             if self.user is not None:
                 self.user.line_has_room()
-        if self._hold is not None and not self._is_full:
+        if self._hold is not None and not self.is_full:
             hold, self._hold = self._hold, None
             hold.release()
         self._look_at_end()

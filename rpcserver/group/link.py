@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from rpcwire.errors import TooLarge, Unavailable
 from rpcwire.logs import printable
 
-from .intake import Intake, Subscriptions
+from .intake import Intake, Subscriptions, TakeData
 from .members import format_id
 from .subjects import PREFIX, all_of, beat_of, inbox_of, join_words, to_node
 
@@ -97,6 +97,8 @@ class Delivery(NamedTuple):
 
 Handler: TypeAlias = Callable[[Delivery], None]
 """Takes a message, at once. It must not raise."""
+DataHandler: TypeAlias = Callable[[int, bytes], None]
+"""Takes the sender's id and a message to this node alone, at once. It must not raise."""
 PublicHandler: TypeAlias = Callable[[int, bytes], None]
 """Takes the sender's id and a message that was for several nodes, at once. It must not raise."""
 
@@ -153,6 +155,7 @@ class Link:
         self._name = name
         self._settings = settings
         self._handlers: dict[str, Handler] = {_PROBE: self._take_probe}
+        self._data_handlers: dict[str, DataHandler] = {}
         self._connection: Client | None = None
         self._socket: asyncio.Transport | None = None
         self._lost = asyncio.Event()
@@ -184,6 +187,16 @@ class Link:
             raise ValueError(f"somebody takes messages of the kind {kind!r} already")
         to_node(self.own, self.own, kind)
         self._handlers[kind] = handler
+
+    def on_frequent(self, kind: str, handler: DataHandler) -> None:
+        """Say who takes the messages of a kind that come often: those with no further words in their subject. The
+        others, and the first of each sender, go to the handler of :meth:`on`. All come in one order.
+
+        Parameters:
+            kind: the kind, of which :meth:`on` has said who takes its messages.
+            handler: takes them.
+        """
+        self._data_handlers[kind] = handler
 
     @property
     def connection(self) -> Client:
@@ -395,13 +408,13 @@ class Link:
         if writer is None:
             raise ConnectionError("this version of nats-py is not known: install that of constraints.txt")
 
-        def take(subject: bytes, data: bytes) -> None:
+        def take(subject: bytes, data: bytes) -> TakeData | None:
             if self._connection is not client:
-                return
+                return None
             if subject.startswith(to_own):
-                self._deliver(subject, data, is_absent=False)
-            else:
-                self._deliver_public(subject, data)
+                return self._deliver(subject, data, is_absent=False)
+            self._deliver_public(subject, data)
+            return None
 
         prefix = f"{PREFIX}.to.{format_id(self.own)}."
         to_own = prefix.encode()
@@ -417,14 +430,25 @@ class Link:
         elif headers.get("Status") == _ABSENT and _STORED not in headers and not message.data:
             self._deliver(message.subject.encode(), b"", is_absent=True)
 
-    def _deliver(self, subject: bytes, data: bytes, *, is_absent: bool) -> None:
+    def _deliver(self, subject: bytes, data: bytes, *, is_absent: bool) -> TakeData | None:
+        """Deliver a message to this node. Return who takes further ones with this subject, if they come often."""
         parts = _read_subject(subject)
         if parts is None:
-            return
+            return None
         source, kind, rest = parts
         handler = self._handlers.get(kind)
         if handler is not None and (self.is_up or kind == _PROBE):
             handler(Delivery(source, rest, data, is_absent))
+        take = None if rest else self._data_handlers.get(kind)
+        connection = self._connection
+        if take is None:
+            return None
+
+        def take_data(data: bytes) -> None:
+            if self.is_up and self._connection is connection:
+                take(source, data)
+
+        return take_data
 
     def _take_probe(self, delivery: Delivery) -> None:
         if delivery.source == self.own and delivery.data.decode(errors="replace") == self._probe:

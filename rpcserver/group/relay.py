@@ -70,8 +70,9 @@ class Relay:
 
     def frame_received(self, frame: bytes) -> GoOn | None:
         """Pass a frame on. If too much waits, nothing more is read of the client."""
-        self._line.send(frame)
-        return self._line.hold()
+        line = self._line
+        line.send(frame)
+        return line.hold() if line.is_full else None
 
     def writing_paused(self) -> None:
         """Pass nothing on to the client: it does not read."""
@@ -95,6 +96,15 @@ class Relay:
         self._peer.link_lost(reason)
 
     # --- from the other node -----------------------------------------------------------------------------------
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the client takes a frame at once."""
+        return not self._is_paused
+
+    def take_frame(self, frame: bytes) -> None:
+        """Pass a frame on to the client."""
+        self._link.send((frame,))
 
     def line_received(self) -> None:
         """Pass frames on to the client."""

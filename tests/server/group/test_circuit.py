@@ -13,6 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rpcserver.group.circuit import (
+    HEAD_OF_ONE,
+    HEAD_OF_ONE_BYTES,
     HEADER_BYTES,
     IDLE_PROBE_S,
     LOST_CODE,
@@ -56,6 +58,14 @@ def exchange(one: Circuit, two: Circuit, now: float = 0.0) -> None:
             one.receive(read_datagram(data), now)
 
 
+def receive_alone(circuit: Circuit, data: bytes, now: float) -> bytes | None:
+    """As the hub does with each datagram that may have one whole frame."""
+    if len(data) < HEAD_OF_ONE_BYTES:
+        return None
+    kind, _, offset, credit, size = HEAD_OF_ONE.unpack_from(data)
+    return circuit.receive_alone(offset, credit, size, data, now) if kind == Kind.DATA else None
+
+
 class Place:
     """A node that has one end, as the hub has it: it answers whatever comes for a circuit that is over."""
 
@@ -65,6 +75,7 @@ class Place:
         self.sent: list[bytes] = []
         self.frames: list[bytes] = []
         self.todo: deque[bytes] = deque()
+        self.at_once = 0
         self.reads = True
         self.closes = False
 
@@ -94,7 +105,12 @@ class Place:
     def hear(self, data: bytes, now: float) -> list[bytes]:
         datagram = read_datagram(data)
         if self.circuit is not None:
-            self.circuit.receive(datagram, now)
+            frame = receive_alone(self.circuit, data, now) if self.reads else None
+            if frame is None:
+                self.circuit.receive(datagram, now)
+            else:
+                self.frames.append(frame)
+                self.at_once += 1
             return []
         return [] if datagram.kind in (Kind.RESET, Kind.CREDIT) else [pack_reset(7, "there is no such circuit")]
 
@@ -145,6 +161,12 @@ def test_every_frame_arrives_if_nothing_is_lost(seed: int) -> None:
     else:
         assert (one.frames, two.frames) == (two.sent, one.sent)
         assert one.all.end is two.all.end is None
+
+
+def test_simulated_ends_take_frames_at_once_and_later() -> None:
+    places = [place for seed in range(150) for place in simulate(seed, loss=0.0)[:2]]
+    at_once, frames = sum(place.at_once for place in places), sum(len(place.frames) for place in places)
+    assert 50 < at_once < frames
 
 
 @pytest.mark.parametrize("seed", range(300))
@@ -412,3 +434,67 @@ def test_a_frame_goes_alone_only_if_nothing_comes_before_it() -> None:
     assert 0 < sent <= WINDOW // CHUNK
     one.close(1000, "over")
     assert one.send_alone(b"d", 0.0) is None
+
+
+def test_a_frame_is_taken_at_once_only_if_nothing_comes_before_it() -> None:
+    one, two = make(), make()
+
+    def send(frame: bytes) -> bytes:
+        data = one.send_alone(frame, 0.0)
+        assert data is not None
+        return data
+
+    for frame in (b"a", b""):
+        assert receive_alone(two, send(frame), 0.0) == frame
+    # The answer tells that they are taken, as it does of others.
+    answer = two.send_alone(b"answer", 0.0)
+    assert answer is not None
+    assert receive_alone(one, answer, 5.0) == b"answer"
+    assert one.wake_at == 5.0 + IDLE_PROBE_S
+    assert two.received_bytes == two.taken_bytes == one.sent_bytes
+    # Not: one that comes after a gap, before which others wait, or that has come already.
+    first, second = send(b"b"), send(b"c")
+    assert receive_alone(two, second, 0.0) is None
+    two.receive(read_datagram(first), 0.0)
+    assert receive_alone(two, second, 0.0) is None
+    assert take_all(two) == [b"b"]
+    assert receive_alone(two, second, 0.0) == b"c"
+    assert receive_alone(two, second, 0.0) is None
+    assert two.end is None
+    # Not: several frames, a part of one, or none of the length that it tells.
+    one.send(b"d")
+    one.send(b"e")
+    [both] = one.output(0.0)
+    assert receive_alone(two, both, 0.0) is None
+    two.receive(read_datagram(both), 0.0)
+    assert take_all(two) == [b"d", b"e"]
+    one.send(bytes(CHUNK))
+    for part in one.output(0.0):
+        assert receive_alone(two, part, 0.0) is None
+        two.receive(read_datagram(part), 0.0)
+    assert take_all(two) == [bytes(CHUNK)]
+    assert receive_alone(two, send(b"f") + b"more", 0.0) is None
+    # Not: after the end.
+    two.abort("over")
+    assert receive_alone(two, send(b"g"), 0.0) is None
+
+
+def test_whoever_takes_frames_at_once_grants_what_others_grant() -> None:
+    one, two = make(), make()
+    for _ in range(10 * WINDOW // CHUNK):
+        data = one.send_alone(bytes(CHUNK - 4), 0.0)
+        assert data is not None
+        assert receive_alone(two, data, 0.0) is not None
+        for credit in two.output(0.0):
+            one.receive(read_datagram(credit), 0.0)
+    # Whoever breaks a rule is refused as ever: nothing is confirmed that was not sent, and no frame is too large.
+    lie = HEAD_OF_ONE.pack(Kind.DATA, 7, two.received_bytes, 1, 1) + b"a"
+    assert receive_alone(two, lie, 0.0) is None
+    two.receive(read_datagram(lie), 0.0)
+    assert two.end is not None
+    assert two.end.cause is Cause.WRONG
+    small = make(most_frame_bytes=3)
+    assert receive_alone(small, HEAD_OF_ONE.pack(Kind.DATA, 7, 0, 0, 4) + b"long", 0.0) is None
+    full = make()
+    too_much = WINDOW + 1
+    assert receive_alone(full, HEAD_OF_ONE.pack(Kind.DATA, 7, 0, 0, too_much) + bytes(too_much), 0.0) is None

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from rpcserver.group.intake import Intake
+from rpcserver.group.intake import MOST_FREQUENT, Intake, TakeData
 
 PREFIX = "rpcgroup.to.0000000000000007."
 SUBJECT = PREFIX + "0000000000000009.circuit"
@@ -102,3 +102,59 @@ def test_the_library_hears_of_the_connection_and_nothing_raises(caplog: pytest.L
     assert intake.eof_received() is True
     intake.connection_lost(None)
     assert library.events == ["pause", "resume", "eof", "lost None"]
+
+
+def test_messages_that_come_often_go_to_whom_the_first_has_named() -> None:
+    library, log = Library(), list[tuple[str, bytes]]()
+
+    def take(subject: bytes, data: bytes) -> TakeData | None:
+        word = subject.decode().rpartition(".")[2]
+        log.append((f"first {word}", data))
+        return None if word == "seldom" else lambda data: log.append((word, data))
+
+    intake = Intake(library, (PREFIX,), take, b"!")
+    stream = b"".join(
+        [
+            pack(PREFIX + "often", b"!1"),
+            pack(PREFIX + "seldom", b"!2"),
+            pack(PREFIX + "often", b"!3"),
+            b"PING\r\n",
+            pack(PREFIX + "seldom", b"!4"),
+            pack(PREFIX + "often", b"of the broker"),
+            pack(PREFIX + "other", b"!5"),
+            pack(PREFIX + "often", b"!6", reply="an.inbox"),  # Each reply may be another one: nobody remembers it.
+            pack(PREFIX + "often", b"!7", reply="an.inbox"),
+            pack(PREFIX + "often", b"!8"),
+            pack(PREFIX + "other", b"!"),
+        ]
+    )
+    wanted = [
+        ("first often", b"1"), ("first seldom", b"2"), ("often", b"3"), ("first seldom", b"4"), ("first other", b"5"),
+        ("first often", b"6"), ("first often", b"7"), ("often", b"8"), ("other", b""),
+    ]  # fmt: skip
+    intake.data_received(stream)
+    assert (log, library.data) == (wanted, b"PING\r\n")
+    again = wanted.copy()
+    again[0], again[4] = ("often", b"1"), ("other", b"5")
+    for at in range(len(stream)):
+        log.clear()
+        intake.data_received(stream[:at])
+        intake.data_received(stream[at:])
+        assert log == again
+
+
+def test_few_subjects_are_kept_in_mind() -> None:
+    firsts: list[bytes] = []
+
+    def take(subject: bytes, data: bytes) -> TakeData:
+        firsts.append(data)
+        return lambda data: None
+
+    intake = Intake(Library(), (PREFIX,), take)
+    for _ in range(2):
+        for number in range(MOST_FREQUENT):
+            intake.data_received(pack(f"{PREFIX}{number}", b"a"))
+    assert len(firsts) == MOST_FREQUENT
+    for number in range(1000):
+        intake.data_received(pack(f"{PREFIX}{number}", b"b"))
+    assert len(intake._frequent) <= MOST_FREQUENT
