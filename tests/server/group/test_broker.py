@@ -495,9 +495,19 @@ def test_ipv6(start: Start) -> None:
 
 
 def test_a_small_machine_is_shared_with_the_server() -> None:
-    assert broker._choose_environment({"HOME": "/root", "TZ": "UTC"}, 2) == {"GOMAXPROCS": "1", "TZ": "UTC"}
-    assert broker._choose_environment({"GOMAXPROCS": "3"}, 1) == {"GOMAXPROCS": "3"}
+    few = {"GOMAXPROCS": "1", "GODEBUG": broker._SCHEDULE}
+    assert broker._choose_environment({"HOME": "/root", "TZ": "UTC"}, 2) == {**few, "TZ": "UTC"}
+    assert broker._choose_environment({"GOMAXPROCS": "3"}, 1) == {**few, "GOMAXPROCS": "3"}
+    assert broker._choose_environment({"GODEBUG": "gctrace=1"}, 1) == {**few, "GODEBUG": "gctrace=1"}
     assert broker._choose_environment({}, 3) == {}
+
+
+def test_what_its_scheduler_tells_is_no_warning(start: Start, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GODEBUG", "schedtrace=10")
+    it = start()
+    lines.wait("nats-server: SCHED ", 2)
+    it.stop_and_wait()
+    assert {each.levelname for each in lines.lines if "SCHED" in each.getMessage()} == {"DEBUG"}
 
 
 def test_the_documentation_tells_what_nodes_need_of_a_broker_of_ones_own(tmp_path: Path) -> None:
