@@ -511,7 +511,7 @@ def test_what_its_scheduler_tells_is_no_warning(start: Start, lines: Lines, monk
 
 
 def test_the_documentation_tells_what_nodes_need_of_a_broker_of_ones_own(tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "group.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "group-operations.md").read_text(encoding="utf-8")
     blocks = text.split("## A broker of your own")[1].split("```")[1::2]
     publish, subscribe = blocks[1].replace("ID", format_id(7)).split("subscribe:")
     permissions = permissions_of(7)
