@@ -168,6 +168,7 @@ class Link:
         self._has_work = asyncio.Event()
         self._drains: list[asyncio.Event] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._flushes: set[asyncio.Future[None]] = set()
         self._urls = ""
         self._is_closed = False
         self._lost_at = -OTHER_S
@@ -244,7 +245,7 @@ class Link:
                 async with asyncio.timeout(flush_s):
                     while self._posts:
                         await self._send_posts()
-                    await self._connection.flush()
+                    await self._flush(self._connection, flush_s)
         self._is_closed = True
         self._lost.set()
         self._turn()
@@ -349,7 +350,7 @@ class Link:
         await client.subscribe(f"{PREFIX}.to.{format_id(self.own)}.>", cb=self._take)
         self._subscribe()
         await asyncio.sleep(0)  # So that the subscriptions are written before the ping of the flush.
-        await client.flush(PROBE_S)  # type: ignore[arg-type]
+        await self._flush(client, PROBE_S)
         self._probe = secrets.token_hex(8)
         self._probe_back.clear()
         await client.publish(to_node(self.own, self.own, _PROBE), MARK + self._probe.encode())
@@ -364,6 +365,14 @@ class Link:
         if lost.is_set():
             raise ConnectionError(self._problem or "the broker has closed the connection")
 
+    async def _flush(self, client: Client, timeout_s: float) -> None:
+        """Wait until the broker has read what was written. This may be cancelled, unlike the library's own: when the
+        answer to that one comes after all, its reading ends."""
+        flush = asyncio.ensure_future(client.flush(timeout_s))  # type: ignore[arg-type]  # It is waited for.
+        self._flushes.add(flush)
+        flush.add_done_callback(self._flushes.discard)
+        await asyncio.shield(flush)
+
     async def _discard(self) -> None:
         connection, self._connection, self._socket, self._subscriptions = self._connection, None, None, None
         if connection is not None:
@@ -371,6 +380,9 @@ class Link:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(1.0):
                     await connection.close()
+        for flush in list(self._flushes):  # Nobody reads their answers any more.
+            flush.cancel()
+            await asyncio.wait([flush])
 
     async def _note_error(self, exc: Exception) -> None:
         self._problem = printable(f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__, 500)

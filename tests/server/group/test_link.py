@@ -356,6 +356,24 @@ def test_it_can_be_closed_in_each_moment_of_connecting(broker: Broker) -> None:
     asyncio.run(use())
 
 
+def test_a_link_still_reads_after_it_was_cancelled_while_it_waited_for_the_broker(broker: Broker) -> None:
+    async def use() -> None:
+        async with world(broker) as it:
+            link = await it.join(OWN)
+            client = link._connection
+            assert client is not None
+            wait = asyncio.ensure_future(link._flush(client, LIMIT_S))
+            while not client._pongs:  # It is sent within a few turns.
+                await asyncio.sleep(0)
+            wait.cancel()
+            await asyncio.wait([wait])
+            await asyncio.wait_for(link._flush(client, LIMIT_S), LIMIT_S)
+            assert client._reading_task is not None
+            assert not client._reading_task.done()
+
+    asyncio.run(use())
+
+
 def test_a_password_is_never_sent_in_clear_where_tls_is_expected() -> None:
     """The greeting of a broker is not encrypted, and says whether what follows is to be."""
 
