@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=3, help="besides that of the victims")
     parser.add_argument("--victims", type=int, default=100)
     parser.add_argument("--idle-s", type=float, default=20.0)
-    parser.add_argument("--at-once", type=int, default=10, help="how many nodes each process starts at the same moment")
+    parser.add_argument("--at-once", type=int, default=4, help="how many nodes each process starts at the same moment")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, run_broker(Path(folder) / "broker") as url:
         asyncio.run(measure(url, options.nodes, options.processes, options.victims, options.idle_s, options.at_once))

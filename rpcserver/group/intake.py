@@ -158,11 +158,13 @@ class Subscriptions:
         self._next_sid = _FIRST_SID
 
     def set(self, subjects: Iterable[str]) -> None:
-        """Be subscribed to these subjects, and to no others.
+        """Be subscribed to these subjects, and to no others. On a connection that ends nothing happens.
 
         Parameters:
             subjects: the subjects.
         """
+        if self._transport.is_closing():  # uvloop's would raise.
+            return
         wishes = frozenset(subjects)
         lines = [f"UNSUB {self._sids.pop(subject)}\r\n" for subject in self._sids.keys() - wishes]
         for subject in sorted(wishes - self._sids.keys()):

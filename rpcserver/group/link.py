@@ -592,10 +592,9 @@ class Link:
             yield
         finally:
             self._together = None
-            connection = self._connection
-            writer = getattr(getattr(connection, "_transport", None), "_io_writer", None)
-            if parts and writer is not None:
-                writer.write(b"".join(parts))
+            socket = self._socket
+            if parts and socket is not None and not socket.is_closing():
+                socket.write(b"".join(parts))
 
     async def _publish(self, subject: str, data: bytes, reply: str) -> None:
         connection = self.connection

@@ -72,7 +72,7 @@ def test_a_thousand_nodes(tmp_path: Path) -> None:
     async def use(url: str) -> None:
         async with crowd(url, [100, 300, 300, 300]) as it, asyncio.timeout(600):
             begin = time.monotonic()
-            await it.start(at_once=10)
+            await it.start(at_once=4)
             print(f"agreed after {await it.agree(begin):.1f} s")
             before = await it.do("look")
             await asyncio.sleep(IDLE_S)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 
 import pytest
+import uvloop
 
-from rpcserver.group.intake import MOST_FREQUENT, Intake, TakeData
+from rpcserver.group.intake import MOST_FREQUENT, Intake, Subscriptions, TakeData
 
 PREFIX = "rpcgroup.to.0000000000000007."
 SUBJECT = PREFIX + "0000000000000009.circuit"
@@ -158,3 +160,36 @@ def test_few_subjects_are_kept_in_mind() -> None:
     for number in range(1000):
         intake.data_received(pack(f"{PREFIX}{number}", b"b"))
     assert len(intake._frequent) <= MOST_FREQUENT
+
+
+@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_subscribing_on_a_connection_that_has_ended_does_nothing(
+    make_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """The node notices that later; until then it goes on with its work, and sets its timers."""
+
+    class Broker(asyncio.Protocol):
+        """The other end."""
+
+        def data_received(self, data: bytes) -> None:
+            received.put_nowait(data)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            end.set()
+
+    async def use() -> None:
+        loop = asyncio.get_running_loop()
+        async with await loop.create_server(Broker, "127.0.0.1", 0) as server:
+            transport, library = await loop.create_connection(Library, *server.sockets[0].getsockname())
+            subscriptions = Subscriptions(transport)
+            subscriptions.set(["a", "b"])
+            assert await received.get() == b"SUB a 1000000000\r\nSUB b 1000000001\r\n"
+            transport.abort()
+            await end.wait()
+            assert library.events == ["lost None"]
+            subscriptions.set(["a", "c"])
+
+    received: asyncio.Queue[bytes] = asyncio.Queue()
+    end = asyncio.Event()
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(use())
