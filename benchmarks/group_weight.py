@@ -70,7 +70,7 @@ async def work(url: str, folder: Path, *, is_traced: bool) -> None:
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while await reader.readline():
-        members = len(server.group.membership.node.members())
+        members = len(server.group.membership.node.presence.roster)
         part = {name: size - without[name] for name, size in weigh().items()}
         print(json.dumps({"members": members, **part}), flush=True)
 

@@ -150,8 +150,9 @@ class Worker:
         self.nodes: list[CrowdNode] = []
 
     async def start(self, at_once: int) -> dict[str, Any]:
-        """Start all nodes, so many at a time: the next ones when these trust their rosters, as nodes on machines of
-        their own would come. Tell what the memory of the process was before."""
+        """Start all nodes, so many at a time: the next ones when these trust their rosters, and nobody is suspect. Many
+        nodes share a processor here: if more came while it is behind, each would take others for silent, and tell all.
+        Tell what the memory of the process was before."""
         import nats.js.api
         import nats.js.kv  # noqa: F401 - what all nodes of a process share is not counted
 
@@ -162,7 +163,7 @@ class Worker:
             self.nodes += nodes
             for each in nodes:
                 each.node.start()
-            while not all(each.node.is_settled for each in nodes):
+            while not all(each.node.is_settled for each in nodes) or nodes[0].count()[State.SUSPECT]:
                 await asyncio.sleep(POLL_S)
         return {"before_bytes": before, "ids": [format_id(each.node.id) for each in self.nodes]}
 
