@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
@@ -130,10 +130,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
     }
     points = [EntryPoint(name, f"{__name__}:{cls}", transports_module.GROUP) for name, cls in classes.items()]
 
-    def entry_points(group: str, name: str | None = None) -> list[EntryPoint]:
-        return [point for point in points if point.group == group and name in (None, point.name)]
-
-    monkeypatch.setattr(transports_module, "entry_points", entry_points)
+    monkeypatch.setattr(transports_module, "_points", lambda: EntryPoints(points))
     return points
 
 
