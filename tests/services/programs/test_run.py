@@ -9,6 +9,7 @@ import pwd
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -165,7 +166,7 @@ def test_what_cannot_start_names_its_parameter(serve: Serve) -> None:
     serve(scenario)
 
 
-def test_many_at_once_leave_nothing_behind(serve: Serve) -> None:
+def test_many_at_once_leave_nothing_behind(serve: Serve, kit: Any) -> None:
     async def scenario(client: AsyncClient) -> None:
         await client.programs.run(["true"])
         own = psutil.Process()
@@ -173,8 +174,9 @@ def test_many_at_once_leave_nothing_behind(serve: Serve) -> None:
         for _ in range(4):
             done = await asyncio.gather(*(client.programs.run(["echo", str(n)]) for n in range(25)))
             assert [int(each.stdout) for each in done] == list(range(25))
-        assert own.num_fds() == before
-        assert not [child for child in set(own.children()) - others if child.status() == psutil.STATUS_ZOMBIE]
+        await kit.until(lambda: own.num_fds() <= before)  # Some are just being closed.
+        zombies = [child for child in set(own.children()) - others if child.status() == psutil.STATUS_ZOMBIE]
+        assert not zombies
         assert await client.programs.list() == []
 
     serve(scenario)
