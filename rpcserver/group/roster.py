@@ -51,6 +51,7 @@ class Roster:
         self._watchers: list[Watcher] = []
         self._suspicions: dict[int, float] = {}
         self._absences: dict[int, float] = {}  # In the order in which they went.
+        self._untold: set[int] = set()  # Whose present life was over before it was announced: watchers never saw it.
 
     # --- what is told ------------------------------------------------------------------------------------------
 
@@ -136,6 +137,9 @@ class Roster:
             self._step(index, state if is_same else State.DIED, reason if is_same else Reason.RESTARTED, now)
         if is_over:
             table.epochs[index] = epoch  # The digest does not contain it: it is gone.
+            self._untold.add(table.ids[index])
+            if (State(table.states[index]), state) in STEPS:
+                self._step(index, state, reason, now)
         return is_live and (is_over or not is_same)
 
     def expire(self, now: float) -> None:
@@ -150,6 +154,7 @@ class Roster:
             if now < since + FORGET_S:
                 break
             del self._absences[number]
+            self._untold.discard(number)
             index = self.table.find(number)
             self.ring_version += 1
             self._tell(ChangeKind.FORGOTTEN, index, now)
@@ -202,6 +207,7 @@ class Roster:
     def _put(self, announcement: Announcement, reason: Reason, kind: ChangeKind, now: float) -> bool:
         self.table.put(announcement, State.UP, reason, now)
         self._absences.pop(announcement.id, None)
+        self._untold.discard(announcement.id)
         self.ring_version += 1
         self._tell(kind, self.table.find(announcement.id), now)
         return True
@@ -215,7 +221,8 @@ class Roster:
             self.ring_version += 1
             self._absences.pop(number, None)
             self._absences[number] = now
-        self._tell(_KINDS[state], index, now)
+        if number not in self._untold:
+            self._tell(_KINDS[state], index, now)
 
     def _tell(self, kind: ChangeKind, index: int, now: float) -> None:
         self.version += 1

@@ -136,6 +136,22 @@ def test_news_of_a_life_whose_announcement_has_not_come() -> None:
     assert not roster.move(8, FIRST, State.DIED, Reason.SILENT, 2.0)
 
 
+def test_nothing_is_told_of_a_life_that_was_over_before_its_announcement() -> None:
+    """Watchers see that the life before has died, and no step of one that they have never seen."""
+    for first in (State.DIED, State.LEFT):
+        roster, watcher = make_roster()
+        for news in (first, State.LEFT, State.LEFT):
+            roster.move(7, SECOND, news, Reason.LEARNED, 2.0)
+        assert [(change.kind.value, change.member and change.member.epoch) for change in watcher.take()] == [
+            ("died", FIRST)
+        ]
+        assert state(roster) == State.LEFT
+        third = first_epoch(SECOND, 0.0, 0)
+        roster.announce(replace(NODE, epoch=third), Reason.ANNOUNCED, 3.0)
+        roster.move(7, third, State.LEFT, Reason.GOODBYE, 4.0)
+        assert kinds(watcher) == ["returned", "left"]
+
+
 def test_who_has_been_gone_for_long_is_forgotten() -> None:
     roster, watcher = make_roster()
     roster.announce(replace(NODE, id=8), Reason.ANNOUNCED, 1.0)
@@ -229,7 +245,8 @@ def test_a_watcher_that_applies_the_changes_has_the_roster(news: list[tuple[str,
         for change in watcher.take():
             assert change.member is not None
             before = view.get(change.member.id)
-            if before is not None and before.epoch == change.member.epoch and before.state != change.member.state:
+            if change.kind not in (ChangeKind.JOINED, ChangeKind.RETURNED, ChangeKind.CHANGED):
+                assert before is not None and before.epoch == change.member.epoch
                 assert (before.state, change.member.state) in STEPS
             view[change.member.id] = change.member
     live = {member.id: member for member in roster.members(0.0) if member.state < State.DIED}
