@@ -311,6 +311,7 @@ def test_a_proxy_that_keeps_authorization_for_itself(box: Box) -> None:
             "name": "owner",
             "method": "token",
             "role": "owner",
+            "session": None,
         }
         assert call(connection, "hardware.cpu")["result"]["logical"] >= 1
     url, ca_file = f"wss://localhost:{box.port}/rpc/", box.certificates.chain.parent / "ca.pem"
