@@ -37,7 +37,7 @@ FIRST = (
     "client",
     "services/programs",
     "services/hardware",
-    "services/hardware/measured",
+    "services/hardware/second",
     "docs",
     "client_dbapi",
     "dialects",
@@ -47,15 +47,15 @@ CUT = ("services",)
 """Folders whose folders are pieces of their own."""
 APART = ("server/group",)
 """Folders that are pieces of their own, and not in that of the folder in which they are."""
-UNMEASURED = ("docs", "fuzz", "other_tools", "services/hardware")
+UNMEASURED = ("fuzz", "other_tools")
 """Pieces that run without the tracer: the tests of others run the same lines of the packages."""
-MEASURED = {
+SECOND_PIECES = {
     "services/hardware": (
         "test_cli.py", "test_devices.py", "test_hardware.py", "test_hidden.py", "test_links.py", "test_many.py", "test_serial.py",
         "test_serial_elsewhere.py", "test_serial_pyserial.py",
     ),
 }  # fmt: skip
-"""Files of such pieces that are measured, in a piece of their own: what they run of the client nobody else does."""
+"""Files that are a piece of their own, since all of the folder takes long."""
 FEWEST, MOST = 3, 6
 """How many pieces run side by side: one more than there are processors, within these limits."""
 
@@ -122,8 +122,8 @@ def list_pieces() -> list[Piece]:
     folders = [part for path in folders for part in (sorted(path.iterdir()) if path.name in CUT else [path])]
     folders += [TESTS / name for name in APART]
     pieces = [_make_piece(path) for path in folders if any(path.rglob("test_*.py"))]
-    for folder, names in MEASURED.items():
-        pieces.append(Piece(f"{folder}/measured", [str(TESTS / folder / name) for name in names]))
+    for folder, names in SECOND_PIECES.items():
+        pieces.append(Piece(f"{folder}/second", [str(TESTS / folder / name) for name in names]))
     pieces.append(Piece("tests", [str(path) for path in sorted(TESTS.glob("test_*.py"))]))
     return sorted(pieces, key=lambda piece: FIRST.index(piece.name) if piece.name in FIRST else len(FIRST))
 
@@ -131,7 +131,7 @@ def list_pieces() -> list[Piece]:
 def _make_piece(path: Path) -> Piece:
     name = str(path.relative_to(TESTS))
     apart = [TESTS / other for other in APART if path in (TESTS / other).parents]
-    apart += [path / file for file in MEASURED.get(name, ())]
+    apart += [path / file for file in SECOND_PIECES.get(name, ())]
     return Piece(name, [str(path)], list(map(str, apart)), is_measured=name not in UNMEASURED)
 
 
