@@ -62,7 +62,7 @@ check: $(READY) ## lint, types, generated files, docs
 	$(BIN)/python -m web.building check
 	@if test -x $(BIN)/hadolint; then $(BIN)/hadolint Dockerfile; fi
 
-web: $(READY) ## build the client in TypeScript, and check its size
+web: $(READY) ## build the client in TypeScript and the console, and check their sizes
 	@$(BIN)/python -m web.building build
 
 stubs: $(READY) ## generate rpcclient/stubs, views of rpcclient/sync, and the generated files of config/ anew
@@ -87,4 +87,4 @@ format: $(READY) ## format the code
 	$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
 clean: ## remove what was built
-	rm -rf $(VENV) web/node_modules web/client/dist build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) web/node_modules web/client/dist rpcserver/console_files build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

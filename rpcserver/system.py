@@ -371,6 +371,12 @@ class System(Service):
         return TicketInfo(ticket=ticket, expires_in_s=TICKET_S, urls=self._parts.list_pages())
 
     @method(kind="read")
+    async def list_permissions(self, ctx: Context) -> list[str]:
+        """List the permissions that the caller's role gives, sorted. The conditions of the role may say more."""
+        role = self._parts.roles.of(ctx.principal)
+        return [] if role is None else sorted(role.permissions)
+
+    @method(kind="read")
     async def list_sessions(self, ctx: Context) -> list[SessionInfo]:
         """List the sessions of the caller that have not ended; with the permission rpc.sessions those of everybody."""
         parts = self._parts

@@ -146,9 +146,10 @@ class BuiltFiles:
         """Return the file at an address below that of the folder; ``None`` if there is none.
 
         Parameters:
-            name: what follows the address of the folder; empty for the folder itself.
+            name: what follows the address of the folder; empty for the folder itself. The end ``.html`` may be
+                left out.
         """
-        return self._files.get(name or INDEX)
+        return self._files.get(name or INDEX) or self._files.get(f"{name}.html")
 
 
 def folders_of(console: Path, services: Iterable[Service[Any]]) -> dict[str, BuiltFiles]:

@@ -27,6 +27,7 @@ OPEN_TO_ALL = frozenset({"rpc.hello", "rpc.authenticate", "rpc.ping"})
 OPEN_TO_PRINCIPALS = OPEN_TO_ALL | {
     "rpc.discover",
     "rpc.services",
+    "rpc.list_permissions",  # Those of the caller.
     "rpc.create_ticket",  # A ticket gives no more than its maker has.
     "rpc.list_sessions",  # Of others only with a permission, and so the next one.
     "rpc.revoke_session",

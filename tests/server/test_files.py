@@ -37,6 +37,7 @@ def built(tmp_path: Path) -> Path:
     script.with_name(f"{script.name}.gz").write_bytes(gzip.compress(SCRIPT.encode()))
     script.with_name(f"{script.name}.br").write_bytes(b"by brotli")
     (folder / "icon.svg").write_text("<svg/>")
+    (folder / "docs.html").write_text("<!doctype html>docs")
     (folder / ".hidden").write_text("secret")
     (tmp_path / "secret").write_text("secret")
     (folder / "link").symlink_to(tmp_path / "secret")
@@ -79,6 +80,9 @@ def test_a_browser_gets_the_console_and_others_are_told_of_the_websocket(tools: 
             async with tools.connect(server) as connection:
                 assert (await tools.call(connection, "calc.add", [1, 2]))["result"] == 3
             assert (await get(tools, server, "/healthz"))[2] == b"ok\n"
+            status, headers, body = await get(tools, server, "/docs", HTML)
+            assert (status, body) == (200, b"<!doctype html>docs")
+            assert headers["content-type"] == "text/html; charset=utf-8"
 
     tools.run(main())
 

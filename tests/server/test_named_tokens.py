@@ -176,6 +176,21 @@ def test_a_token_from_a_wrong_network_is_refused_as_a_wrong_one(tools: Any, capl
     tools.run(main())
 
 
+def test_a_caller_learns_what_the_own_role_gives(tools: Any) -> None:
+    async def main() -> None:
+        token = make(file_of(tools))
+        async with tools.serve(**ROLES) as server:
+            async with tools.connect(server, token=token) as connection:
+                assert (await tools.call(connection, "rpc.list_permissions"))["result"] == ["calc.add"]
+            async with tools.connect(server) as connection:
+                owned = (await tools.call(connection, "rpc.list_permissions"))["result"]
+                assert owned == sorted(owned) and {"calc.add", "rpc.status", "rpc.sessions"} <= set(owned)
+            async with tools.connect(server, token=None) as connection:
+                assert (await tools.call(connection, "rpc.list_permissions"))["error"]["data"]["type"] == "Unauthenticated"
+
+    tools.run(main())
+
+
 def test_a_running_server_notices_changes_of_the_file(tools: Any) -> None:
     async def main() -> None:
         file = file_of(tools)

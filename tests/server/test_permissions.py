@@ -65,7 +65,7 @@ def test_the_list_names_purpose_and_roles(config: Path) -> None:
     assert rows["programs.view"].endswith("  owner")
     assert not OPEN_TO_PRINCIPALS & rows.keys()
     assert "Open to everybody: rpc.authenticate, rpc.hello, rpc.ping." in lines
-    own = "rpc.create_ticket, rpc.discover, rpc.list_sessions, rpc.revoke_session, rpc.services"
+    own = "rpc.create_ticket, rpc.discover, rpc.list_permissions, rpc.list_sessions, rpc.revoke_session, rpc.services"
     assert f"Open to whoever has authenticated: {own}." in lines
 
 

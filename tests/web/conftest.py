@@ -21,13 +21,15 @@ RunNode = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def run_node() -> RunNode:
-    """Runs a tool of `web/node_modules` in the client's folder, and fails with its output if it fails."""
+    """Runs a tool of `web/node_modules` in the client's folder or another one, and fails with its output if it fails."""
     install()
 
-    def run(module: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
+    def run(
+        module: Path, *arguments: str, folder: Path = CLIENT, variables: Mapping[str, str] | None = None
+    ) -> str:
         done = subprocess.run(
             [str(NODE), str(module), *arguments],
-            cwd=CLIENT,
+            cwd=folder,
             env=make_environment({"NO_COLOR": "1", **(variables or {})}),
             capture_output=True,
             text=True,

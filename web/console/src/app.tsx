@@ -1,0 +1,169 @@
+/** The frame of the console: head, navigation, the state of the connection, and the page. */
+
+import { Component, type ComponentChildren, type ComponentType } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { leave, link, signIn, tell, type Entry, type Link } from "./connection.ts";
+import { formatDuration } from "./format.ts";
+import { HelpDialog } from "./help.tsx";
+import { hashOf, PAGES, place, type Page, type PageProps } from "./routes.ts";
+import { listenForKeys, type Shortcut } from "./shortcuts.ts";
+import { SignInPage } from "./sign_in_page.tsx";
+import { useStore } from "./store.ts";
+import { nextTheme, showTheme, theme } from "./theme.ts";
+
+/** The whole console. */
+export function App() {
+  const state = useStore(signIn);
+  return state.kind === "in" ? <Shell entry={state.entry} /> : <SignInPage state={state} />;
+}
+
+function Shell({ entry }: { readonly entry: Entry }) {
+  const here = useStore(place);
+  const [isHelping, setHelping] = useState(false);
+  const main = useRef<HTMLElement>(null);
+  const shortcuts: Shortcut[] = [
+    { keys: "?", text: "show these keys", act: () => { setHelping(true); } },
+    ...PAGES.map((page) => ({
+      keys: `g ${page.key}`, text: `go to ${page.title}`, act: () => { location.hash = hashOf(page.name); },
+    })),
+    { keys: "/", text: "search on this page", act: () => { main.current?.querySelector<HTMLElement>("[type=search]")?.focus(); } },
+    { keys: "t", text: "light, dark, or as the system has it", act: () => { showTheme(nextTheme(theme.value)); } },
+  ];
+  const list = useRef(shortcuts);
+  list.current = shortcuts;
+  useEffect(() => listenForKeys(() => list.current), []);
+  const page = PAGES.find((each) => each.name === here.page);
+  useEffect(() => {
+    document.title = page === undefined ? "remote-services" : `${page.title} · remote-services`;
+  }, [page]);
+  return (
+    <div class="shell">
+      <a class="skip" href={location.hash} onClick={(event) => { event.preventDefault(); main.current?.focus(); }}>Skip to the page</a>
+      <header class="head">
+        <a class="brand" href={hashOf(PAGES[0]?.name ?? "")} aria-label="remote-services"><img src="./icon.svg" alt="" /><span>remote-services</span></a>
+        <ConnectionState />
+        <span class="grow" />
+        <span class="who small muted cut" title={entry.server}>{entry.principal.name} · {entry.principal.role ?? "no role"}</span>
+        <ThemeButton />
+        <button type="button" class="quiet" aria-label="Keys" title="Keys (?)" onClick={() => { setHelping(true); }}>?</button>
+        <button type="button" onClick={() => { void leave(); }}>Sign out</button>
+      </header>
+      <Banner />
+      <nav class="side" aria-label="Pages">
+        <ul>{PAGES.map((each) => <li key={each.name}><PageLink page={each} entry={entry} isHere={each === page} /></li>)}</ul>
+      </nav>
+      <main ref={main} tabIndex={-1}>
+        {page !== undefined && (
+          <Guard key={page.name}><PageOf page={page} entry={entry} rest={here.rest} /></Guard>
+        )}
+      </main>
+      {isHelping && <HelpDialog shortcuts={shortcuts} onClose={() => { setHelping(false); }} />}
+    </div>
+  );
+}
+
+function PageLink({ page, entry, isHere }: { readonly page: Page; readonly entry: Entry; readonly isHere: boolean }) {
+  const isRefused = page.permission !== undefined && !entry.permissions.has(page.permission);
+  return (
+    <a href={hashOf(page.name)} class={isRefused ? "refused" : ""} aria-current={isHere ? "page" : undefined}>
+      {page.title}{isRefused && <span class="tag">not allowed</span>}
+    </a>
+  );
+}
+
+/** Shows a page when its code is there, or says that the role does not allow it. */
+function PageOf({ page, entry, rest }: { readonly page: Page; readonly entry: Entry; readonly rest: string }) {
+  const [loaded, setLoaded] = useState<{ readonly view: ComponentType<PageProps> }>();
+  const [failure, setFailure] = useState("");
+  const isRefused = page.permission !== undefined && !entry.permissions.has(page.permission);
+  useEffect(() => {
+    if (isRefused) return;
+    page.load().then((view) => { setLoaded({ view }); }, (error: unknown) => { setFailure(tell(error)); });
+  }, [page, isRefused]);
+  if (isRefused) {
+    return (
+      <div class="stack"><h1>{page.title}</h1>
+        <Refusal permission={page.permission ?? ""} role={entry.principal.role} /></div>
+    );
+  }
+  if (failure !== "") {
+    return <p class="note bad" role="alert">This page could not be loaded: {failure}. Reload it when the server is back.</p>;
+  }
+  if (loaded === undefined) return <p class="muted" role="status">Loading …</p>;
+  const View = loaded.view;
+  return <View rest={rest} />;
+}
+
+/** Says that the role lacks a permission. */
+export function Refusal({ permission, role }: { readonly permission: string; readonly role: string | null }) {
+  return (
+    <p class="note warn">
+      {role === null ? "You have no role" : <>Your role <b>{role}</b> does not give you this</>}: it needs the permission <code>{permission}</code>.
+      Whoever looks after the server can give it to you in the roles of its configuration.
+    </p>
+  );
+}
+
+/** Keeps a bug in one page from the rest. */
+class Guard extends Component<{ readonly children: ComponentChildren }, { readonly failure: string }> {
+  override state = { failure: "" };
+
+  static override getDerivedStateFromError(error: unknown): { failure: string } {
+    return { failure: tell(error) };
+  }
+
+  override render() {
+    if (this.state.failure === "") return this.props.children;
+    return <p class="note bad" role="alert">This page has failed: {this.state.failure}</p>;
+  }
+}
+
+/** Returns a number that grows each second while something is under way, so that times shown are right. */
+function useSeconds(isActive: boolean): number {
+  const [count, setCount] = useState(0);
+  useEffect(() => {
+    if (!isActive) return undefined;
+    const timer = setInterval(() => { setCount((before) => before + 1); }, 1000);
+    return () => { clearInterval(timer); };
+  }, [isActive]);
+  return count;
+}
+
+/** The words for what the connection does. */
+export function wordsOf({ state, since }: Link, now: number): string {
+  if (state === "connected") return "connected";
+  if (state === "lost" || state === "connecting") return `reconnecting since ${formatDuration((now - since) / 1000)}`;
+  return state === "closed" ? "closed" : "waiting";
+}
+
+function ConnectionState() {
+  const now = useStore(link);
+  useSeconds(now.state !== "connected");
+  const isTrouble = now.state === "lost" || now.state === "connecting";
+  return (
+    <span class={`state ${isTrouble ? "lost" : now.state}`} role="status">
+      <span class={`dot ${isTrouble ? "pulse" : ""}`} aria-hidden="true" />{wordsOf(now, Date.now())}
+    </span>
+  );
+}
+
+function Banner() {
+  const now = useStore(link);
+  if (now.state !== "lost" && now.state !== "connecting") return null;
+  return (
+    <div class="banner small" role="alert">
+      The connection is lost. What runs on the server goes on; this page continues by itself when the server is back.
+    </div>
+  );
+}
+
+function ThemeButton() {
+  const now = useStore(theme);
+  const words = { system: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" }[now];
+  const sign = { system: "◐", light: "☀", dark: "☾" }[now];
+  return (
+    <button type="button" class="quiet" aria-label={words} title={`${words} (t)`} onClick={() => { showTheme(nextTheme(now)); }}>
+      {sign}
+    </button>
+  );
+}

@@ -1,0 +1,130 @@
+/** A browser for journeys through the console, and what they have in common: the server, clean pages, pictures. */
+
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { Client } from "@remote-services/client";
+import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
+import { expect } from "vitest";
+
+function required(name: string): string {
+  const value = process.env[name];
+  if (value === undefined) throw new Error(`${name} is not set: tests/web/test_console.py starts the server and sets it`);
+  return value;
+}
+
+/** The address of the console. */
+export const origin = required("TEST_CONSOLE_URL");
+/** The owner's token. */
+export const token = required("TEST_SERVER_TOKEN");
+/** The token of somebody whose role allows little. */
+export const visitorToken = required("TEST_VISITOR_TOKEN");
+const control = required("TEST_CONTROL_URL");
+const pictures = required("TEST_PICTURES");
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** How long a journey waits for what it expects, in milliseconds. */
+export const WAIT_MS = 20_000;
+
+/** Stops the server, or starts it. */
+export async function tellServer(wish: "stop" | "start"): Promise<void> {
+  const answer = await fetch(`${control}/${wish}`, { method: "POST" });
+  expect(answer.status).toBe(204);
+}
+
+/** Makes a client of its own, to see what the server has done. */
+export function makeClient(secret: string = token): Client {
+  return new Client(origin, { token: secret });
+}
+
+/** Makes a ticket, and returns the address that it opens. */
+export async function makeAddress(secret: string = token): Promise<string> {
+  await using client = makeClient(secret);
+  const { ticket } = await client.call<{ ticket: string }>("rpc.create_ticket");
+  return `${origin}/#ticket=${ticket}`;
+}
+
+/** Starts the browser. */
+export async function startBrowser(): Promise<Browser> {
+  return await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+}
+
+interface AxeReport {
+  readonly violations: readonly { readonly id: string; readonly impact: string; readonly nodes: readonly { readonly html: string }[] }[];
+}
+
+/** What a tab is opened with. */
+export interface TabOptions {
+  readonly width?: number;
+  readonly height?: number;
+  readonly scheme?: "light" | "dark";
+}
+
+/** A tab of a browser that nobody else uses. It notes all that must not happen. */
+export class Tab {
+  readonly complaints: string[] = [];
+
+  private constructor(readonly context: BrowserContext, readonly page: Page) {}
+
+  /** Opens one. */
+  static async open(browser: Browser, options: TabOptions = {}): Promise<Tab> {
+    const { width = 1280, height = 800, scheme = "light" } = options;
+    const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme });
+    await context.addInitScript(() => {
+      document.addEventListener("securitypolicyviolation", (event) => {
+        console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
+      });
+    });
+    const page = await context.newPage();
+    page.setDefaultTimeout(WAIT_MS);
+    const tab = new Tab(context, page);
+    page.on("console", (message) => {
+      if (message.type() === "error" || message.type() === "warning") tab.complaints.push(message.text());
+    });
+    page.on("pageerror", (error) => tab.complaints.push(error.message));
+    page.on("request", (request) => {
+      const url = new URL(request.url());
+      if (url.protocol !== "data:" && url.protocol !== "blob:" && url.host !== new URL(origin).host) tab.complaints.push(`request to ${request.url()}`);
+    });
+    return tab;
+  }
+
+  /** Opens a tab, signed in as whoever has a token. */
+  static async enter(browser: Browser, options: TabOptions & { readonly secret?: string; readonly hash?: string } = {}): Promise<Tab> {
+    const tab = await Tab.open(browser, options);
+    await tab.page.goto(await makeAddress(options.secret));
+    await tab.page.getByText("connected", { exact: true }).waitFor();
+    if (options.hash !== undefined) await tab.go(options.hash);
+    return tab;
+  }
+
+  /** Goes to a place within the console. */
+  async go(hash: string): Promise<void> {
+    await this.page.evaluate((to) => { location.hash = to; }, hash);
+  }
+
+  /** Makes sure that the page has nothing that keeps people out, and is no wider than the screen. */
+  async check(): Promise<void> {
+    const found = await this.page.evaluate<AxeReport>(`${axe}; axe.run({ resultTypes: ["violations"] })`);
+    const serious = found.violations.filter((each) => each.impact === "serious" || each.impact === "critical");
+    expect(serious.map((each) => `${each.id}: ${each.nodes.map((node) => node.html).join("\n")}`)).toEqual([]);
+    const beyond = await this.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    expect(beyond, "the page is wider than the screen").toBeLessThanOrEqual(0);
+  }
+
+  /** Checks the page, and makes a picture of it. */
+  async picture(name: string): Promise<void> {
+    await this.check();
+    await this.page.screenshot({ path: join(pictures, `${name}.png`) });
+  }
+
+  /** Closes it, and makes sure that nothing has happened that must not. */
+  async close(...allowed: RegExp[]): Promise<void> {
+    await this.context.close();
+    expect(this.complaints.filter((each) => !allowed.some((pattern) => pattern.test(each)))).toEqual([]);
+  }
+}
+
+/** What a browser writes about a server that is away. */
+export const AWAY = /WebSocket connection to .* failed|ERR_CONNECTION_REFUSED|ERR_INTERNET_DISCONNECTED/;
