@@ -147,7 +147,7 @@ def test_up_from_an_async_iterator(side: Any) -> None:
         for i in range(20):
             yield i
 
-    if side.flavour == "async":
+    if side.flavour != "sync":
         assert side.contract.total(numbers()) == 190
     else:
         with pytest.raises(InvalidParams, match="items"):
@@ -238,7 +238,7 @@ def test_interrupted_while_reading(side: Any, leg: Any) -> None:
             async for _ in items:
                 pass
 
-    act = read if side.flavour == "sync" else side.method(read_too)
+    act = side.method(read_too) if side.flavour == "async" else read
     side.interrupt(act, after=lambda: side.event(f"{name} began"))
     side.event(f"{name} ended")
     assert side.contract.add(1, 1) == 2

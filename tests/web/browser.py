@@ -19,7 +19,8 @@ LIMIT_S = 60
 CHROMIUM = Path("/usr/bin/chromium")
 _OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run", "--disable-dev-shm-usage", "--remote-debugging-port=0",
+    "--disable-sync", "--no-first-run", "--disable-dev-shm-usage", "--js-flags=--expose-gc",
+    "--remote-debugging-port=0",
 )  # fmt: skip
 
 
@@ -34,10 +35,24 @@ class PageServer:
     """Serves the files of a folder over HTTP."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
         self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
+
+    def write(self, name: str, script: str) -> None:
+        """Write a page that runs a script, under rules as strict as a page can have: the client needs no more.
+
+        Parameters:
+            name: of the page's file.
+            script: the name of the script's file.
+        """
+        rules = "default-src 'none'; img-src data:; script-src 'self'; worker-src 'self'; connect-src ws://127.0.0.1:*"
+        policy = f'<meta http-equiv="Content-Security-Policy" content="{rules}">'
+        head = f'<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">{policy}'
+        page = f'{head}<script type="module" src="{script}"></script>'
+        (self.folder / name).write_text(page, encoding="utf-8")
 
     def close(self) -> None:
         """End it."""
@@ -86,6 +101,11 @@ class Page:
         answer = self.send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def all_complaints(self) -> list[Any]:
+        """Return all that the page has complained of until now."""
+        self.evaluate("1")
+        return self.complaints
 
     def close(self) -> None:
         """Close it."""

@@ -1,16 +1,20 @@
-"""Node and its tools, and the server of the contract suite for what is written in TypeScript."""
+"""Node and its tools, a browser, and the server of the contract suite for what is written in TypeScript."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
+from tests.contract.conftest import Running, make_server
 from tests.contract.conftest import modules as modules
 from tests.contract.conftest import running as running
 from web.building import NODE, WEB, install, make_environment
+
+from .browser import CHROMIUM, Browser, PageServer
 
 CLIENT = WEB / "client"
 LIMIT_S = 240
@@ -40,3 +44,40 @@ def run_node() -> RunNode:
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
+    """A server of pages, whose folder is empty at first."""
+    server = PageServer(tmp_path_factory.mktemp("pages"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def browser(
+    tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]
+) -> Iterator[Callable[[], Browser]]:
+    """Returns the browser, which is started when it is asked for."""
+    made: list[Browser] = []
+
+    def make() -> Browser:
+        if not made:
+            if not CHROMIUM.exists():
+                missing("Chromium is not installed")
+            made.append(Browser(tmp_path_factory.mktemp("profile")))
+        return made[0]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture(scope="session")
+def open_server(modules: Any, pages: PageServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server of the contract suite that pages of the other one may reach."""
+    folder = tmp_path_factory.mktemp("open")
+    listen = {"port": 0, "unix": "none", "allowed_origins": [pages.origin]}
+    running = Running(lambda: make_server(modules, state_dir=str(folder), listen=listen))
+    yield running
+    running.stop()

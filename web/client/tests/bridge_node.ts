@@ -1,16 +1,11 @@
-/** The bridge in node: lines come from standard input. */
-
-import { createInterface } from "node:readline";
+/** The bridge in node. */
 
 import type { ServiceStub } from "../src/index.js";
-import { makePerformer } from "./bridge.js";
+import { serve } from "./bridge.js";
 
-/** Runs the bridge until its input ends. */
+/** Runs the bridge until the other side closes it. */
 export async function run(stubs: Readonly<Record<string, ServiceStub<unknown>>>): Promise<void> {
-  const { TEST_SERVER_URL: url = "", TEST_SERVER_TOKEN: token = "" } = process.env;
-  const performer = makePerformer(stubs, url, token);
-  for await (const line of createInterface({ input: process.stdin })) {
-    process.stdout.write(`${await performer.perform(line)}\n`);
-  }
-  await performer.close();
+  const { TEST_BRIDGE_URL: bridge = "", TEST_SERVER_URL: url = "", TEST_SERVER_TOKEN: token = "" } = process.env;
+  await serve(stubs, bridge, url, token);
+  process.exit(0);
 }

@@ -1,6 +1,6 @@
 /** Runs what this side offers when the other side calls it. */
 
-import { Cancelled, DeadlineExceeded, InternalError, MethodNotFound, RpcError, textOf } from "../errors.js";
+import { Cancelled, DeadlineExceeded, InternalError, isRecord, MethodNotFound, RpcError, textOf } from "../errors.js";
 import type { Inbox } from "./inbox.js";
 import type { CallContext, IncomingCall, Params, Progress } from "./messages.js";
 
@@ -27,7 +27,8 @@ export type Offers = ReadonlyMap<string, Handler>;
 /** What handlers need of the connection. */
 export interface HandlerHost {
   reply(call: IncomingCall, result: unknown): void;
-  replyStream(call: IncomingCall, source: AsyncIterable<unknown>): void;
+  /** Answers with a stream. The promise lasts as long as the stream. */
+  replyStream(call: IncomingCall, source: AsyncIterable<unknown>): Promise<void>;
   replyError(call: IncomingCall, error: RpcError): void;
   progress(call: IncomingCall, progress: Progress): void;
   readStream(reference: unknown): Inbox;
@@ -56,7 +57,10 @@ export class Handlers {
             controller.abort(new DeadlineExceeded("the call's time was over", { executed: "yes" }));
           }, ttlMs)
         : undefined;
-    void this.#run(call.method, call.params, call.ctx, controller.signal, call).finally(() => {
+    const onAnswer = (): void => {
+      clearTimeout(timer); // The deadline is that of the answer: a stream goes on after it.
+    };
+    void this.#run(call.method, call.params, call.ctx, controller.signal, call, onAnswer).finally(() => {
       clearTimeout(timer);
       this.#running.delete(call);
     });
@@ -81,6 +85,7 @@ export class Handlers {
 
   async #run(
     method: string, params: Params, ctx: CallContext, signal: AbortSignal, call: IncomingCall | undefined,
+    onAnswer?: () => void,
   ): Promise<void> {
     const { host } = this;
     const handler = this.offers.get(method);
@@ -88,6 +93,7 @@ export class Handlers {
       if (call !== undefined) host.replyError(call, new MethodNotFound(`${method.slice(0, 200)}: not offered here`));
       return;
     }
+    const given = new Map<string, Inbox>();
     const context: HandlerContext = {
       method,
       signal,
@@ -95,16 +101,25 @@ export class Handlers {
       progress: (done, total, message) => {
         if (call !== undefined) host.progress(call, { done, total, message });
       },
-      read: (reference) => readAll(host.readStream(reference)),
+      read: (reference) => readAll(given.get(idOf(reference) ?? "") ?? host.readStream(reference)),
     };
     try {
+      // Their items may come before the handler asks for them.
+      for (const value of Object.values(params ?? {})) {
+        const id = idOf(value);
+        if (id !== undefined) given.set(id, host.readStream(value));
+      }
       const result = await handler(params, context);
+      onAnswer?.();
       if (call === undefined) return;
-      if (isAsyncIterable(result)) host.replyStream(call, result);
+      if (signal.aborted) host.replyError(call, signal.reason as RpcError); // Its caller was promised no later answer.
+      else if (isAsyncIterable(result)) await host.replyStream(call, result);
       else host.reply(call, result);
     } catch (error) {
       if (call === undefined || !(error instanceof RpcError)) host.warn(`${method} has failed`, error);
       if (call !== undefined) host.replyError(call, signal.aborted ? (signal.reason as RpcError) : toRpcError(error));
+    } finally {
+      for (const inbox of given.values()) inbox.drop(); // Nobody reads them any more.
     }
   }
 }
@@ -117,6 +132,13 @@ export function toRpcError(error: unknown): RpcError {
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
   return typeof value === "object" && value !== null && Symbol.asyncIterator in value;
+}
+
+/** Returns the id of a stream among the parameters, if the value is one: an object with this member alone. */
+function idOf(value: unknown): string | undefined {
+  if (!isRecord(value) || Object.keys(value).length !== 1) return undefined;
+  const id = value["stream"];
+  return typeof id === "string" && /^s\d+$/.test(id) ? id : undefined;
 }
 
 async function* readAll(inbox: Inbox): AsyncGenerator {

@@ -66,6 +66,15 @@ export class Inbox {
     this.host.dropped(this.stream);
   }
 
+  /** Throws the items away, tells the producer that nobody wants more, and gives the reader an error. */
+  abandon(error: RpcError): void {
+    if (this.#isOver) return;
+    this.#items = [];
+    this.#first = 0;
+    this.end(error);
+    this.host.dropped(this.stream);
+  }
+
   /** Waits for the next item.
    * @throws RpcError: the stream has ended with this error. */
   async take(): Promise<Taken> {

@@ -3,7 +3,7 @@
 import type { Frame } from "../codec/form.js";
 import {
   Cancelled, ConnectionLost, DeadlineExceeded, errorOf, InvalidParams, isRecord, NotSent, RemoteProtocolError, RpcError,
-  type WireError,
+  type Executed, type WireError,
 } from "../errors.js";
 import type { IncomingStream, OutgoingStream } from "./credit.js";
 import { Handlers, toRpcError, type HandlerHost, type Offers } from "./handlers.js";
@@ -282,7 +282,7 @@ export class Peer implements InboxHost, UploadHost, HandlerHost {
     this.flushSoon();
   }
 
-  replyStream(call: IncomingCall, source: AsyncIterable<unknown>): void {
+  async replyStream(call: IncomingCall, source: AsyncIterable<unknown>): Promise<void> {
     if (this.session.isClosed) return;
     let stream: OutgoingStream;
     try {
@@ -297,7 +297,7 @@ export class Peer implements InboxHost, UploadHost, HandlerHost {
     });
     this.#uploads.set(stream.id, upload);
     this.flushSoon();
-    void upload.run();
+    await upload.run();
   }
 
   replyError(call: IncomingCall, error: RpcError): void {
@@ -380,7 +380,7 @@ export class Peer implements InboxHost, UploadHost, HandlerHost {
   #onResult(id: number, value: unknown): void {
     const pending = this.#settle(id);
     if (pending === undefined) return;
-    const { reads } = pending.call;
+    const { reads, signal } = pending.call;
     if (reads === undefined) {
       for (const upload of pending.uploads) upload.stop();
       pending.resolve(value);
@@ -391,7 +391,12 @@ export class Peer implements InboxHost, UploadHost, HandlerHost {
         throw new RemoteProtocolError("the answer is no stream: use call() for this method", { executed: "yes" });
       }
       const inbox = this.#readStream(value["stream"], reads.window, reads.isLatest);
+      const onAbort = (): void => {
+        inbox.abandon(abortError(signal, "yes"));
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
       inbox.onEnd = () => {
+        signal?.removeEventListener("abort", onAbort);
         for (const upload of pending.uploads) upload.stop();
       };
       if (pending.isAbandoned) inbox.drop();
@@ -450,7 +455,7 @@ export class Peer implements InboxHost, UploadHost, HandlerHost {
 }
 
 /** Makes the error for a call that its caller has given up. */
-export function abortError(signal: AbortSignal | undefined, executed: "no" | "unknown"): Cancelled {
+export function abortError(signal: AbortSignal | undefined, executed: Executed): Cancelled {
   return new Cancelled("the call was cancelled by its signal", { executed, cause: signal?.reason as unknown });
 }
 

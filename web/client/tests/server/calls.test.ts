@@ -84,6 +84,30 @@ describe.each<Subprotocol>(["rpc.v1.msgpack", "rpc.v1.json"])("over %s", (subpro
     expect(reports).toEqual([1, 2, 3].map((step) => ({ done: step, total: 3, message: `step ${step.toString()}` })));
   });
 
+  test("a progress function that fails costs no call", async () => {
+    const lines: string[] = [];
+    const own = makeClient({ subprotocol, log: (text) => lines.push(text) });
+    const fail = (): never => {
+      throw new Error("hook");
+    };
+    expect(await own.call("contract.report", [2], { progress: fail })).toBe(2);
+    expect(lines).toContain("the progress function of contract.report has failed");
+    await own.close();
+  });
+
+  test("a signal ends a stream that is being read", async () => {
+    const controller = new AbortController();
+    const name = `stream aborted ${subprotocol}`;
+    const stream = client.stream("contract.one_and_wait", [name], { signal: controller.signal });
+    await stream.next();
+    const next = expect(stream.next()).rejects.toMatchObject({ type: "Cancelled", executed: "yes" });
+    await client.call("contract.wait_for", [`${name} began`]);
+    controller.abort();
+    await next;
+    await client.call("contract.wait_for", [`${name} ended`]);
+    expect(await stream.next()).toEqual({ done: true, value: undefined });
+  });
+
   test("notifications are carried out", async () => {
     await client.notify("contract.note", { value: `told ${subprotocol}` });
     await client.call("contract.wait_for", [`note told ${subprotocol}`]);
@@ -177,6 +201,12 @@ describe.each<Subprotocol>(["rpc.v1.msgpack", "rpc.v1.json"])("over %s", (subpro
             reject(signal.reason as Error);
           });
         }),
+      late: async (_params, { signal }) => {
+        await new Promise((resolve) => {
+          signal.addEventListener("abort", resolve);
+        });
+        return "too late";
+      },
       again: async () => await own.call("contract.add", [4, 1]),
     });
     const ask = (method: string, params: object, timeoutS: number | null = null): Promise<unknown> =>
@@ -190,6 +220,7 @@ describe.each<Subprotocol>(["rpc.v1.msgpack", "rpc.v1.json"])("over %s", (subpro
     await expect(ask("broken", {})).rejects.not.toThrow("secret");
     await expect(ask("nope", {})).rejects.toMatchObject({ code: -32601 });
     await expect(ask("wait", {}, 0.2)).rejects.toThrow(DeadlineExceeded);
+    await expect(ask("late", {}, 0.2)).rejects.toThrow(DeadlineExceeded);
     await own.close();
   });
 });
