@@ -45,7 +45,7 @@ export class Calls {
   async notify(method: string, params: Params, options: CallOptions = {}): Promise<void> {
     const all = { ...this.defaults, ...options };
     const until = performance.now() + timeoutOf(all, DEFAULT_DEADLINE_MS);
-    const peer = await this.#peer(until, all);
+    const peer = await this.connector.peer(until, all.signal, all.resend !== false);
     peer.notify(method, params);
   }
 
@@ -71,7 +71,7 @@ export class Calls {
     for (;;) {
       const peer = this.connector.live?.isWritable === true
         ? this.connector.live
-        : await this.#peer(until, options);
+        : await this.connector.peer(until, options.signal, options.resend !== false);
       const leftMs = timeoutOf({ timeoutMs: until - performance.now() }, timeoutMs);
       try {
         return [peer, await peer.call(makeCall(method, params, options, leftMs, isStream, peer.session.form.packed))];
@@ -81,12 +81,6 @@ export class Calls {
         if (!(error instanceof NotSent) || !mayRetry) throw error;
       }
     }
-  }
-
-  async #peer(until: number, options: CallOptions): Promise<Peer> {
-    const peer = await this.connector.peer(until, options.signal, options.resend !== false);
-    await peer.waitWritable();
-    return peer;
   }
 }
 

@@ -56,9 +56,10 @@ export class Client {
     return this;
   }
 
-  /** Closes the connection, and makes no other. Calls under way fail with `ConnectionLost`. */
-  async close(): Promise<void> {
-    await this.#connector.close();
+  /** Closes the connection, and makes no other. Calls under way fail with `ConnectionLost`. What was sent before arrives
+   * first, if the server reads it within `timeoutMs` (5 s); after that, this side counts the connection as closed. */
+  async close(options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    await this.#connector.close(options.timeoutMs);
   }
 
   /** Closes the connection, for `await using`. */

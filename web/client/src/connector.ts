@@ -78,23 +78,27 @@ export class Connector {
     else console.warn(`remote-services: ${text}`, error);
   }
 
-  /** Returns the connection, and makes it first if there is none.
+  /** Returns the connection once it takes output, and makes it first if there is none.
    * @param until - until when to try, on the clock of `performance.now`.
    * @param signal - ends the waiting.
    * @param mayReconnect - whether to make another connection if there was one before.
    * @throws RpcError: in the promise. */
   async peer(until: number, signal: AbortSignal | undefined, mayReconnect: boolean): Promise<Peer> {
     const peer = this.live;
-    if (peer !== undefined) return peer;
+    if (peer !== undefined) {
+      return await this.#wait(peer.waitWritable().then(() => peer), until, signal, "the connection took no output");
+    }
     if (this.#isClosed) throw new ConnectionClosed("the client is closed");
     if (this.#wasConnected && this.options.reconnect === false) {
       throw new ConnectionClosed("the connection is gone, and reconnect is off");
     }
     if (this.#wasConnected && !mayReconnect) throw new NotSent("the connection has ended");
-    return await this.#wait(this.#begin(), until, signal);
+    return await this.#wait(this.#begin(), until, signal, "no connection could be made");
   }
 
-  async #wait(connecting: Promise<Peer>, until: number, signal: AbortSignal | undefined): Promise<Peer> {
+  async #wait(
+    ready: Promise<Peer>, until: number, signal: AbortSignal | undefined, otherwise: string,
+  ): Promise<Peer> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     let onAbort: (() => void) | undefined;
     const limit = new Promise<never>((_, reject) => {
@@ -102,7 +106,7 @@ export class Connector {
       if (leftMs < 2 ** 31 - 1) {
         timer = setTimeout(() => {
           const why = this.#failure === undefined ? "" : `: ${this.#failure.message}`;
-          reject(new NotSent(`no connection could be made before the deadline${why}`, { cause: this.#failure }));
+          reject(new NotSent(`${otherwise} before the deadline${why}`, { cause: this.#failure }));
         }, leftMs);
       }
       onAbort = () => {
@@ -112,7 +116,7 @@ export class Connector {
       signal?.addEventListener("abort", onAbort, { once: true });
     });
     try {
-      return await Promise.race([connecting, limit]);
+      return await Promise.race([ready, limit]);
     } finally {
       clearTimeout(timer);
       if (onAbort !== undefined) signal?.removeEventListener("abort", onAbort);
@@ -260,35 +264,37 @@ export class Connector {
     }
   }
 
-  /** Closes the connection, and makes no other. What was sent before arrives first. */
-  async close(): Promise<void> {
+  /** Closes the connection, and makes no other. What was sent before arrives first, if the other side reads it in time.
+   * @param timeoutMs - how long to wait for that, and for the other side's close. */
+  async close(timeoutMs = CLOSE_TIMEOUT_MS): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#unwatch?.();
     this.#endPause?.();
-    const live = this.#live;
-    if (live !== undefined) {
-      live.heartbeat.stop();
-      if (!live.peer.isWaiting) await live.peer.waitWritable();
-      live.peer.flush();
-      const ended = new Promise<void>((resolve) => {
-        const timer = setTimeout(() => {
-          live.link.abandon("closed by this side");
-        }, CLOSE_TIMEOUT_MS);
-        const { owner } = live.link;
-        live.link.owner = {
-          received: (frame) => owner?.received(frame),
-          ended: (why) => {
-            clearTimeout(timer);
-            owner?.ended(why);
-            resolve();
-          },
-        };
-      });
-      live.link.close(1000, "");
-      await ended;
-    }
+    if (this.#live !== undefined) await this.#closeLive(this.#live, timeoutMs);
     this.#move("closed", undefined);
+  }
+
+  async #closeLive({ peer, link, heartbeat }: Live, timeoutMs: number): Promise<void> {
+    heartbeat.stop();
+    const { owner } = link;
+    const ended = new Promise<void>((resolve) => {
+      link.owner = {
+        received: (frame) => owner?.received(frame),
+        ended: (why) => {
+          owner?.ended(why);
+          resolve();
+        },
+      };
+    });
+    const timer = setTimeout(() => {
+      link.abandon("closed by this side");
+    }, timeoutMs);
+    if (!peer.isWaiting) await peer.waitWritable();
+    peer.flush();
+    link.close(1000, "");
+    await ended;
+    clearTimeout(timer);
   }
 }
 

@@ -1,7 +1,10 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 
+import { WebSocket as WsClass } from "ws";
+
 import {
-  ConnectionClosed, ConnectionLost, NotSent, type Client, type ClientOptions, type ConnectionState,
+  Cancelled, ConnectionClosed, ConnectionLost, NotSent, type Client, type ClientOptions, type ConnectionState,
+  type SocketClass,
 } from "../../src/index.js";
 import { Happening, makeClient, Relay } from "./place.js";
 
@@ -148,13 +151,64 @@ test("what was told before closing arrives", async () => {
   await other.call("contract.wait_for", ["note before closing"]);
 });
 
-test("what waits in the socket is bounded, whatever a producer has", async () => {
-  const client = connectOver();
-  let given = 0;
-  async function* chunks(): AsyncGenerator<number> {
-    for (; given < 2000; given++) yield await Promise.resolve(given);
+/** Connects over the relay, stops the relay's reading, and fills the socket by uploads of blobs. */
+async function fill(): Promise<{ client: Client; count: () => number; socket: WsClass; uploads: Promise<unknown>[] }> {
+  const sockets: WsClass[] = [];
+  class Watched extends WsClass {
+    constructor(url: string, protocols: string[]) {
+      super(url, protocols);
+      sockets.push(this);
+    }
   }
-  const total = client.upload("contract.total", { items: chunks() }, ["items"]);
-  expect(await total).toBe((1999 * 2000) / 2);
-  expect(given).toBe(2000);
+  const client = connectOver({ WebSocket: Watched as unknown as SocketClass });
+  await client.connect();
+  const [socket] = sockets;
+  if (socket === undefined) throw new Error("no socket");
+  relay.pause();
+  let given = 0;
+  function* blobs(): Generator<Uint8Array> {
+    for (;;) {
+      given++;
+      yield new Uint8Array(BLOB_BYTES);
+    }
+  }
+  const uploads = Array.from({ length: UPLOADS }, () => client.upload("contract.total", { items: blobs() }, ["items"]));
+  for (const upload of uploads) upload.catch(() => undefined);
+  // No event tells that nothing more is taken: so many turns of the loop have to pass in which no item was asked for.
+  for (let quiet = 0, before = 0; quiet < 50; quiet = given === before && given > UPLOADS ? quiet + 1 : 0, before = given) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return { client, count: () => given, socket, uploads };
+}
+
+const BLOB_BYTES = 64 * 1024;
+const UPLOADS = 30;
+const MEBIBYTE = 1024 * 1024;
+
+test("what waits in the socket is bounded, whatever producers have, and the server's side has not read", async () => {
+  const { client, count, socket } = await fill();
+  expect(socket.bufferedAmount).toBeGreaterThanOrEqual(MEBIBYTE);
+  expect(socket.bufferedAmount).toBeLessThan(2 * MEBIBYTE);
+  // The server's credit allows 16 items of each, which are 30 MiB; the sockets of the system hold some MiB.
+  expect(count()).toBeLessThan(16 * UPLOADS);
+  await expect(client.call("contract.add", [1], { timeoutMs: 20 })).rejects.toMatchObject({
+    type: "NotSent", executed: "no", message: "the connection took no output before the deadline",
+  });
+  await expect(client.call("contract.add", [1], { signal: AbortSignal.timeout(20) })).rejects.toThrow(Cancelled);
+});
+
+test("a server that reads again gets what has waited", async () => {
+  const { client, uploads } = await fill();
+  const call = client.call("contract.add", [1, 2]);
+  relay.resume();
+  expect(await call).toBe(3);
+  const refused = await Promise.allSettled(uploads);
+  expect(refused.map((each) => each.status)).toEqual(Array(UPLOADS).fill("rejected")); // Blobs are no numbers.
+});
+
+test("closing does not wait for a server that reads nothing", async () => {
+  const { client, uploads } = await fill();
+  await client.close({ timeoutMs: 20 });
+  expect(client.state).toBe("closed");
+  for (const upload of uploads) await expect(upload).rejects.toThrow(ConnectionLost);
 });

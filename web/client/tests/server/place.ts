@@ -40,6 +40,7 @@ export class Relay {
   #port = 0;
   /** Whether what comes is swallowed in both directions: the network is gone, and nobody is told. */
   isDeaf = false;
+  #isPaused = false;
   /** How many connections there were. */
   connections = 0;
 
@@ -52,6 +53,7 @@ export class Relay {
     this.#server = createServer((near) => {
       this.connections++;
       const far = connect(Number(port), hostname);
+      if (this.#isPaused) near.pause();
       const pair = [near, far] as const;
       this.#pairs.add(pair);
       for (const [from, to] of [pair, [far, near] as const]) {
@@ -69,6 +71,18 @@ export class Relay {
     await new Promise<void>((resolve) => server.listen(this.#port, "127.0.0.1", resolve));
     this.#port = (server.address() as AddressInfo).port;
     return this;
+  }
+
+  /** Reads nothing from clients: what they send stays in their sockets. */
+  pause(): void {
+    this.#isPaused = true;
+    for (const [near] of this.#pairs) near.pause();
+  }
+
+  /** Reads again. */
+  resume(): void {
+    this.#isPaused = false;
+    for (const [near] of this.#pairs) near.resume();
   }
 
   /** Cuts all connections. */
