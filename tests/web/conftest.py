@@ -28,9 +28,7 @@ def run_node() -> RunNode:
     """Runs a tool of `web/node_modules` in the client's folder or another one, and fails with its output if it fails."""
     install()
 
-    def run(
-        module: Path, *arguments: str, folder: Path = CLIENT, variables: Mapping[str, str] | None = None
-    ) -> str:
+    def run(module: Path, *arguments: str, folder: Path = CLIENT, variables: Mapping[str, str] | None = None) -> str:
         done = subprocess.run(
             [str(NODE), str(module), *arguments],
             cwd=folder,
