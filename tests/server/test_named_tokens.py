@@ -186,7 +186,9 @@ def test_a_caller_learns_what_the_own_role_gives(tools: Any) -> None:
                 owned = (await tools.call(connection, "rpc.list_permissions"))["result"]
                 assert owned == sorted(owned) and {"calc.add", "rpc.status", "rpc.sessions"} <= set(owned)
             async with tools.connect(server, token=None) as connection:
-                assert (await tools.call(connection, "rpc.list_permissions"))["error"]["data"]["type"] == "Unauthenticated"
+                assert (await tools.call(connection, "rpc.list_permissions"))["error"]["data"][
+                    "type"
+                ] == "Unauthenticated"
 
     tools.run(main())
 

@@ -99,7 +99,7 @@ export function Refusal({ permission, role }: { readonly permission: string; rea
   return (
     <p class="note warn">
       {role === null ? "You have no role" : <>Your role <b>{role}</b> does not give you this</>}: it needs the permission <code>{permission}</code>.
-      Whoever looks after the server can give it to you in the roles of its configuration.
+      Whoever looks after the server can give it to you in the roles of its configuration, unless the server lacks that service.
     </p>
   );
 }

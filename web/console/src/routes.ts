@@ -23,6 +23,14 @@ export interface Page {
 
 export const PAGES: readonly Page[] = [
   {
+    name: "overview", title: "Overview", key: "o", permission: "hardware.read",
+    load: async () => (await import("./pages/overview/page.tsx")).OverviewPage,
+  },
+  {
+    name: "programs", title: "Programs", key: "p", permission: "programs.view",
+    load: async () => (await import("./pages/programs/page.tsx")).ProgramsPage,
+  },
+  {
     name: "services", title: "Services", key: "s",
     load: async () => (await import("./pages/services/page.tsx")).ServicesPage,
   },

@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { Client } from "@remote-services/client";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
@@ -59,6 +60,53 @@ export interface TabOptions {
   readonly width?: number;
   readonly height?: number;
   readonly scheme?: "light" | "dark";
+  /** The network between the tab and the server; nothing but the machine's own where not given. */
+  readonly through?: Network;
+}
+
+/** A network between a tab and the server, which can be away. */
+export class Network {
+  readonly #pairs = new Set<readonly [Socket, Socket]>();
+  #server: Server | undefined;
+  #port = 0;
+
+  /** The address of the console over this network. */
+  get origin(): string {
+    return `http://127.0.0.1:${String(this.#port)}`;
+  }
+
+  /** Lets everything through. */
+  async begin(): Promise<this> {
+    const { hostname, port } = new URL(origin);
+    const server = createServer((near) => {
+      const far = connect(Number(port), hostname);
+      const pair = [near, far] as const;
+      this.#pairs.add(pair);
+      near.pipe(far).pipe(near);
+      for (const [one, other] of [pair, [far, near] as const]) {
+        one.on("error", () => other.destroy());
+        one.on("close", () => {
+          other.destroy();
+          this.#pairs.delete(pair);
+        });
+      }
+    });
+    this.#server = server;
+    await new Promise<void>((resolve) => server.listen(this.#port, "127.0.0.1", resolve));
+    this.#port = (server.address() as AddressInfo).port;
+    return this;
+  }
+
+  /** Cuts everything, and lets nothing through. */
+  async end(): Promise<void> {
+    const server = this.#server;
+    this.#server = undefined;
+    for (const [near, far] of this.#pairs) {
+      near.resetAndDestroy();
+      far.destroy();
+    }
+    if (server !== undefined) await new Promise((resolve) => server.close(resolve));
+  }
 }
 
 /** A tab of a browser that nobody else uses. It notes all that must not happen. */
@@ -85,7 +133,7 @@ export class Tab {
     page.on("pageerror", (error) => tab.complaints.push(error.message));
     page.on("request", (request) => {
       const url = new URL(request.url());
-      if (url.protocol !== "data:" && url.protocol !== "blob:" && url.host !== new URL(origin).host) tab.complaints.push(`request to ${request.url()}`);
+      if (url.protocol !== "data:" && url.protocol !== "blob:" && url.host !== new URL(options.through?.origin ?? origin).host) tab.complaints.push(`request to ${request.url()}`);
     });
     return tab;
   }
@@ -93,7 +141,8 @@ export class Tab {
   /** Opens a tab, signed in as whoever has a token. */
   static async enter(browser: Browser, options: TabOptions & { readonly secret?: string; readonly hash?: string } = {}): Promise<Tab> {
     const tab = await Tab.open(browser, options);
-    await tab.page.goto(await makeAddress(options.secret));
+    const address = await makeAddress(options.secret);
+    await tab.page.goto(address.replace(origin, options.through?.origin ?? origin));
     await tab.page.getByText("connected", { exact: true }).waitFor();
     if (options.hash !== undefined) await tab.go(options.hash);
     return tab;

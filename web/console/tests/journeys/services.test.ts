@@ -79,7 +79,7 @@ test("/docs leads to the services, and all of it fits a phone", async () => {
   await tab.page.getByRole("heading", { name: "Services" }).waitFor();
   await tab.picture("services-phone-list");
   await tab.page.getByRole("link", { name: "query", exact: true }).click();
-  await tab.page.getByLabel("database").fill("main");
+  await tab.page.getByRole("textbox", { name: "database" }).fill("main");
   await tab.page.getByLabel("sql").fill("SELECT 9223372036854775807 AS big");
   await tab.page.getByRole("button", { name: "Call" }).click();
   await tab.page.getByLabel("Result").filter({ hasText: "9223372036854775807" }).waitFor();

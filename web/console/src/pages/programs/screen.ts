@@ -1,0 +1,137 @@
+/** A terminal on the page that shows one program, and goes on where it was whenever the connection is back. */
+
+import type { Client } from "@remote-services/client";
+import { NotController, programs, type ProgramInfo } from "@remote-services/client/stubs/programs";
+import { SearchAddon } from "@xterm/addon-search";
+import { WebLinksAddon } from "@xterm/addon-web-links";
+import { Terminal } from "@xterm/xterm";
+import { allowStyles } from "./quiet_document.ts";
+
+/** What a screen tells of itself. */
+export interface ScreenState {
+  /** Whether keys go to the program. */
+  readonly isController: boolean;
+  /** Bytes of its output that were no longer kept when it was attached. */
+  readonly lostBytes: number;
+  readonly problem: string;
+}
+
+const RED = "\x1b[91m";
+const PLAIN = "\x1b[39m";
+
+/** Shows a program. */
+export class Screen {
+  readonly terminal: Terminal;
+  readonly search = new SearchAddon();
+  readonly #offsets = { stdout: 0, stderr: 0 };
+  readonly #encoder = new TextEncoder();
+  #state: ScreenState = { isController: false, lostBytes: 0, problem: "" };
+  #typing: Promise<unknown> = Promise.resolve();
+  #size = { columns: 0, rows: 0 };
+  readonly #forbidStyles = allowStyles();
+
+  /**
+   * @param client - the connection.
+   * @param program - what is shown.
+   * @param mayControl - whether the role allows to write to it.
+   * @param onState - is told of changes. */
+  constructor(readonly client: Client, readonly program: ProgramInfo, readonly mayControl: boolean, readonly onState: (state: ScreenState) => void) {
+    this.terminal = new Terminal({
+      convertEol: program.terminal === null,
+      disableStdin: !this.isInteractive,
+      scrollback: 20_000,
+      cursorBlink: this.isInteractive,
+      fontSize: 13,
+      fontFamily: getComputedStyle(document.documentElement).getPropertyValue("--mono"),
+      screenReaderMode: true,
+      allowProposedApi: true,
+      theme: { background: "#10141b", foreground: "#e4e8ef", cursor: "#7fb0ff", selectionBackground: "#365a96", brightRed: "#ff9b93" },
+      ...(program.terminal === null ? {} : { cols: program.terminal.columns, rows: program.terminal.rows }),
+    });
+    this.terminal.loadAddon(this.search);
+    this.terminal.loadAddon(new WebLinksAddon((_event, address) => { window.open(address, "_blank", "noopener,noreferrer"); }));
+    this.terminal.onData((text) => { this.#type(this.#encoder.encode(text)); });
+    this.terminal.onBinary((text) => { this.#type(Uint8Array.from(text, (sign) => sign.charCodeAt(0))); });
+  }
+
+  /** Whether the program has a terminal that takes keys. */
+  get isInteractive(): boolean {
+    return this.program.terminal !== null && this.program.running && this.mayControl;
+  }
+
+  /** Puts it on the page. */
+  open(place: HTMLElement): void {
+    this.terminal.open(place);
+  }
+
+  /** Follows the output from where it is, until it ends or the signal is given. What is not drawn yet holds the server back.
+   * @throws RpcError: in the promise. */
+  async follow(signal: AbortSignal): Promise<void> {
+    if (this.isInteractive) await this.control(false);
+    const stream = this.client.service(programs).output({ id: this.program.id, offsets: { ...this.#offsets } }, { signal });
+    for await (const piece of stream) {
+      if (signal.aborted) return;
+      if (piece.lost_bytes > 0) this.#tell({ lostBytes: this.#state.lostBytes + piece.lost_bytes });
+      const isError = piece.stream === "stderr";
+      if (isError) this.terminal.write(RED);
+      await new Promise<void>((resolve) => { this.terminal.write(piece.data, resolve); });
+      if (isError) this.terminal.write(PLAIN);
+      this.#offsets[piece.stream] = piece.offset + piece.data.length;
+    }
+  }
+
+  /** Has the keys go to the program.
+   * @param take - also if somebody else has them. */
+  async control(take: boolean): Promise<void> {
+    try {
+      await this.client.service(programs).control({ id: this.program.id, take });
+      this.#tell({ isController: true, problem: "" });
+      this.#size = { columns: 0, rows: 0 };
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Fits the terminal to its place, and tells the program. Whoever only looks on has the size that the program has. */
+  fit(place: HTMLElement): void {
+    const row = place.querySelector<HTMLElement>(".xterm-screen");
+    if (row === null || (this.program.terminal !== null && this.isInteractive && !this.#state.isController)) return;
+    const width = row.clientWidth / this.terminal.cols;
+    const height = row.clientHeight / this.terminal.rows;
+    if (!(width > 0) || !(height > 0)) return;
+    const columns = Math.max(20, Math.floor((place.clientWidth - 22) / width));
+    const rows = Math.max(5, Math.floor((place.clientHeight - 12) / height));
+    if (columns !== this.terminal.cols || rows !== this.terminal.rows) this.terminal.resize(columns, rows);
+    if (!this.#state.isController || (columns === this.#size.columns && rows === this.#size.rows)) return;
+    this.#size = { columns, rows };
+    this.client.service(programs).resize({ id: this.program.id, rows, columns }).catch((error: unknown) => { this.#fail(error); });
+  }
+
+  /** Takes it off the page. */
+  close(): void {
+    this.terminal.dispose();
+    this.#forbidStyles();
+  }
+
+  /** Sends keys, in their order. */
+  #type(data: Uint8Array): void {
+    if (!this.#state.isController) return;
+    const { id } = this.program;
+    this.#typing = this.#typing
+      .then(() => this.client.service(programs).write({ id, data }))
+      .catch((error: unknown) => { this.#fail(error); });
+  }
+
+  #fail(error: unknown): void {
+    const isLost = error instanceof NotController;
+    this.#tell({
+      isController: this.#state.isController && !isLost,
+      problem: isLost ? "" : error instanceof Error ? error.message : String(error),
+    });
+  }
+
+  #tell(part: Partial<ScreenState>): void {
+    this.#state = { ...this.#state, ...part };
+    this.onState(this.#state);
+  }
+}
