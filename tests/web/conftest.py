@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import pytest
 
 from tests.contract.conftest import Running, make_server
+from tests.contract.conftest import behind as behind
 from tests.contract.conftest import modules as modules
 from tests.contract.conftest import running as running
 from web.building import NODE, WEB, install, make_environment

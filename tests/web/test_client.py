@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rpcserver import Service, event, method
 from rpcserver.config import PluginsConfig, ServerConfig
 from rpcserver.plugins.finding import create_services, find_services
 from rpcserver.plugins.typescript import generate_typescript
 from rpcserver.server import Server
-from tests.contract.conftest import TOKEN, Running
+from tests.contract.conftest import TOKEN, Behind, Running
 from web.building import WEB
 
 from .conftest import CLIENT, LIMIT_S, RunNode
@@ -21,6 +22,19 @@ from .conftest import CLIENT, LIMIT_S, RunNode
 VITEST = WEB / "node_modules" / "vitest" / "vitest.mjs"
 TSC = WEB / "node_modules" / "typescript" / "bin" / "tsc"
 pytestmark = pytest.mark.timeout(LIMIT_S + 60)
+
+
+class Bell(Service):
+    """Tells when it is rung."""
+
+    @event()
+    def rung(self, times: int) -> None:
+        """Somebody has rung."""
+
+    @method()
+    def ring(self, times: int) -> None:
+        """Ring."""
+        self.rung(times)
 
 
 def count_passed(output: str) -> int:
@@ -31,7 +45,7 @@ def count_passed(output: str) -> int:
 
 @pytest.fixture(scope="module")
 def builtin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A server with the built-in services."""
+    """A server with the built-in services, and one with an event."""
     folder = tmp_path_factory.mktemp("builtin")
     config = ServerConfig.model_validate(
         {
@@ -41,7 +55,7 @@ def builtin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         }
     )
     classes = find_services(PluginsConfig(enabled=("database", "hardware", "programs")))
-    running = Running(lambda: Server(config, create_services(classes, config.services), token=TOKEN))
+    running = Running(lambda: Server(config, [*create_services(classes, config.services), Bell()], token=TOKEN))
     yield running
     running.stop()
 
@@ -50,10 +64,11 @@ def test_units(run_node: RunNode) -> None:
     assert count_passed(run_node(VITEST, "run", "tests/unit")) > 30
 
 
-def test_against_a_server(run_node: RunNode, running: Any, builtin: Running) -> None:
+def test_against_a_server(run_node: RunNode, running: Any, builtin: Running, behind: Callable[[], Behind]) -> None:
     variables = {
         "TEST_SERVER_URL": running.server.addresses[0],
         "TEST_BUILTIN_URL": builtin.server.addresses[0],
+        "TEST_GATEWAY_URL": behind().gateway.addresses[0],
         "TEST_SERVER_TOKEN": TOKEN,
     }
     assert count_passed(run_node(VITEST, "run", "tests/server", variables=variables)) > 40

@@ -38,6 +38,15 @@ export class Credentials {
       if (error instanceof DeadlineExceeded) throw error;
       peer.log("rpc.hello has failed: the limits of the server are not known", error);
     }
+    const { node } = this.options;
+    if (node === undefined) return;
+    const answer = await peer.call({ method: "rpc.connect_node", params: { node }, ctx, timeoutMs });
+    peer.session.limits = lesserOf(peer.session.limits, answer); // Both the server's and the node's hold.
+  }
+
+  /** The secret of the session, if a ticket was exchanged for one, or one was given as text. */
+  get sessionSecret(): string | undefined {
+    return this.#kind === "session" && typeof this.#secret === "string" ? this.#secret : undefined;
   }
 
   /** Keeps the session for which a ticket was exchanged: the next connection needs it. */
@@ -54,6 +63,15 @@ export class Credentials {
       peer.log(`onSession has failed: ${textOf(error)}`, error);
     }
   }
+}
+
+function lesserOf(limits: SessionLimits, told: unknown): SessionLimits {
+  const { message_bytes: bytes, message_nodes: nodes } = isRecord(told) ? told : {};
+  return {
+    ...limits,
+    messageBytes: Math.min(limits.messageBytes, typeof bytes === "number" && bytes > 0 ? bytes : Infinity),
+    messageNodes: Math.min(limits.messageNodes, typeof nodes === "number" && nodes > 0 ? nodes : Infinity),
+  };
 }
 
 function limitsOf(hello: unknown): SessionLimits {

@@ -16,6 +16,8 @@ export interface Method {
   readonly deadlineMs?: number;
   /** The names of the parameters that are streams, and what is sent of an item. */
   readonly uploads?: Readonly<Record<string, (item: unknown, isPacked: boolean) => unknown>>;
+  /** Whether the answer is a stream. */
+  readonly isStream?: boolean;
   /** Whether only the newest item of the answered stream counts. */
   readonly isLatest?: boolean;
   /** The classes of the errors that it declares. */

@@ -2,6 +2,8 @@
 
 import { Calls } from "./calls.js";
 import { Connector, type ConnectionState, type StateListener } from "./connector.js";
+import { ConnectFailed } from "./errors.js";
+import { follow, Group, type EventNews, type FollowOptions, type GroupPolicy } from "./group.js";
 import { addressOf, type CallOptions, type ClientOptions } from "./options.js";
 import { makeProxy } from "./proxy.js";
 import type { RpcStream } from "./stream.js";
@@ -20,15 +22,20 @@ import type { Params } from "./wire/messages.js";
 export class Client {
   readonly #connector: Connector;
   readonly #calls: Calls;
+  readonly #options: ClientOptions;
   readonly #offers = new Map<string, Handler>();
 
   /**
-   * @param url - `ws://host:port` or `wss://host:port`; in a page, the server that it came from where not given.
+   * @param url - `ws://host:port` or `wss://host:port`, or several, of which any will do; in a page, the server that it came
+   *   from where not given.
    * @param options - see {@link ClientOptions}.
    * @throws ConnectFailed: the URL cannot be used, or the token must not be sent there.
    */
-  constructor(url?: string, options: ClientOptions = {}) {
-    this.#connector = new Connector(addressOf(url), options, this.#offers);
+  constructor(url?: string | readonly string[], options: ClientOptions = {}) {
+    const urls = typeof url === "string" || url === undefined ? [url] : url;
+    if (urls.length === 0) throw new ConnectFailed("url: give one at least", { retryable: false });
+    this.#options = options;
+    this.#connector = new Connector(urls.map(addressOf), options, this.#offers);
     this.#calls = new Calls(this.#connector, { timeoutMs: options.timeoutMs });
   }
 
@@ -103,6 +110,38 @@ export class Client {
   service<T extends object>(name: string): T;
   service(service: ServiceStub<unknown> | string): unknown {
     return typeof service === "string" ? makeProxy(this.#calls, service) : service.bind(this.#calls);
+  }
+
+  /** Makes a client of another node of the server's group, which the server leads to. It has a connection of its own: close
+   * it, too.
+   * @param name - the name or the id of the node. */
+  node(name: string): Client {
+    const { ticket } = this.#options;
+    const options = { ...this.#options, node: name, ticket: undefined };
+    if (ticket === undefined) return new Client(this.#connector.addresses, options);
+    const session = async (): Promise<string> => {
+      if (this.#connector.credentials.sessionSecret === undefined) await this.connect(); // A ticket is good once.
+      return this.#connector.credentials.sessionSecret ?? "";
+    };
+    return new Client(this.#connector.addresses, { ...options, session });
+  }
+
+  /** Returns nodes of the server's group that are called together.
+   * @param nodes - a selector, such as `role=web`, or names and ids.
+   * @param policy - in which order and how many at a time. */
+  group(nodes: string | readonly string[], policy?: GroupPolicy): Group {
+    return new Group(this.#calls, typeof nodes === "string" ? { selector: nodes } : { names: nodes }, policy);
+  }
+
+  /** Returns all nodes of the server's group, or the server alone where it has none. */
+  everyone(policy?: GroupPolicy): Group {
+    return new Group(this.#calls, { everyone: true }, policy);
+  }
+
+  /** Follows events of the server's services.
+   * @param events - their full names, such as `programs.program_ended`; all that the caller may follow where not given. */
+  subscribe(events?: readonly string[], options?: FollowOptions): RpcStream<EventNews> {
+    return follow(this.#calls, undefined, events, options);
   }
 
   /** Offers methods to the server, on this connection and on those that follow it. Nothing keeps the connection but the

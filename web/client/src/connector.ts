@@ -32,7 +32,9 @@ export class Connector {
   state: ConnectionState = "idle";
   readonly #listeners = new Set<StateListener>();
   readonly #pauses = new Pauses();
-  readonly #credentials: Credentials;
+  readonly credentials: Credentials;
+  /** Which of the addresses is the one to use. */
+  #current = 0;
   #live: Live | undefined;
   #connecting: Promise<Peer> | undefined;
   #endPause: (() => void) | undefined;
@@ -42,17 +44,22 @@ export class Connector {
   #unwatch: (() => void) | undefined;
 
   /**
-   * @param address - the address of the WebSocket.
+   * @param addresses - the addresses of the WebSocket: any of them will do.
    * @param options - those of the client.
    * @param offers - what the client offers.
    */
   constructor(
-    readonly address: string,
+    readonly addresses: readonly string[],
     readonly options: ClientOptions,
     readonly offers: Offers,
   ) {
-    checkSecrecy(address, options);
-    this.#credentials = new Credentials(options);
+    for (const address of addresses) checkSecrecy(address, options);
+    this.credentials = new Credentials(options);
+  }
+
+  /** The address in use. */
+  get address(): string {
+    return this.addresses[this.#current] ?? "";
   }
 
   /** How long one attempt to connect may take, in milliseconds. */
@@ -151,7 +158,7 @@ export class Connector {
     for (;;) {
       await this.#pause(pauseMs);
       try {
-        return await this.#connectOnce();
+        return await this.#connectAny();
       } catch (error) {
         const failure = error instanceof RpcError ? error : new ConnectFailed(textOf(error), { cause: error });
         if (!this.#wasConnected || !(failure instanceof ConnectFailed) || !failure.retryable) {
@@ -175,6 +182,19 @@ export class Connector {
       };
     });
     this.#endPause = undefined;
+  }
+
+  /** Tries each address once, the one that was good last first. */
+  async #connectAny(): Promise<Peer> {
+    for (let left = this.addresses.length; ; ) {
+      try {
+        return await this.#connectOnce();
+      } catch (error) {
+        left--;
+        if (left === 0 || !(error instanceof ConnectFailed) || !error.retryable) throw error;
+        this.#current = (this.#current + 1) % this.addresses.length;
+      }
+    }
   }
 
   async #connectOnce(): Promise<Peer> {
@@ -203,7 +223,7 @@ export class Connector {
       },
     };
     try {
-      await this.#credentials.greet(peer, this.connectTimeoutMs);
+      await this.credentials.greet(peer, this.connectTimeoutMs);
       this.#checkOpen();
     } catch (error) {
       link.abandon("the server did not let us in");

@@ -2,6 +2,10 @@
 
 export { Client } from "./client.js";
 export type { ConnectionState, StateListener } from "./connector.js";
+export {
+  Group, type EventNews, type FollowOptions, type GroupEvent, type GroupPolicy, type GroupService, type GroupTarget,
+  type Outcome,
+} from "./group.js";
 export type { BrowserSession, CallOptions, ClientOptions, Secret } from "./options.js";
 export type { Socket, SocketClass } from "./socket.js";
 export type { Subprotocol } from "./codec/form.js";

@@ -27,6 +27,8 @@ export interface ClientOptions {
   readonly session?: Secret | undefined;
   /** Called with the session for which the ticket was exchanged. The client keeps its secret in memory only. */
   readonly onSession?: ((session: BrowserSession) => void) | undefined;
+  /** The node of the server's group that answers in the server's place. */
+  readonly node?: string | undefined;
   /** Send the token also where neither TLS nor this machine keeps it from others. */
   readonly allowTokenInClear?: boolean | undefined;
   /** The deadline of each call, in milliseconds; that of the method (60 s unless it says otherwise) where not given. */
@@ -60,6 +62,10 @@ export interface CallOptions {
   readonly key?: string | undefined;
   /** For a stream, the items that the server may be ahead of the reader. */
   readonly window?: number | undefined;
+  /** The span of a trace that the call belongs to, as W3C Trace Context writes it. */
+  readonly traceparent?: string | undefined;
+  /** What else the tracing systems say, as W3C Trace Context writes it. */
+  readonly tracestate?: string | undefined;
   /** Whether a call that was never sent may be sent over another connection; it may where not given. */
   readonly resend?: boolean | undefined;
 }
@@ -81,7 +87,13 @@ export function timeoutOf(options: CallOptions, otherwiseMs: number): number {
 /** Returns what a call tells the server besides its parameters. */
 export function contextOf(options: CallOptions, timeoutMs: number): CallContext {
   const ttl = Math.max(Math.round(timeoutMs), 1);
-  return options.key === undefined ? { ttl_ms: ttl } : { ttl_ms: ttl, key: options.key };
+  const { key, traceparent, tracestate } = options;
+  return {
+    ttl_ms: ttl,
+    ...(key === undefined ? {} : { key }),
+    ...(traceparent === undefined ? {} : { traceparent }),
+    ...(tracestate === undefined ? {} : { tracestate }),
+  };
 }
 
 const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/;
@@ -90,16 +102,22 @@ const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/;
  * @param url - as the program has it; the server that the page came from where not given.
  * @throws ConnectFailed: there is none. */
 export function addressOf(url: string | undefined): string {
-  const place = (globalThis as { location?: { href: string } }).location;
+  const place = (globalThis as { location?: { href: string; pathname: string } }).location;
   let address: URL;
   try {
-    address = new URL(url ?? "/", place?.href);
+    address = new URL(url ?? rootOf(place?.pathname ?? "/"), place?.href);
   } catch (error) {
     throw new ConnectFailed("url: must be ws://host:port or wss://host:port", { retryable: false, cause: error });
   }
   address.protocol = address.protocol.replace(/^http/, "ws");
   address.hash = "";
   return address.href;
+}
+
+/** Returns the path of a server that has a page at another path: its pages are at `/`, `/docs` and `/services/NAME/`, all
+ * of them below `listen.path_prefix` where it is set. */
+export function rootOf(pathname: string): string {
+  return pathname.replace(/\/services\/.*$/, "/").replace(/[^/]*$/, "");
 }
 
 /** Makes sure that a secret may be sent to an address.

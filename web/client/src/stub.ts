@@ -29,31 +29,34 @@ export interface ServiceStub<T> {
   readonly name: string;
   /** Returns the methods, which then make their calls by `calls`. */
   bind(calls: Calls): T;
+  /** Its methods, by their short names. */
+  readonly methods: ReadonlyMap<string, Method>;
 }
 
 /** Makes the stub of a service. */
 export function defineService<T>(name: string, methods: Readonly<Record<string, StubMethod>>): ServiceStub<T> {
+  const all = new Map(Object.entries(methods).map(([short, each]) => [short, methodOf(`${name}.${short}`, each)]));
   return {
     name,
+    methods: all,
     bind(calls) {
-      return Object.fromEntries(
-        Object.entries(methods).map(([short, described]) => {
-          const method = methodOf(`${name}.${short}`, described);
-          const act = described.isStream === true
-            ? (params?: Params, options?: CallOptions): unknown => calls.stream(method, params, options)
-            : (params?: Params, options?: CallOptions): unknown => calls.call(method, params, options);
-          return [short, act];
-        }),
-      ) as T;
+      const bound = [...all].map(([short, method]) => {
+        const act = method.isStream === true
+          ? (params?: Params, options?: CallOptions): unknown => calls.stream(method, params, options)
+          : (params?: Params, options?: CallOptions): unknown => calls.call(method, params, options);
+        return [short, act];
+      });
+      return Object.fromEntries(bound) as T;
     },
   };
 }
 
 function methodOf(name: string, described: StubMethod): Method {
-  const { params, returns, uploads, deadlineS, errors, isLatest } = described;
+  const { params, returns, uploads, deadlineS, errors, isStream, isLatest } = described;
   return {
     name,
     ...(deadlineS === undefined ? {} : { deadlineMs: deadlineS * 1000 }),
+    ...(isStream === undefined ? {} : { isStream }),
     ...(isLatest === undefined ? {} : { isLatest }),
     ...(errors === undefined ? {} : { errors }),
     ...(params === undefined

@@ -19,7 +19,7 @@ export const token = required("TEST_SERVER_TOKEN");
 export const WsSocket = WebSocket as unknown as SocketClass;
 
 /** Makes a client of the server. */
-export function makeClient(options: ClientOptions & { readonly url?: string } = {}): Client {
+export function makeClient(options: ClientOptions & { readonly url?: string | readonly string[] } = {}): Client {
   return new Client(options.url ?? url, { token, WebSocket: WsSocket, ...options });
 }
 
