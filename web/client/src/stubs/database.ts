@@ -60,8 +60,8 @@ export type ColumnType = "integer" | "float" | "decimal" | "boolean" | "text" | 
 /**
  * The transaction that a statement ran in, after the statement.
  *
- *     ``none``: it ran on its own, and has been committed or rolled back whole. ``active``: the transaction goes on.
- *     ``failed``: it can only be rolled back, to a savepoint or altogether. ``ended``: there is none any more.
+ *     `none`: it ran on its own, and has been committed or rolled back whole. `active`: the transaction goes on.
+ *     `failed`: it can only be rolled back, to a savepoint or altogether. `ended`: there is none any more.
  */
 export type TxState = "none" | "active" | "failed" | "ended";
 
@@ -283,8 +283,8 @@ export interface ConditionInput {
 /**
  * What became of a step, or what a condition asks about one.
  *
- *     ``ok``, ``error`` and ``skipped`` say how it went; ``rows`` and ``no_rows`` whether it found any; ``changed`` and
- *     ``unchanged`` whether it changed any.
+ *     `ok`, `error` and `skipped` say how it went; `rows` and `no_rows` whether it found any; `changed` and
+ *     `unchanged` whether it changed any.
  */
 export type Outcome = "ok" | "error" | "skipped" | "rows" | "no_rows" | "changed" | "unchanged";
 
@@ -393,23 +393,22 @@ const errors1 = { DatabaseError, DatabaseDataError, DatabaseOperationalError, Da
 /**
  * Queries and changes databases: SQLite, PostgreSQL, MariaDB and MySQL, and others that SQLAlchemy knows.
  *
- * Clients name a database, never a URL. Parameters in SQL are ``:name`` with a dictionary, or ``?`` with a list.
- * Each statement outside a transaction commits itself. ``query`` and ``stream`` read only, and the database itself
- * sees to that; ``execute`` may change.
+ * Clients name a database, never a URL. Parameters in SQL are `:name` with a dictionary, or `?` with a list.
+ * Each statement outside a transaction commits itself. `query` and `stream` read only, and the database itself
+ * sees to that; `execute` may change.
  */
 export interface Database {
   /**
    * How the database would run a statement.
-   *
-   * Parameters:
-   *     database, sql, params, transaction: as of :meth:`query`.
-   *     analyze: run it, and measure; not in SQLite.
-   *
-   * Returns:
-   *     The plan, as text and as the database's rows.
-   *
-   * Raises:
-   *     DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+   * @param params.database - as of :meth:`query`.
+   * @param params.sql - as of :meth:`query`.
+   * @param params.params - as of :meth:`query`.
+   * @param params.transaction - as of :meth:`query`.
+   * @param params.analyze - run it, and measure; not in SQLite.
+   * @returns The plan, as text and as the database's rows.
+   * @throws DatabaseError: as of :meth:`query`.
+   * @throws UnknownDatabase: as of :meth:`query`.
+   * @throws TransactionLost: as of :meth:`query`.
    */
   explain(params: {
     database: string;
@@ -421,16 +420,14 @@ export interface Database {
 
   /**
    * What a statement takes and gives, without running it.
-   *
-   * Parameters:
-   *     database, sql, transaction: as of :meth:`query`.
-   *
-   * Returns:
-   *     Its parameters, its columns, and whether it only reads. SQLite and MariaDB tell the columns of ``RETURNING``
-   *     only while it runs.
-   *
-   * Raises:
-   *     DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+   * @param params.database - as of :meth:`query`.
+   * @param params.sql - as of :meth:`query`.
+   * @param params.transaction - as of :meth:`query`.
+   * @returns Its parameters, its columns, and whether it only reads. SQLite and MariaDB tell the columns of `RETURNING`
+   *   only while it runs.
+   * @throws DatabaseError: as of :meth:`query`.
+   * @throws UnknownDatabase: as of :meth:`query`.
+   * @throws TransactionLost: as of :meth:`query`.
    */
   describe(params: {
     database: string;
@@ -440,15 +437,10 @@ export interface Database {
 
   /**
    * The schemas of a database.
-   *
-   * Parameters:
-   *     database: its name.
-   *
-   * Returns:
-   *     Their names.
-   *
-   * Raises:
-   *     DatabaseError, UnknownDatabase: as of :meth:`query`.
+   * @param params.database - its name.
+   * @returns Their names.
+   * @throws DatabaseError: as of :meth:`query`.
+   * @throws UnknownDatabase: as of :meth:`query`.
    */
   schemas(params: {
     database: string;
@@ -456,16 +448,11 @@ export interface Database {
 
   /**
    * The tables and views of a schema.
-   *
-   * Parameters:
-   *     database: its name.
-   *     schema: the schema; the default one where not given.
-   *
-   * Returns:
-   *     Their names and kinds, in the order of their names.
-   *
-   * Raises:
-   *     DatabaseError, UnknownDatabase: as of :meth:`query`.
+   * @param params.database - its name.
+   * @param params.schema - the schema; the default one where not given.
+   * @returns Their names and kinds, in the order of their names.
+   * @throws DatabaseError: as of :meth:`query`.
+   * @throws UnknownDatabase: as of :meth:`query`.
    */
   tables(params: {
     database: string;
@@ -474,18 +461,13 @@ export interface Database {
 
   /**
    * Everything about one table or view: columns, keys, indexes, constraints.
-   *
-   * Parameters:
-   *     database: its name.
-   *     name: the table's.
-   *     schema: the schema; the default one where not given.
-   *
-   * Returns:
-   *     The table.
-   *
-   * Raises:
-   *     DatabaseProgrammingError: there is no such table.
-   *     DatabaseError, UnknownDatabase: as of :meth:`query`.
+   * @param params.database - its name.
+   * @param params.name - the table's.
+   * @param params.schema - the schema; the default one where not given.
+   * @returns The table.
+   * @throws DatabaseProgrammingError: there is no such table.
+   * @throws DatabaseError: as of :meth:`query`.
+   * @throws UnknownDatabase: as of :meth:`query`.
    */
   table(params: {
     database: string;
@@ -494,20 +476,17 @@ export interface Database {
   }, options?: CallOptions): Promise<TableInfo>;
 
   /**
-   * PostgreSQL: run ``COPY … FROM STDIN``, and have it read what the client sends. All rows go in, or none.
-   *
-   * Parameters:
-   *     database, transaction: as of :meth:`execute`.
-   *     sql: the statement, which says the format: text, csv or binary.
-   *     data: the rows in that format, in pieces of any length; text in UTF-8. Whoever sends nothing for the
-   *         configured ``stream_idle_s`` ends it.
-   *
-   * Returns:
-   *     How many rows were copied.
-   *
-   * Raises:
-   *     DatabaseNotSupportedError: the database is not PostgreSQL.
-   *     DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+   * PostgreSQL: run `COPY … FROM STDIN`, and have it read what the client sends. All rows go in, or none.
+   * @param params.database - as of :meth:`execute`.
+   * @param params.transaction - as of :meth:`execute`.
+   * @param params.sql - the statement, which says the format: text, csv or binary.
+   * @param params.data - the rows in that format, in pieces of any length; text in UTF-8. Whoever sends nothing for the
+   *   configured `stream_idle_s` ends it.
+   * @returns How many rows were copied.
+   * @throws DatabaseNotSupportedError: the database is not PostgreSQL.
+   * @throws DatabaseError: as of :meth:`query`.
+   * @throws UnknownDatabase: as of :meth:`query`.
+   * @throws TransactionLost: as of :meth:`query`.
    */
   copy_in(params: {
     database: string;
@@ -517,19 +496,16 @@ export interface Database {
   }, options?: CallOptions): Promise<Changed>;
 
   /**
-   * PostgreSQL: run ``COPY … TO STDOUT``, and give what it writes. Closing the stream stops the database's work,
-   * and so does reading nothing for the configured ``stream_idle_s``.
-   *
-   * Parameters:
-   *     database, transaction: as of :meth:`query`.
-   *     sql: the statement, which says the format: text, csv or binary.
-   *
-   * Returns:
-   *     The rows in that format, in pieces of any length; text in UTF-8.
-   *
-   * Raises:
-   *     DatabaseNotSupportedError: the database is not PostgreSQL.
-   *     DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+   * PostgreSQL: run `COPY … TO STDOUT`, and give what it writes. Closing the stream stops the database's work,
+   * and so does reading nothing for the configured `stream_idle_s`.
+   * @param params.database - as of :meth:`query`.
+   * @param params.transaction - as of :meth:`query`.
+   * @param params.sql - the statement, which says the format: text, csv or binary.
+   * @returns The rows in that format, in pieces of any length; text in UTF-8.
+   * @throws DatabaseNotSupportedError: the database is not PostgreSQL.
+   * @throws DatabaseError: as of :meth:`query`.
+   * @throws UnknownDatabase: as of :meth:`query`.
+   * @throws TransactionLost: as of :meth:`query`.
    */
   copy_out(params: {
     database: string;
@@ -540,18 +516,13 @@ export interface Database {
   /**
    * Open a transaction. It belongs to this connection: it is rolled back when the connection ends, when it is
    * unused for too long, or open for too long.
-   *
-   * Parameters:
-   *     database: its name.
-   *     isolation: the isolation level; the configured one, or else the database's own, where not given.
-   *     readonly: have the database refuse every change in it.
-   *     session: the id of a session to begin it in; the transaction has the same id.
-   *
-   * Returns:
-   *     The transaction; its ``id`` goes with each statement that belongs to it, and each renews its lease.
-   *
-   * Raises:
-   *     DatabaseError, UnknownDatabase: as of :meth:`query`.
+   * @param params.database - its name.
+   * @param params.isolation - the isolation level; the configured one, or else the database's own, where not given.
+   * @param params.readonly - have the database refuse every change in it.
+   * @param params.session - the id of a session to begin it in; the transaction has the same id.
+   * @returns The transaction; its `id` goes with each statement that belongs to it, and each renews its lease.
+   * @throws DatabaseError: as of :meth:`query`.
+   * @throws UnknownDatabase: as of :meth:`query`.
    */
   begin(params: {
     database: string;
@@ -562,13 +533,9 @@ export interface Database {
 
   /**
    * Commit a transaction. Where that fails, it has been rolled back.
-   *
-   * Parameters:
-   *     transaction: its id.
-   *
-   * Raises:
-   *     DatabaseError: the database refused.
-   *     TransactionLost: it is no more.
+   * @param params.transaction - its id.
+   * @throws DatabaseError: the database refused.
+   * @throws TransactionLost: it is no more.
    */
   commit(params: {
     transaction: string;
@@ -576,13 +543,9 @@ export interface Database {
 
   /**
    * Roll a transaction back.
-   *
-   * Parameters:
-   *     transaction: its id.
-   *
-   * Raises:
-   *     DatabaseError: the database refused; the connection to it is closed, which rolls back.
-   *     TransactionLost: it is no more.
+   * @param params.transaction - its id.
+   * @throws DatabaseError: the database refused; the connection to it is closed, which rolls back.
+   * @throws TransactionLost: it is no more.
    */
   rollback(params: {
     transaction: string;
@@ -591,16 +554,11 @@ export interface Database {
   /**
    * Keep one connection to the database for this client: what it sets stays from statement to statement. For
    * drivers that look like a connection of their own; a mere transaction costs less.
-   *
-   * Parameters:
-   *     database: its name.
-   *     readonly: have the database refuse every change.
-   *
-   * Returns:
-   *     The session; its ``id`` is given as ``transaction`` to statements.
-   *
-   * Raises:
-   *     DatabaseError, UnknownDatabase: as of :meth:`query`.
+   * @param params.database - its name.
+   * @param params.readonly - have the database refuse every change.
+   * @returns The session; its `id` is given as `transaction` to statements.
+   * @throws DatabaseError: as of :meth:`query`.
+   * @throws UnknownDatabase: as of :meth:`query`.
    */
   connect(params: {
     database: string;
@@ -609,12 +567,8 @@ export interface Database {
 
   /**
    * End a session; what is open in it is rolled back.
-   *
-   * Parameters:
-   *     session: its id.
-   *
-   * Raises:
-   *     TransactionLost: it is no more.
+   * @param params.session - its id.
+   * @throws TransactionLost: it is no more.
    */
   disconnect(params: {
     session: string;
@@ -622,15 +576,9 @@ export interface Database {
 
   /**
    * Keep a transaction from being rolled back as unused: its idle time starts anew, its total time goes on.
-   *
-   * Parameters:
-   *     transaction: its id.
-   *
-   * Returns:
-   *     Its state; after a statement that was cancelled, this is the way to learn it.
-   *
-   * Raises:
-   *     TransactionLost: it is no more.
+   * @param params.transaction - its id.
+   * @returns Its state; after a statement that was cancelled, this is the way to learn it.
+   * @throws TransactionLost: it is no more.
    */
   renew(params: {
     transaction: string;
@@ -638,14 +586,10 @@ export interface Database {
 
   /**
    * Set a savepoint in a transaction.
-   *
-   * Parameters:
-   *     transaction: its id.
-   *     name: letters, digits and underscores.
-   *
-   * Raises:
-   *     DatabaseError: the database refused.
-   *     TransactionLost: it is no more.
+   * @param params.transaction - its id.
+   * @param params.name - letters, digits and underscores.
+   * @throws DatabaseError: the database refused.
+   * @throws TransactionLost: it is no more.
    */
   savepoint(params: {
     transaction: string;
@@ -678,21 +622,15 @@ export interface Database {
   /**
    * Read rows with one statement. Outside a transaction the database refuses any change; in one, the
    * transaction's own mode decides.
-   *
-   * Parameters:
-   *     database: its name, as :meth:`databases` lists it.
-   *     sql: one statement.
-   *     params: values for ``:name`` (a dictionary) or ``?`` (a list) in it.
-   *     transaction: the id of an open transaction to run it in.
-   *     max_rows: rows to return at most; the database's own limit where not given, or where it is lower.
-   *
-   * Returns:
-   *     The rows and their columns; ``truncated`` where there were more.
-   *
-   * Raises:
-   *     DatabaseError: the database refused; its subclasses say why.
-   *     UnknownDatabase: no database has this name.
-   *     TransactionLost: the transaction is no more.
+   * @param params.database - its name, as :meth:`databases` lists it.
+   * @param params.sql - one statement.
+   * @param params.params - values for `:name` (a dictionary) or `?` (a list) in it.
+   * @param params.transaction - the id of an open transaction to run it in.
+   * @param params.max_rows - rows to return at most; the database's own limit where not given, or where it is lower.
+   * @returns The rows and their columns; `truncated` where there were more.
+   * @throws DatabaseError: the database refused; its subclasses say why.
+   * @throws UnknownDatabase: no database has this name.
+   * @throws TransactionLost: the transaction is no more.
    */
   query(params: {
     database: string;
@@ -703,7 +641,7 @@ export interface Database {
   }, options?: CallOptions): Promise<Result>;
 
   /**
-   * Run one statement that may change the database, and return the rows it gives, if any (``RETURNING``).
+   * Run one statement that may change the database, and return the rows it gives, if any (`RETURNING`).
    *
    * Parameters, result and errors are those of :meth:`query`.
    */
@@ -717,17 +655,16 @@ export interface Database {
 
   /**
    * Read any number of rows, page by page; neither side ever holds them all. Closing the stream stops the
-   * database's work, and so does reading nothing for the configured ``stream_idle_s``.
-   *
-   * Parameters:
-   *     database, sql, params, transaction: as of :meth:`query`. A transaction runs nothing else meanwhile.
-   *     page_rows: rows in one page at most; the database's own limit where not given, or where it is lower.
-   *
-   * Returns:
-   *     Pages of rows, at least one.
-   *
-   * Raises:
-   *     DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+   * database's work, and so does reading nothing for the configured `stream_idle_s`.
+   * @param params.database - as of :meth:`query`. A transaction runs nothing else meanwhile.
+   * @param params.sql - as of :meth:`query`. A transaction runs nothing else meanwhile.
+   * @param params.params - as of :meth:`query`. A transaction runs nothing else meanwhile.
+   * @param params.transaction - as of :meth:`query`. A transaction runs nothing else meanwhile.
+   * @param params.page_rows - rows in one page at most; the database's own limit where not given, or where it is lower.
+   * @returns Pages of rows, at least one.
+   * @throws DatabaseError: as of :meth:`query`.
+   * @throws UnknownDatabase: as of :meth:`query`.
+   * @throws TransactionLost: as of :meth:`query`.
    */
   stream(params: {
     database: string;
@@ -739,17 +676,15 @@ export interface Database {
 
   /**
    * Run one statement once for each set of parameters: all of them, or none.
-   *
-   * Parameters:
-   *     database, sql, transaction: as of :meth:`execute`.
-   *     params: a list of dictionaries (``:name``) or of lists (``?``).
-   *     first_row: the number of the first set in errors, where the sets of one statement go in several calls.
-   *
-   * Returns:
-   *     How many rows were changed.
-   *
-   * Raises:
-   *     DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+   * @param params.database - as of :meth:`execute`.
+   * @param params.sql - as of :meth:`execute`.
+   * @param params.transaction - as of :meth:`execute`.
+   * @param params.params - a list of dictionaries (`:name`) or of lists (`?`).
+   * @param params.first_row - the number of the first set in errors, where the sets of one statement go in several calls.
+   * @returns How many rows were changed.
+   * @throws DatabaseError: as of :meth:`query`.
+   * @throws UnknownDatabase: as of :meth:`query`.
+   * @throws TransactionLost: as of :meth:`query`.
    */
   executemany(params: {
     database: string;
@@ -761,18 +696,14 @@ export interface Database {
 
   /**
    * Run one statement once for each set of parameters, of which there may be any number: all of them, or none.
-   *
-   * Parameters:
-   *     database, sql: as of :meth:`execute`.
-   *     params: the sets, in parts, each of which is as the parameter of :meth:`executemany`. Whoever sends nothing
-   *         for the configured ``stream_idle_s`` ends it, and nothing is changed.
-   *
-   * Returns:
-   *     How many rows were changed.
-   *
-   * Raises:
-   *     DatabaseError, UnknownDatabase: as of :meth:`query`.
-   *     InvalidParams: a set does not fit.
+   * @param params.database - as of :meth:`execute`.
+   * @param params.sql - as of :meth:`execute`.
+   * @param params.params - the sets, in parts, each of which is as the parameter of :meth:`executemany`. Whoever sends nothing
+   *   for the configured `stream_idle_s` ends it, and nothing is changed.
+   * @returns How many rows were changed.
+   * @throws DatabaseError: as of :meth:`query`.
+   * @throws UnknownDatabase: as of :meth:`query`.
+   * @throws InvalidParams: a set does not fit.
    */
   executemany_parts(params: {
     database: string;
@@ -782,22 +713,18 @@ export interface Database {
 
   /**
    * Run several statements in one call. A step is skipped unless all its conditions on earlier steps hold.
-   *
-   * Parameters:
-   *     database, transaction: as of :meth:`execute`.
-   *     steps: the statements, their parameters and conditions.
-   *     atomic: run all in one transaction; the first error undoes all and is raised, with its ``step``. Otherwise
-   *         each commits itself, an error becomes the step's result, and the batch goes on.
-   *     max_rows: rows to return at most, for each step.
-   *
-   * Returns:
-   *     What became of each step.
-   *
-   * Raises:
-   *     DatabaseError: a step of an atomic batch, or of one in a transaction, failed.
-   *     InvalidParams: a condition names a step that is not earlier, or parameters of a step do not fit: nothing
-   *         has run.
-   *     UnknownDatabase, TransactionLost: as of :meth:`query`.
+   * @param params.database - as of :meth:`execute`.
+   * @param params.transaction - as of :meth:`execute`.
+   * @param params.steps - the statements, their parameters and conditions.
+   * @param params.atomic - run all in one transaction; the first error undoes all and is raised, with its `step`. Otherwise
+   *   each commits itself, an error becomes the step's result, and the batch goes on.
+   * @param params.max_rows - rows to return at most, for each step.
+   * @returns What became of each step.
+   * @throws DatabaseError: a step of an atomic batch, or of one in a transaction, failed.
+   * @throws InvalidParams: a condition names a step that is not earlier, or parameters of a step do not fit: nothing
+   *   has run.
+   * @throws UnknownDatabase: as of :meth:`query`.
+   * @throws TransactionLost: as of :meth:`query`.
    */
   batch(params: {
     database: string;
@@ -809,19 +736,16 @@ export interface Database {
 
   /**
    * Run several statements, one after another, without parameters; their rows are dropped.
-   *
-   * Parameters:
-   *     database, transaction: as of :meth:`execute`.
-   *     sql: the statements, separated by semicolons.
-   *     atomic: run all in one transaction, which a script that says COMMIT or ROLLBACK cannot be (in MariaDB and
-   *         MySQL, statements that define tables, and COMMIT, commit anyway).
-   *
-   * Returns:
-   *     How many statements ran, and how many rows they changed.
-   *
-   * Raises:
-   *     DatabaseNotSupportedError: the database, or the transaction, only reads.
-   *     DatabaseError, UnknownDatabase, TransactionLost: as of :meth:`query`.
+   * @param params.database - as of :meth:`execute`.
+   * @param params.transaction - as of :meth:`execute`.
+   * @param params.sql - the statements, separated by semicolons.
+   * @param params.atomic - run all in one transaction, which a script that says COMMIT or ROLLBACK cannot be (in MariaDB and
+   *   MySQL, statements that define tables, and COMMIT, commit anyway).
+   * @returns How many statements ran, and how many rows they changed.
+   * @throws DatabaseNotSupportedError: the database, or the transaction, only reads.
+   * @throws DatabaseError: as of :meth:`query`.
+   * @throws UnknownDatabase: as of :meth:`query`.
+   * @throws TransactionLost: as of :meth:`query`.
    */
   script(params: {
     database: string;

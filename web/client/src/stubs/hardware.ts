@@ -25,7 +25,7 @@ export interface EventOfDeviceEvent {
 }
 
 /**
- * Something about the devices. ``snapshot`` comes first, with all of them; then one for each change; ``resync``,
+ * Something about the devices. `snapshot` comes first, with all of them; then one for each change; `resync`,
  * again with all of them, where events were lost.
  */
 export interface DeviceEvent {
@@ -41,8 +41,8 @@ export interface DeviceEvent {
 }
 
 /**
- * A device. ``properties`` has what only its subsystem knows, under osquery's names (tables ``pci_devices``,
- * ``usb_devices``, ``block_devices``, ``memory_devices``, ``system_info``, ``interface_details``).
+ * A device. `properties` has what only its subsystem knows, under osquery's names (tables `pci_devices`,
+ * `usb_devices`, `block_devices`, `memory_devices`, `system_info`, `interface_details`).
  */
 export interface Device {
   /** its path in sysfs below the root, which is unique; smbios/... for what DMI lists */
@@ -229,7 +229,7 @@ export interface ProcessList {
   reasons: Record<string, string>;
 }
 
-/** A process. ``pid`` and ``create_time`` together name it. What was not asked for is None. */
+/** A process. `pid` and `create_time` together name it. What was not asked for is None. */
 export interface Process {
   pid: number;
   /** when it started, in seconds since 1970 */
@@ -433,7 +433,7 @@ export interface CpuTimes {
   guest_nice: number | null;
 }
 
-/** Memory of the host; the ``cgroup`` section says what of it the server's own group may use. */
+/** Memory of the host; the `cgroup` section says what of it the server's own group may use. */
 export interface Memory {
   /** physical memory */
   total_bytes: number;
@@ -756,7 +756,7 @@ export interface Cgroup {
   reasons: Record<string, string>;
 }
 
-/** How much processes wait for a resource (Documentation/accounting/psi.rst): some of them, or all (``full``). */
+/** How much processes wait for a resource (Documentation/accounting/psi.rst): some of them, or all (`full`). */
 export interface Pressure {
   cpu_some: Stall | null;
   cpu_full: Stall | null;
@@ -826,7 +826,7 @@ export interface GpuProcess {
 
 /**
  * Metrics of one moment. A metric's name is its place in :class:`Snapshot`, with what it belongs to in braces:
- * ``cpu.percent``, ``network.interfaces.bytes_recv_per_s{eth0}``, ``disks.filesystems.percent{/home}``.
+ * `cpu.percent`, `network.interfaces.bytes_recv_per_s{eth0}`, `disks.filesystems.percent{/home}`.
  */
 export interface Sample {
   /** when, on a clock that only runs forward, in seconds */
@@ -1055,7 +1055,7 @@ const errors8 = { ProcessGone, ProcessDenied };
 /**
  * See and use the server's machine: processors, memory, disks, network, sensors, battery, GPUs, processes.
  *
- * A value that cannot be read is None, and ``reasons`` beside it says why. Names are psutil's where it has them, with
+ * A value that cannot be read is None, and `reasons` beside it says why. Names are psutil's where it has them, with
  * the unit added.
  */
 export interface Hardware {
@@ -1064,14 +1064,10 @@ export interface Hardware {
    * all.
    *
    * This is an event: the answer is a stream of all that happen from now on.
-   *
-   * Parameters:
-   *     policy: what becomes of events while you are slow: drop_oldest, latest (all but the newest are
-   *         dropped) or close.
-   *     buffer_items: how many events may wait for you.
-   *
-   * Raises:
-   *     SlowConsumer: the policy is close, and more events wait.
+   * @param params.policy - what becomes of events while you are slow: drop_oldest, latest (all but the newest are
+   *   dropped) or close.
+   * @param params.buffer_items - how many events may wait for you.
+   * @throws SlowConsumer: the policy is close, and more events wait.
    */
   device_changed(params?: {
     policy?: "drop_oldest" | "latest" | "close";
@@ -1084,24 +1080,21 @@ export interface Hardware {
   /**
    * Open a serial port for this connection alone. It is closed when the connection ends. What comes in is kept
    * from now on, until :meth:`read_serial` takes it.
-   *
-   * Parameters:
-   *     port: its id, file or name, as :meth:`serial_ports` lists it.
-   *     baudrate: bits per second.
-   *     bytesize: data bits.
-   *     parity: none, even, odd, mark or space.
-   *     stopbits: 1, 1.5 or 2.
-   *     xonxoff: flow control by characters.
-   *     rtscts, dsrdtr: flow control by lines.
-   *     write_timeout_s: how long a write may wait for the other side to take anything, in seconds.
-   *
-   * Raises:
-   *     SectionUnavailable: serial ports cannot be opened on this server.
-   *     SerialPortNotFound: there is no such port.
-   *     SerialPortBusy: somebody has it open.
-   *     SerialPortDenied: the server's user may not open it.
-   *     HardwareRefused: the caller's role does not list the port.
-   *     InvalidParams: the port refuses a setting.
+   * @param params.port - its id, file or name, as :meth:`serial_ports` lists it.
+   * @param params.baudrate - bits per second.
+   * @param params.bytesize - data bits.
+   * @param params.parity - none, even, odd, mark or space.
+   * @param params.stopbits - 1, 1.5 or 2.
+   * @param params.xonxoff - flow control by characters.
+   * @param params.rtscts - flow control by lines.
+   * @param params.dsrdtr - flow control by lines.
+   * @param params.write_timeout_s - how long a write may wait for the other side to take anything, in seconds.
+   * @throws SectionUnavailable: serial ports cannot be opened on this server.
+   * @throws SerialPortNotFound: there is no such port.
+   * @throws SerialPortBusy: somebody has it open.
+   * @throws SerialPortDenied: the server's user may not open it.
+   * @throws HardwareRefused: the caller's role does not list the port.
+   * @throws InvalidParams: the port refuses a setting.
    */
   open_serial(params: {
     port: string;
@@ -1118,14 +1111,10 @@ export interface Hardware {
   /**
    * Read what comes in, until the port is closed. A reader that grants no credit holds the port back: by its own
    * flow control, once the server's buffer is full.
-   *
-   * Parameters:
-   *     id: as of :meth:`open_serial`.
-   *
-   * Raises:
-   *     SerialNotOpen: this connection has no such port.
-   *     SerialPortBusy: it is being read already.
-   *     SerialPortGone: it was unplugged. Everything that came before is given first.
+   * @param params.id - as of :meth:`open_serial`.
+   * @throws SerialNotOpen: this connection has no such port.
+   * @throws SerialPortBusy: it is being read already.
+   * @throws SerialPortGone: it was unplugged. Everything that came before is given first.
    */
   read_serial(params: {
     id: string;
@@ -1133,17 +1122,13 @@ export interface Hardware {
 
   /**
    * Write bytes; returns how many, when the system has taken all of them.
-   *
-   * Parameters:
-   *     id: as of :meth:`open_serial`.
-   *     data: the bytes.
-   *     timeout_s: how long the other side may take nothing, in seconds; as given to :meth:`open_serial` where not
-   *         given. With 0, what the system does not take at once is not written.
-   *
-   * Raises:
-   *     SerialNotOpen: this connection has no such port.
-   *     SerialTimeout: the other side takes nothing; the error says how many bytes were written.
-   *     SerialPortGone: it was unplugged.
+   * @param params.id - as of :meth:`open_serial`.
+   * @param params.data - the bytes.
+   * @param params.timeout_s - how long the other side may take nothing, in seconds; as given to :meth:`open_serial` where not
+   *   given. With 0, what the system does not take at once is not written.
+   * @throws SerialNotOpen: this connection has no such port.
+   * @throws SerialTimeout: the other side takes nothing; the error says how many bytes were written.
+   * @throws SerialPortGone: it was unplugged.
    */
   write_serial(params: {
     id: string;
@@ -1153,13 +1138,9 @@ export interface Hardware {
 
   /**
    * Wait until everything that was written has been sent.
-   *
-   * Parameters:
-   *     id: as of :meth:`open_serial`.
-   *
-   * Raises:
-   *     SerialNotOpen: this connection has no such port.
-   *     SerialPortGone: it was unplugged.
+   * @param params.id - as of :meth:`open_serial`.
+   * @throws SerialNotOpen: this connection has no such port.
+   * @throws SerialPortGone: it was unplugged.
    */
   drain_serial(params: {
     id: string;
@@ -1167,18 +1148,12 @@ export interface Hardware {
 
   /**
    * Throw away what has come in, or what was not sent yet.
-   *
-   * Parameters:
-   *     id: as of :meth:`open_serial`.
-   *     input: what has come in. Data of :meth:`read_serial` with fewer ``resets`` than this returns is void.
-   *     output: what was not sent yet.
-   *
-   * Returns:
-   *     How often input has been thrown away.
-   *
-   * Raises:
-   *     SerialNotOpen: this connection has no such port.
-   *     SerialPortGone: it was unplugged.
+   * @param params.id - as of :meth:`open_serial`.
+   * @param params.input - what has come in. Data of :meth:`read_serial` with fewer `resets` than this returns is void.
+   * @param params.output - what was not sent yet.
+   * @returns How often input has been thrown away.
+   * @throws SerialNotOpen: this connection has no such port.
+   * @throws SerialPortGone: it was unplugged.
    */
   reset_serial(params: {
     id: string;
@@ -1188,15 +1163,11 @@ export interface Hardware {
 
   /**
    * Set a port up anew.
-   *
-   * Parameters:
-   *     id: as of :meth:`open_serial`.
-   *     settings: all of them.
-   *
-   * Raises:
-   *     SerialNotOpen: this connection has no such port.
-   *     SerialPortGone: it was unplugged.
-   *     InvalidParams: the port refuses a setting.
+   * @param params.id - as of :meth:`open_serial`.
+   * @param params.settings - all of them.
+   * @throws SerialNotOpen: this connection has no such port.
+   * @throws SerialPortGone: it was unplugged.
+   * @throws InvalidParams: the port refuses a setting.
    */
   configure_serial(params: {
     id: string;
@@ -1205,13 +1176,9 @@ export interface Hardware {
 
   /**
    * The control lines, and how many bytes wait.
-   *
-   * Parameters:
-   *     id: as of :meth:`open_serial`.
-   *
-   * Raises:
-   *     SerialNotOpen: this connection has no such port.
-   *     SerialPortGone: it was unplugged.
+   * @param params.id - as of :meth:`open_serial`.
+   * @throws SerialNotOpen: this connection has no such port.
+   * @throws SerialPortGone: it was unplugged.
    */
   serial_lines(params: {
     id: string;
@@ -1219,16 +1186,12 @@ export interface Hardware {
 
   /**
    * Set control lines. A port without lines, such as a pseudo-terminal, takes no notice.
-   *
-   * Parameters:
-   *     id: as of :meth:`open_serial`.
-   *     dtr: data terminal ready; stays as it is where not given, as do the others.
-   *     rts: request to send.
-   *     break_condition: hold the line at break.
-   *
-   * Raises:
-   *     SerialNotOpen: this connection has no such port.
-   *     SerialPortGone: it was unplugged.
+   * @param params.id - as of :meth:`open_serial`.
+   * @param params.dtr - data terminal ready; stays as it is where not given, as do the others.
+   * @param params.rts - request to send.
+   * @param params.break_condition - hold the line at break.
+   * @throws SerialNotOpen: this connection has no such port.
+   * @throws SerialPortGone: it was unplugged.
    */
   set_serial_lines(params: {
     id: string;
@@ -1239,14 +1202,10 @@ export interface Hardware {
 
   /**
    * Hold the line at break for a while.
-   *
-   * Parameters:
-   *     id: as of :meth:`open_serial`.
-   *     duration_s: how long, in seconds.
-   *
-   * Raises:
-   *     SerialNotOpen: this connection has no such port.
-   *     SerialPortGone: it was unplugged.
+   * @param params.id - as of :meth:`open_serial`.
+   * @param params.duration_s - how long, in seconds.
+   * @throws SerialNotOpen: this connection has no such port.
+   * @throws SerialPortGone: it was unplugged.
    */
   send_break(params: {
     id: string;
@@ -1255,12 +1214,8 @@ export interface Hardware {
 
   /**
    * Close a port. Readers see the end of their stream.
-   *
-   * Parameters:
-   *     id: as of :meth:`open_serial`.
-   *
-   * Raises:
-   *     SerialNotOpen: this connection has no such port.
+   * @param params.id - as of :meth:`open_serial`.
+   * @throws SerialNotOpen: this connection has no such port.
    */
   close_serial(params: {
     id: string;
@@ -1268,9 +1223,7 @@ export interface Hardware {
 
   /**
    * The devices of the machine: PCI, USB, disks, network, input, serial ports, graphics, memory modules, board.
-   *
-   * Parameters:
-   *     subsystems: which; all where not given.
+   * @param params.subsystems - which; all where not given.
    */
   devices(params?: {
     subsystems?: readonly ("pci" | "usb" | "block" | "net" | "input" | "tty" | "drm" | "memory" | "dmi")[] | null;
@@ -1278,13 +1231,9 @@ export interface Hardware {
 
   /**
    * Follow the devices: all of them at first, then each one that is added, removed or changed. Where events were
-   * lost, because there were too many or the reader was too slow, all of them again (``resync``).
-   *
-   * Parameters:
-   *     subsystems: which; all where not given.
-   *
-   * Raises:
-   *     SectionUnavailable: the system reports no device events.
+   * lost, because there were too many or the reader was too slow, all of them again (`resync`).
+   * @param params.subsystems - which; all where not given.
+   * @throws SectionUnavailable: the system reports no device events.
    */
   watch_devices(params?: {
     subsystems?: readonly ("pci" | "usb" | "block" | "net" | "input" | "tty" | "drm" | "memory" | "dmi")[] | null;
@@ -1292,14 +1241,10 @@ export interface Hardware {
 
   /**
    * What a disk says of its own health (SMART).
-   *
-   * Parameters:
-   *     disk: its name, file or link, as :meth:`devices` lists it.
-   *
-   * Raises:
-   *     DeviceNotFound: there is no such disk.
-   *     SectionUnavailable: smartctl is not installed, or gives no answer.
-   *     HardwareRefused: the caller's role does not list the disk.
+   * @param params.disk - its name, file or link, as :meth:`devices` lists it.
+   * @throws DeviceNotFound: there is no such disk.
+   * @throws SectionUnavailable: smartctl is not installed, or gives no answer.
+   * @throws HardwareRefused: the caller's role does not list the disk.
    */
   smart(params: {
     disk: string;
@@ -1307,12 +1252,10 @@ export interface Hardware {
 
   /**
    * The processes of the machine that the caller may see.
-   *
-   * Parameters:
-   *     attributes: what to read of each; what costs little where not given. In command lines, what looks like a
-   *         secret is replaced by ``***``.
-   *     sort: in which order.
-   *     limit: the most to list.
+   * @param params.attributes - what to read of each; what costs little where not given. In command lines, what looks like a
+   *   secret is replaced by `***`.
+   * @param params.sort - in which order.
+   * @param params.limit - the most to list.
    */
   processes(params?: {
     attributes?: readonly ("pid" | "create_time" | "ppid" | "name" | "username" | "status" | "cpu_percent" | "cpu_times" | "memory_info" | "memory_percent" | "num_threads" | "num_fds" | "nice" | "cpu_affinity" | "io_counters" | "cmdline" | "exe" | "cwd" | "terminal")[] | null;
@@ -1322,13 +1265,11 @@ export interface Hardware {
 
   /**
    * Follow the processes of the machine. A reader that is too slow gets the latest list.
-   *
-   * Parameters:
-   *     attributes, sort, limit: as of :meth:`processes`.
-   *     interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
-   *
-   * Raises:
-   *     InvalidParams: the interval is shorter than the server allows.
+   * @param params.attributes - as of :meth:`processes`.
+   * @param params.sort - as of :meth:`processes`.
+   * @param params.limit - as of :meth:`processes`.
+   * @param params.interval_s - time between two readings, in seconds. Two digits of it count, so that readers share them.
+   * @throws InvalidParams: the interval is shorter than the server allows.
    */
   watch_processes(params?: {
     attributes?: readonly ("pid" | "create_time" | "ppid" | "name" | "username" | "status" | "cpu_percent" | "cpu_times" | "memory_info" | "memory_percent" | "num_threads" | "num_fds" | "nice" | "cpu_affinity" | "io_counters" | "cmdline" | "exe" | "cwd" | "terminal")[] | null;
@@ -1339,14 +1280,10 @@ export interface Hardware {
 
   /**
    * Everything about one process.
-   *
-   * Parameters:
-   *     pid: its number.
-   *     create_time: when it started, as :meth:`processes` lists it; whichever has the number where not given.
-   *
-   * Raises:
-   *     ProcessGone: it has ended.
-   *     ProcessDenied: the system hides it from the server's user, or the caller's role does.
+   * @param params.pid - its number.
+   * @param params.create_time - when it started, as :meth:`processes` lists it; whichever has the number where not given.
+   * @throws ProcessGone: it has ended.
+   * @throws ProcessDenied: the system hides it from the server's user, or the caller's role does.
    */
   process(params: {
     pid: number | bigint;
@@ -1356,15 +1293,12 @@ export interface Hardware {
   /**
    * Send a signal to a process, which must be the one that is meant: a number that is another's by now is left
    * alone.
-   *
-   * Parameters:
-   *     pid, create_time: the process, as :meth:`processes` lists it.
-   *     signal: its name, such as ``TERM`` or ``SIGHUP``.
-   *
-   * Raises:
-   *     InvalidParams: there is no such signal.
-   *     ProcessGone: it has ended.
-   *     ProcessDenied: the server's user may not, or the caller's role allows only the caller's own.
+   * @param params.pid - the process, as :meth:`processes` lists it.
+   * @param params.create_time - the process, as :meth:`processes` lists it.
+   * @param params.signal - its name, such as `TERM` or `SIGHUP`.
+   * @throws InvalidParams: there is no such signal.
+   * @throws ProcessGone: it has ended.
+   * @throws ProcessDenied: the server's user may not, or the caller's role allows only the caller's own.
    */
   signal_process(params: {
     pid: number | bigint;
@@ -1374,17 +1308,12 @@ export interface Hardware {
 
   /**
    * Set the priority of a process.
-   *
-   * Parameters:
-   *     pid, create_time: the process, as :meth:`processes` lists it.
-   *     nice: from -20 (first) to 19 (last).
-   *
-   * Returns:
-   *     The priority that it has then.
-   *
-   * Raises:
-   *     ProcessGone: it has ended.
-   *     ProcessDenied: the server's user may not, or the caller's role allows only the caller's own.
+   * @param params.pid - the process, as :meth:`processes` lists it.
+   * @param params.create_time - the process, as :meth:`processes` lists it.
+   * @param params.nice - from -20 (first) to 19 (last).
+   * @returns The priority that it has then.
+   * @throws ProcessGone: it has ended.
+   * @throws ProcessDenied: the server's user may not, or the caller's role allows only the caller's own.
    */
   set_priority(params: {
     pid: number | bigint;
@@ -1394,18 +1323,13 @@ export interface Hardware {
 
   /**
    * Set the processors that a process may run on.
-   *
-   * Parameters:
-   *     pid, create_time: the process, as :meth:`processes` lists it.
-   *     cpus: the numbers of the processors.
-   *
-   * Returns:
-   *     Those that it may run on then.
-   *
-   * Raises:
-   *     InvalidParams: none of them can be used.
-   *     ProcessGone: it has ended.
-   *     ProcessDenied: the server's user may not, or the caller's role allows only the caller's own.
+   * @param params.pid - the process, as :meth:`processes` lists it.
+   * @param params.create_time - the process, as :meth:`processes` lists it.
+   * @param params.cpus - the numbers of the processors.
+   * @returns Those that it may run on then.
+   * @throws InvalidParams: none of them can be used.
+   * @throws ProcessGone: it has ended.
+   * @throws ProcessDenied: the server's user may not, or the caller's role allows only the caller's own.
    */
   set_affinity(params: {
     pid: number | bigint;
@@ -1416,13 +1340,9 @@ export interface Hardware {
   /**
    * Follow some sections, with rates computed here over each interval. A reader that is too slow gets the
    * latest reading, not all of them.
-   *
-   * Parameters:
-   *     sections: which; all where not given.
-   *     interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
-   *
-   * Raises:
-   *     InvalidParams: the interval is shorter than the server allows.
+   * @param params.sections - which; all where not given.
+   * @param params.interval_s - time between two readings, in seconds. Two digits of it count, so that readers share them.
+   * @throws InvalidParams: the interval is shorter than the server allows.
    */
   watch(params?: {
     sections?: readonly ("host" | "cpu" | "memory" | "disks" | "network" | "sensors" | "battery" | "users" | "cgroup" | "pressure" | "gpus")[] | null;
@@ -1430,19 +1350,15 @@ export interface Hardware {
   } | null, options?: CallOptions): RpcStream<Snapshot>;
 
   /**
-   * Follow metrics: numbers with names, such as ``cpu.percent`` or
-   * ``network.interfaces.bytes_recv_per_s{eth0}``. A reader that is too slow gets the latest sample.
-   *
-   * Parameters:
-   *     sections: which; all where not given.
-   *     interval_s: time between two readings, in seconds. Two digits of it count, so that readers share them.
-   *     filter: names of metrics, without braces for all of a kind; ``*`` and ``?`` stand for anything. At most
-   *         1,000 names, 32 of them with wildcards.
-   *     on_change: leave out samples in which nothing has changed since the one before.
-   *
-   * Raises:
-   *     InvalidParams: the interval is shorter than the server allows, the sections have no such metric, or the
-   *         filter is too long.
+   * Follow metrics: numbers with names, such as `cpu.percent` or
+   * `network.interfaces.bytes_recv_per_s{eth0}`. A reader that is too slow gets the latest sample.
+   * @param params.sections - which; all where not given.
+   * @param params.interval_s - time between two readings, in seconds. Two digits of it count, so that readers share them.
+   * @param params.filter - names of metrics, without braces for all of a kind; `*` and `?` stand for anything. At most
+   *   1,000 names, 32 of them with wildcards.
+   * @param params.on_change - leave out samples in which nothing has changed since the one before.
+   * @throws InvalidParams: the interval is shorter than the server allows, the sections have no such metric, or the
+   *   filter is too long.
    */
   subscribe(params?: {
     sections?: readonly ("host" | "cpu" | "memory" | "disks" | "network" | "sensors" | "battery" | "users" | "cgroup" | "pressure" | "gpus")[] | null;
@@ -1454,17 +1370,13 @@ export interface Hardware {
   /**
    * What metrics were: the last hour finely, the last day coarsely (as the server is configured). Counters are
    * kept as their rates, and the host's own figures not at all.
-   *
-   * Parameters:
-   *     metrics: their names, as :meth:`subscribe` gives and takes them; at most 1,000, 32 of them with wildcards.
-   *     start_s: from when on, in seconds since 1970, or, if negative, before now; an hour ago where not given.
-   *     end_s: until when, likewise; now where not given.
-   *     step_s: the time that each point is to cover, in seconds; as fine as is known where not given. The
-   *         server keeps less of what is older: such points cover more, as they say.
-   *
-   * Raises:
-   *     InvalidParams: there is no such metric, or it has no history; the time ends before it begins, the server
-   *         keeps no history, or the answer would have more than 131,072 points.
+   * @param params.metrics - their names, as :meth:`subscribe` gives and takes them; at most 1,000, 32 of them with wildcards.
+   * @param params.start_s - from when on, in seconds since 1970, or, if negative, before now; an hour ago where not given.
+   * @param params.end_s - until when, likewise; now where not given.
+   * @param params.step_s - the time that each point is to cover, in seconds; as fine as is known where not given. The
+   *   server keeps less of what is older: such points cover more, as they say.
+   * @throws InvalidParams: there is no such metric, or it has no history; the time ends before it begins, the server
+   *   keeps no history, or the answer would have more than 131,072 points.
    */
   history(params: {
     metrics: readonly string[];
@@ -1481,9 +1393,7 @@ export interface Hardware {
 
   /**
    * Several sections, read together.
-   *
-   * Parameters:
-   *     sections: which; all where not given.
+   * @param params.sections - which; all where not given.
    */
   snapshot(params?: {
     sections?: readonly ("host" | "cpu" | "memory" | "disks" | "network" | "sensors" | "battery" | "users" | "cgroup" | "pressure" | "gpus")[] | null;
@@ -1491,99 +1401,75 @@ export interface Hardware {
 
   /**
    * The machine and its system.
-   *
-   * Raises:
-   *     SectionUnavailable: it cannot be read now.
+   * @throws SectionUnavailable: it cannot be read now.
    */
   host(params?: Readonly<Record<string, never>> | null, options?: CallOptions): Promise<Host>;
 
   /**
    * The processors: how busy, how many, how fast. Shares are taken over the time since an earlier reading.
-   *
-   * Raises:
-   *     SectionUnavailable: it cannot be read now.
+   * @throws SectionUnavailable: it cannot be read now.
    */
   cpu(params?: Readonly<Record<string, never>> | null, options?: CallOptions): Promise<Cpu>;
 
   /**
    * Memory and swap.
-   *
-   * Raises:
-   *     SectionUnavailable: it cannot be read now.
+   * @throws SectionUnavailable: it cannot be read now.
    */
   memory(params?: Readonly<Record<string, never>> | null, options?: CallOptions): Promise<Memory>;
 
   /**
    * Mounted file systems, and what goes through the block devices.
-   *
-   * Raises:
-   *     SectionUnavailable: it cannot be read now.
+   * @throws SectionUnavailable: it cannot be read now.
    */
   disks(params?: Readonly<Record<string, never>> | null, options?: CallOptions): Promise<Disks>;
 
   /**
    * The network interfaces and what goes through them.
-   *
-   * Raises:
-   *     SectionUnavailable: it cannot be read now.
+   * @throws SectionUnavailable: it cannot be read now.
    */
   network(params?: Readonly<Record<string, never>> | null, options?: CallOptions): Promise<Network>;
 
   /**
    * Temperatures, fans, voltages, currents and power.
-   *
-   * Raises:
-   *     SectionUnavailable: it cannot be read now.
+   * @throws SectionUnavailable: it cannot be read now.
    */
   sensors(params?: Readonly<Record<string, never>> | null, options?: CallOptions): Promise<Sensors>;
 
   /**
    * The batteries, if there are any.
-   *
-   * Raises:
-   *     SectionUnavailable: it cannot be read now.
+   * @throws SectionUnavailable: it cannot be read now.
    */
   battery(params?: Readonly<Record<string, never>> | null, options?: CallOptions): Promise<Battery>;
 
   /**
    * The sessions of users who are logged in.
-   *
-   * Raises:
-   *     SectionUnavailable: it cannot be read now, or the system keeps no record of them (neither utmp nor logind).
+   * @throws SectionUnavailable: it cannot be read now, or the system keeps no record of them (neither utmp nor logind).
    */
   users(params?: Readonly<Record<string, never>> | null, options?: CallOptions): Promise<User[]>;
 
   /**
    * The limits and the use of the server's own control group, beside what the host has.
-   *
-   * Raises:
-   *     SectionUnavailable: it cannot be read now.
+   * @throws SectionUnavailable: it cannot be read now.
    */
   cgroup(params?: Readonly<Record<string, never>> | null, options?: CallOptions): Promise<Cgroup>;
 
   /**
    * How much processes wait for processors, memory, disks and interrupts.
-   *
-   * Raises:
-   *     SectionUnavailable: it cannot be read now.
+   * @throws SectionUnavailable: it cannot be read now.
    */
   pressure(params?: Readonly<Record<string, never>> | null, options?: CallOptions): Promise<Pressure>;
 
   /**
    * The graphics processors, with the processes on them that the caller may see.
-   *
-   * Raises:
-   *     SectionUnavailable: it cannot be read now.
+   * @throws SectionUnavailable: it cannot be read now.
    */
   gpus(params?: Readonly<Record<string, never>> | null, options?: CallOptions): Promise<Gpus>;
 
   /**
    * The sockets of the machine, and whose they are; of the caller's own processes alone, if the caller may see no
    * others.
-   *
-   * Parameters:
-   *     kind: which.
-   *     limit: the most to list.
+   * @param params.kind - which.
+   * @param params.limit - the most to list.
    */
   connections(params?: {
     kind?: "all" | "inet" | "inet4" | "inet6" | "tcp" | "tcp4" | "tcp6" | "udp" | "udp4" | "udp6" | "unix";

@@ -267,18 +267,12 @@ const errors7 = { ProgramNotStarted, ProgramRefused, ProgramUnsuccessful };
 export interface Programs {
   /**
    * Send a signal to the process groups of all programs that match and still run, of those that you may control.
-   *
-   * Parameters:
-   *     signal: its name, such as ``INT`` or ``SIGHUP``, in any case.
-   *     labels: only those that have all of these labels.
-   *     ids: only these.
-   *     owner: only those of this owner.
-   *
-   * Returns:
-   *     The ids of the programs that were still there, in the order of their starts.
-   *
-   * Raises:
-   *     InvalidParams: there is no such signal, or nothing says which programs.
+   * @param params.signal - its name, such as `INT` or `SIGHUP`, in any case.
+   * @param params.labels - only those that have all of these labels.
+   * @param params.ids - only these.
+   * @param params.owner - only those of this owner.
+   * @returns The ids of the programs that were still there, in the order of their starts.
+   * @throws InvalidParams: there is no such signal, or nothing says which programs.
    */
   signal_matching(params: {
     signal: string;
@@ -290,18 +284,12 @@ export interface Programs {
   /**
    * End all programs that match and still run, of those that you may control, all at the same time, with
    * everything that they have started.
-   *
-   * Parameters:
-   *     labels: only those that have all of these labels.
-   *     ids: only these.
-   *     owner: only those of this owner.
-   *     grace_s: time to end by themselves after TERM, in seconds; 0 to kill at once.
-   *
-   * Returns:
-   *     How each ended, in the order of their starts; ``survivors`` names what could not be ended.
-   *
-   * Raises:
-   *     InvalidParams: nothing says which programs.
+   * @param params.labels - only those that have all of these labels.
+   * @param params.ids - only these.
+   * @param params.owner - only those of this owner.
+   * @param params.grace_s - time to end by themselves after TERM, in seconds; 0 to kill at once.
+   * @returns How each ended, in the order of their starts; `survivors` names what could not be ended.
+   * @throws InvalidParams: nothing says which programs.
    */
   kill_matching(params?: {
     labels?: Readonly<Record<string, string>> | null;
@@ -312,18 +300,12 @@ export interface Programs {
 
   /**
    * Free what is kept of all programs that match and have ended, of those that you may control.
-   *
-   * Parameters:
-   *     labels: only those that have all of these labels.
-   *     ids: only these.
-   *     owner: only those of this owner.
-   *     force: also those that still run: they are ended first.
-   *
-   * Returns:
-   *     The ids of the programs that are forgotten, in the order of their starts.
-   *
-   * Raises:
-   *     InvalidParams: nothing says which programs.
+   * @param params.labels - only those that have all of these labels.
+   * @param params.ids - only these.
+   * @param params.owner - only those of this owner.
+   * @param params.force - also those that still run: they are ended first.
+   * @returns The ids of the programs that are forgotten, in the order of their starts.
+   * @throws InvalidParams: nothing says which programs.
    */
   forget_matching(params?: {
     labels?: Readonly<Record<string, string>> | null;
@@ -334,9 +316,7 @@ export interface Programs {
 
   /**
    * Wait for a program's end. All of its output is there before this is answered.
-   *
-   * Raises:
-   *     ProgramNotFound: there is no such program of yours.
+   * @throws ProgramNotFound: there is no such program of yours.
    */
   wait(params: {
     id: string;
@@ -344,18 +324,12 @@ export interface Programs {
 
   /**
    * Send a signal to a program's whole process group.
-   *
-   * Parameters:
-   *     id: the program.
-   *     signal: its name, such as ``INT`` or ``SIGHUP``, in any case.
-   *
-   * Returns:
-   *     Whether the program was still there.
-   *
-   * Raises:
-   *     InvalidParams: there is no such signal.
-   *     ProgramNotFound: there is no such program of yours.
-   *     ProgramRefused: you may view it, but not control it.
+   * @param params.id - the program.
+   * @param params.signal - its name, such as `INT` or `SIGHUP`, in any case.
+   * @returns Whether the program was still there.
+   * @throws InvalidParams: there is no such signal.
+   * @throws ProgramNotFound: there is no such program of yours.
+   * @throws ProgramRefused: you may view it, but not control it.
    */
   signal(params: {
     id: string;
@@ -364,17 +338,11 @@ export interface Programs {
 
   /**
    * End a program and everything that it has started.
-   *
-   * Parameters:
-   *     id: the program.
-   *     grace_s: time to end by itself after TERM, in seconds; 0 to kill at once.
-   *
-   * Returns:
-   *     How it ended; ``survivors`` names what could not be ended.
-   *
-   * Raises:
-   *     ProgramNotFound: there is no such program of yours.
-   *     ProgramRefused: you may view it, but not control it.
+   * @param params.id - the program.
+   * @param params.grace_s - time to end by itself after TERM, in seconds; 0 to kill at once.
+   * @returns How it ended; `survivors` names what could not be ended.
+   * @throws ProgramNotFound: there is no such program of yours.
+   * @throws ProgramRefused: you may view it, but not control it.
    */
   kill(params: {
     id: string;
@@ -384,11 +352,9 @@ export interface Programs {
   /**
    * Your programs, and those of others that you may see: those that run, and those that have ended but are still
    * kept, in the order of their starts.
-   *
-   * Parameters:
-   *     labels: only those that have all of these labels.
-   *     owner: only those of this owner.
-   *     running: only those that still run, or only those that do not.
+   * @param params.labels - only those that have all of these labels.
+   * @param params.owner - only those of this owner.
+   * @param params.running - only those that still run, or only those that do not.
    */
   list(params?: {
     labels?: Readonly<Record<string, string>> | null;
@@ -399,14 +365,12 @@ export interface Programs {
   /**
    * Follow the output of several programs at once, those that :meth:`list` lists at this moment, as
    * :meth:`output` does for one. The stream ends when all of them have ended.
-   *
-   * Parameters:
-   *     beginning: only those whose ids begin like this.
-   *     labels: only those that have all of these labels.
-   *     owner: only those of this owner.
-   *     running: only those that still run, or only those that do not.
-   *     tail_bytes: begin so many bytes before what is there now, else with all that is kept.
-   *     wait: go on with what is still to come; otherwise end with what there is.
+   * @param params.beginning - only those whose ids begin like this.
+   * @param params.labels - only those that have all of these labels.
+   * @param params.owner - only those of this owner.
+   * @param params.running - only those that still run, or only those that do not.
+   * @param params.tail_bytes - begin so many bytes before what is there now, else with all that is kept.
+   * @param params.wait - go on with what is still to come; otherwise end with what there is.
    */
   outputs(params?: {
     beginning?: string;
@@ -418,15 +382,11 @@ export interface Programs {
   } | null, options?: CallOptions): RpcStream<ProgramOutput>;
 
   /**
-   * Be told what happens to programs, those that run already first (``running``), then ``started``, ``exited``
-   * and ``forgotten``. It does not end by itself.
-   *
-   * Parameters:
-   *     labels: only those that have all of these labels.
-   *     owner: only those of this owner.
-   *
-   * Raises:
-   *     SlowConsumer: the reader is thousands of events behind.
+   * Be told what happens to programs, those that run already first (`running`), then `started`, `exited`
+   * and `forgotten`. It does not end by itself.
+   * @param params.labels - only those that have all of these labels.
+   * @param params.owner - only those of this owner.
+   * @throws SlowConsumer: the reader is thousands of events behind.
    */
   watch(params?: {
     labels?: Readonly<Record<string, string>> | null;
@@ -435,9 +395,7 @@ export interface Programs {
 
   /**
    * One of your programs.
-   *
-   * Raises:
-   *     ProgramNotFound: there is no such program of yours.
+   * @throws ProgramNotFound: there is no such program of yours.
    */
   get(params: {
     id: string;
@@ -445,10 +403,8 @@ export interface Programs {
 
   /**
    * Free what is kept of a program; one that still runs is ended first.
-   *
-   * Raises:
-   *     ProgramNotFound: there is no such program of yours.
-   *     ProgramRefused: you may view it, but not control it.
+   * @throws ProgramNotFound: there is no such program of yours.
+   * @throws ProgramRefused: you may view it, but not control it.
    */
   forget(params: {
     id: string;
@@ -456,21 +412,17 @@ export interface Programs {
 
   /**
    * Follow a program's output, from what is kept of it to its end. Any number of readers may; none holds up
-   * another, and one that falls behind what is kept goes on after it, with ``lost_bytes`` in its next piece.
+   * another, and one that falls behind what is kept goes on after it, with `lost_bytes` in its next piece.
    *
    * The stream ends with the output; then :meth:`wait` tells how the program ended. A reader that was cut off goes
-   * on with ``offsets`` at the end of the last piece that it got.
-   *
-   * Parameters:
-   *     id: the program.
-   *     stream: only this output; both where not given.
-   *     offset: where to begin, in bytes from the start of each output.
-   *     offsets: the same for each output by itself; it wins over ``offset``.
-   *     tail_bytes: begin so many bytes before what is there now, in place of ``offset``.
-   *     wait: go on with what is still to come; otherwise end with what there is.
-   *
-   * Raises:
-   *     ProgramNotFound: there is no such program of yours.
+   * on with `offsets` at the end of the last piece that it got.
+   * @param params.id - the program.
+   * @param params.stream - only this output; both where not given.
+   * @param params.offset - where to begin, in bytes from the start of each output.
+   * @param params.offsets - the same for each output by itself; it wins over `offset`.
+   * @param params.tail_bytes - begin so many bytes before what is there now, in place of `offset`.
+   * @param params.wait - go on with what is still to come; otherwise end with what there is.
+   * @throws ProgramNotFound: there is no such program of yours.
    */
   output(params: {
     id: string;
@@ -483,17 +435,13 @@ export interface Programs {
 
   /**
    * Let this connection control a program: it may write to it and resize its terminal, the program may wait for
-   * it to read (``overflow="wait"``), and ``on_disconnect`` is about it. There is one controller at a time. A
+   * it to read (`overflow="wait"`), and `on_disconnect` is about it. There is one controller at a time. A
    * program without one gets the first that calls this, or writes to it.
-   *
-   * Parameters:
-   *     id: the program.
-   *     take: also where another connection controls it, which then no longer does.
-   *
-   * Raises:
-   *     ProgramNotFound: there is no such program of yours.
-   *     ProgramRefused: you may view it, but not control it.
-   *     NotController: another connection controls it.
+   * @param params.id - the program.
+   * @param params.take - also where another connection controls it, which then no longer does.
+   * @throws ProgramNotFound: there is no such program of yours.
+   * @throws ProgramRefused: you may view it, but not control it.
+   * @throws NotController: another connection controls it.
    */
   control(params: {
     id: string;
@@ -503,16 +451,12 @@ export interface Programs {
   /**
    * Write to a program's standard input or terminal. Answered when the program, or its pipe, has taken all of
    * it: whoever waits for the answer before writing more is never ahead of the program.
-   *
-   * Parameters:
-   *     id: the program.
-   *     data: what to write.
-   *
-   * Raises:
-   *     ProgramNotFound: there is no such program of yours.
-   *     ProgramRefused: you may view it, but not control it.
-   *     NotController: another connection controls it.
-   *     StdinClosed: it takes no more input.
+   * @param params.id - the program.
+   * @param params.data - what to write.
+   * @throws ProgramNotFound: there is no such program of yours.
+   * @throws ProgramRefused: you may view it, but not control it.
+   * @throws NotController: another connection controls it.
+   * @throws StdinClosed: it takes no more input.
    */
   write(params: {
     id: string;
@@ -522,11 +466,9 @@ export interface Programs {
   /**
    * Tell a program that there is no more input. A terminal gets its end-of-file character (Ctrl-D), which
    * counts at the beginning of a line, and can be written to afterwards.
-   *
-   * Raises:
-   *     ProgramNotFound: there is no such program of yours.
-   *     ProgramRefused: you may view it, but not control it.
-   *     NotController: another connection controls it.
+   * @throws ProgramNotFound: there is no such program of yours.
+   * @throws ProgramRefused: you may view it, but not control it.
+   * @throws NotController: another connection controls it.
    */
   close_stdin(params: {
     id: string;
@@ -534,17 +476,13 @@ export interface Programs {
 
   /**
    * Give a program's terminal another size; the program is told by SIGWINCH.
-   *
-   * Parameters:
-   *     id: the program.
-   *     rows: the height in characters.
-   *     columns: the width in characters.
-   *
-   * Raises:
-   *     ProgramNotFound: there is no such program of yours.
-   *     ProgramRefused: you may view it, but not control it.
-   *     NotController: another connection controls it.
-   *     NoTerminal: it has no terminal, or has ended.
+   * @param params.id - the program.
+   * @param params.rows - the height in characters.
+   * @param params.columns - the width in characters.
+   * @throws ProgramNotFound: there is no such program of yours.
+   * @throws ProgramRefused: you may view it, but not control it.
+   * @throws NotController: another connection controls it.
+   * @throws NoTerminal: it has no terminal, or has ended.
    */
   resize(params: {
     id: string;
@@ -556,39 +494,33 @@ export interface Programs {
    * Start a program and leave it running. The caller's connection controls it; see :meth:`control`.
    *
    * What it writes is kept, by byte offset, for :meth:`output`, until some time after its end.
-   *
-   * Parameters:
-   *     argv: the program and its arguments.
-   *     cwd: where to run it; the home directory of its user where not given.
-   *     env: variables to set besides the base.
-   *     env_base: what the environment begins with.
-   *     stdin: whether it can be written to; otherwise its input is empty.
-   *     stderr: where standard error goes.
-   *     terminal: run it in a pseudo-terminal of this size; everything that it writes is standard output then.
-   *     timeout_s: end it after this time, in seconds.
-   *     idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds. What goes
-   *         nowhere (``stderr="discard"``) does not count.
-   *     grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
-   *         given.
-   *     on_disconnect: what happens to it when the connection that controls it ends. With ``keep`` it outlives the
-   *         server, too.
-   *     reattach_s: how long that waits for somebody to take control again, in seconds.
-   *     overflow: what happens when it writes more than is kept and its controller has not read it yet. With
-   *         ``wait`` it is held once half of ``retain_bytes`` is not read by its controller, so that one that
-   *         comes back finds everything that may have been lost on the way.
-   *     retain_bytes: output to keep, per stream, in bytes; the server's default where not given.
-   *     retain_s: how long to keep it after the program's end, in seconds; the server's default where not given.
-   *     user: as whom to run it, if not as the role says: by default as the server's own user.
-   *     limits: what it may take of the machine.
-   *     labels: notes, for :meth:`list` and :meth:`watch`.
-   *
-   * Returns:
-   *     Its id and what else there is to say.
-   *
-   * Raises:
-   *     ProgramNotStarted: there is no such program or directory, or the system does not let it run.
-   *     ProgramRefused: the server's policy does not let it run.
-   *     Busy: too many programs run.
+   * @param params.argv - the program and its arguments.
+   * @param params.cwd - where to run it; the home directory of its user where not given.
+   * @param params.env - variables to set besides the base.
+   * @param params.env_base - what the environment begins with.
+   * @param params.stdin - whether it can be written to; otherwise its input is empty.
+   * @param params.stderr - where standard error goes.
+   * @param params.terminal - run it in a pseudo-terminal of this size; everything that it writes is standard output then.
+   * @param params.timeout_s - end it after this time, in seconds.
+   * @param params.idle_timeout_s - end it after it has neither read nor written anything for this time, in seconds. What goes
+   *   nowhere (`stderr="discard"`) does not count.
+   * @param params.grace_s - time between TERM and KILL when one of these times is over, in seconds; the server's where not
+   *   given.
+   * @param params.on_disconnect - what happens to it when the connection that controls it ends. With `keep` it outlives the
+   *   server, too.
+   * @param params.reattach_s - how long that waits for somebody to take control again, in seconds.
+   * @param params.overflow - what happens when it writes more than is kept and its controller has not read it yet. With
+   *   `wait` it is held once half of `retain_bytes` is not read by its controller, so that one that
+   *   comes back finds everything that may have been lost on the way.
+   * @param params.retain_bytes - output to keep, per stream, in bytes; the server's default where not given.
+   * @param params.retain_s - how long to keep it after the program's end, in seconds; the server's default where not given.
+   * @param params.user - as whom to run it, if not as the role says: by default as the server's own user.
+   * @param params.limits - what it may take of the machine.
+   * @param params.labels - notes, for :meth:`list` and :meth:`watch`.
+   * @returns Its id and what else there is to say.
+   * @throws ProgramNotStarted: there is no such program or directory, or the system does not let it run.
+   * @throws ProgramRefused: the server's policy does not let it run.
+   * @throws Busy: too many programs run.
    */
   start(params: {
     argv: readonly string[];
@@ -617,28 +549,24 @@ export interface Programs {
    * slow, the program waits.
    *
    * As nothing but this one call is needed, it is the way to run a program on many nodes of a group at once.
-   *
-   * Parameters:
-   *     argv: the program and its arguments.
-   *     input: goes to its standard input, which then ends.
-   *     check: fail in the end unless it has ended with code 0, by itself.
-   *     timeout_s: end it after this time, in seconds.
-   *     idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
-   *     grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
-   *         given.
-   *     cwd: where to run it; the home directory of its user where not given.
-   *     env: variables to set besides the base.
-   *     env_base: what the environment begins with.
-   *     stderr: where standard error goes.
-   *     user: as whom to run it, if not as the role says: by default as the server's own user.
-   *     limits: what it may take of the machine.
-   *     labels: notes, for :meth:`list` and :meth:`watch`.
-   *
-   * Raises:
-   *     ProgramNotStarted: there is no such program or directory, or the system does not let it run.
-   *     ProgramRefused: the server's policy does not let it run.
-   *     ProgramUnsuccessful: it has not ended well, and was to (``check``).
-   *     Busy: too many programs run.
+   * @param params.argv - the program and its arguments.
+   * @param params.input - goes to its standard input, which then ends.
+   * @param params.check - fail in the end unless it has ended with code 0, by itself.
+   * @param params.timeout_s - end it after this time, in seconds.
+   * @param params.idle_timeout_s - end it after it has neither read nor written anything for this time, in seconds.
+   * @param params.grace_s - time between TERM and KILL when one of these times is over, in seconds; the server's where not
+   *   given.
+   * @param params.cwd - where to run it; the home directory of its user where not given.
+   * @param params.env - variables to set besides the base.
+   * @param params.env_base - what the environment begins with.
+   * @param params.stderr - where standard error goes.
+   * @param params.user - as whom to run it, if not as the role says: by default as the server's own user.
+   * @param params.limits - what it may take of the machine.
+   * @param params.labels - notes, for :meth:`list` and :meth:`watch`.
+   * @throws ProgramNotStarted: there is no such program or directory, or the system does not let it run.
+   * @throws ProgramRefused: the server's policy does not let it run.
+   * @throws ProgramUnsuccessful: it has not ended well, and was to (`check`).
+   * @throws Busy: too many programs run.
    */
   stream(params: {
     argv: readonly string[];
@@ -657,36 +585,30 @@ export interface Programs {
   }, options?: CallOptions): RpcStream<RunEvent>;
 
   /**
-   * Run a program to its end and return its output. Like ``subprocess.run``; no shell is involved. If the call
+   * Run a program to its end and return its output. Like `subprocess.run`; no shell is involved. If the call
    * is cancelled or its connection ends, so does the program, with everything that it has started.
-   *
-   * Parameters:
-   *     argv: the program and its arguments.
-   *     input: goes to its standard input, which then ends.
-   *     timeout_s: end it after this time, in seconds.
-   *     idle_timeout_s: end it after it has neither read nor written anything for this time, in seconds.
-   *     grace_s: time between TERM and KILL when one of these times is over, in seconds; the server's where not
-   *         given.
-   *     cwd: where to run it; the home directory of its user where not given.
-   *     env: variables to set besides the base.
-   *     env_base: what the environment begins with.
-   *     stdout: where standard output goes.
-   *     stderr: where standard error goes.
-   *     output_bytes: the most output to return, per stream, in bytes; at most, and by default, the server's limit,
-   *         and never more than fits into a message. What comes after it is read, counted and dropped.
-   *     user: as whom to run it, if not as the role says: by default as the server's own user.
-   *     limits: what it may take of the machine.
-   *     labels: notes, for :meth:`list` and :meth:`watch`.
-   *     check: fail unless it has ended with code 0, by itself.
-   *
-   * Returns:
-   *     How it ended and what it wrote. A code other than 0 is a result, not an error, without ``check``.
-   *
-   * Raises:
-   *     ProgramNotStarted: there is no such program or directory, or the system does not let it run.
-   *     ProgramRefused: the server's policy does not let it run.
-   *     ProgramUnsuccessful: it has not ended well, and was to (``check``).
-   *     Busy: too many programs run.
+   * @param params.argv - the program and its arguments.
+   * @param params.input - goes to its standard input, which then ends.
+   * @param params.timeout_s - end it after this time, in seconds.
+   * @param params.idle_timeout_s - end it after it has neither read nor written anything for this time, in seconds.
+   * @param params.grace_s - time between TERM and KILL when one of these times is over, in seconds; the server's where not
+   *   given.
+   * @param params.cwd - where to run it; the home directory of its user where not given.
+   * @param params.env - variables to set besides the base.
+   * @param params.env_base - what the environment begins with.
+   * @param params.stdout - where standard output goes.
+   * @param params.stderr - where standard error goes.
+   * @param params.output_bytes - the most output to return, per stream, in bytes; at most, and by default, the server's limit,
+   *   and never more than fits into a message. What comes after it is read, counted and dropped.
+   * @param params.user - as whom to run it, if not as the role says: by default as the server's own user.
+   * @param params.limits - what it may take of the machine.
+   * @param params.labels - notes, for :meth:`list` and :meth:`watch`.
+   * @param params.check - fail unless it has ended with code 0, by itself.
+   * @returns How it ended and what it wrote. A code other than 0 is a result, not an error, without `check`.
+   * @throws ProgramNotStarted: there is no such program or directory, or the system does not let it run.
+   * @throws ProgramRefused: the server's policy does not let it run.
+   * @throws ProgramUnsuccessful: it has not ended well, and was to (`check`).
+   * @throws Busy: too many programs run.
    */
   run(params: {
     argv: readonly string[];
@@ -709,9 +631,7 @@ export interface Programs {
   /**
    * The most output that :meth:`run` returns of a program, per stream, in bytes: for whoever does what it does by
    * way of :meth:`start`, as its input is larger than a message.
-   *
-   * Parameters:
-   *     argv: the program and its arguments, which are in the same message.
+   * @param params.argv - the program and its arguments, which are in the same message.
    */
   run_output_bytes(params: {
     argv: readonly string[];
