@@ -25,13 +25,14 @@ export function OverviewPage() {
   // It is asked again when the connection is back: then the history fills the gap.
   const found = useAnswer(async (client): Promise<Beginning> => {
     const stub = client.service(hardware);
-    const [snapshot, kept, first] = await Promise.all([
+    const [snapshot, kept] = await Promise.all([
       stub.snapshot({ sections: ["host", "cpu", "memory", "disks"] }),
       stub.history_metrics(),
-      readFirst(stub.subscribe({ sections: ["cpu", "memory", "disks", "network", "pressure"], interval_s: INTERVAL_S })),
     ]);
-    const disks = (snapshot.disks?.io ?? []).filter((each) => each.kind === "disk").map((each) => each.name);
     // A server that has just started keeps no history yet, but it knows its metrics.
+    const sections = ["cpu", "memory", "disks", "network", "pressure"] as const;
+    const first = kept.length > 0 ? undefined : await readFirst(stub.subscribe({ sections, interval_s: INTERVAL_S }));
+    const disks = (snapshot.disks?.io ?? []).filter((each) => each.kind === "disk").map((each) => each.name);
     const plans = planCharts([...kept, ...Object.keys(first?.values ?? {})], disks);
     const keeps = new Set(kept);
     const metrics = metricsOf(plans).filter((metric) => keeps.has(metric));
