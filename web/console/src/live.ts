@@ -1,6 +1,6 @@
 /** Streams that a page follows for as long as it is shown, over as many connections as it takes. */
 
-import { RpcError, type Client, type RpcStream } from "@remote-services/client";
+import { TransportError, type Client, type RpcStream } from "@remote-services/client";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { link } from "./connection.ts";
 import { useEntry } from "./entry.ts";
@@ -28,8 +28,7 @@ export function useStream<T>(
         for await (const item of stream) if (!isOver) listener.current(item);
       } catch (failure) {
         // A lost connection is no error of the stream: it is opened anew with the next one.
-        const isLoss = failure instanceof RpcError && failure.retryable;
-        if (!isOver && !isLoss) setError(failure);
+        if (!isOver && !(failure instanceof TransportError)) setError(failure);
       }
     };
     void read();

@@ -1,7 +1,7 @@
 /** The terminal or the log of a program, with what can be done with it. */
 
 import type { ProgramInfo } from "@remote-services/client/stubs/programs";
-import { RpcError } from "@remote-services/client";
+import { TransportError } from "@remote-services/client";
 import "@xterm/xterm/css/xterm.css";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { link, tell } from "../../connection.ts";
@@ -39,7 +39,7 @@ export function ScreenView({ program }: { readonly program: ProgramInfo }) {
     if (!isConnected) return undefined;
     const abort = new AbortController();
     screen.current?.follow(abort.signal).catch((error: unknown) => {
-      if (!abort.signal.aborted && !(error instanceof RpcError && error.retryable)) setNote(tell(error));
+      if (!abort.signal.aborted && !(error instanceof TransportError)) setNote(tell(error));
     });
     return () => { abort.abort(); };
   }, [client, program.id, isConnected]);
