@@ -377,9 +377,12 @@ class Link:
         connection, self._connection, self._socket, self._subscriptions = self._connection, None, None, None
         if connection is not None:
             # Its last words may wait for a socket that nobody reads.
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(1.0):
-                    await connection.close()
+            try:
+                with contextlib.suppress(Exception):
+                    async with asyncio.timeout(1.0):
+                        await connection.close()
+            finally:
+                _abort(connection)
         for flush in list(self._flushes):  # Nobody reads their answers any more.
             flush.cancel()
             await asyncio.wait([flush])
@@ -416,8 +419,8 @@ class Link:
         Raises:
             ConnectionError: the library is of a version that does not show its socket.
         """
-        writer = getattr(client._transport, "_io_writer", None)  # noqa: SLF001 - nothing public tells the socket
-        if writer is None:
+        socket = _find_socket(client)
+        if socket is None:
             raise ConnectionError("this version of nats-py is not known: install that of constraints.txt")
 
         def take(subject: bytes, data: bytes) -> TakeData | None:
@@ -430,9 +433,9 @@ class Link:
 
         prefix = f"{PREFIX}.to.{format_id(self.own)}."
         to_own = prefix.encode()
-        self._socket = writer.transport
-        Intake.wrap(writer.transport, (prefix, _ALL, _BEAT), take, MARK)
-        self._subscriptions = Subscriptions(writer.transport)
+        self._socket = socket
+        Intake.wrap(socket, (prefix, _ALL, _BEAT), take, MARK)
+        self._subscriptions = Subscriptions(socket)
 
     async def _take(self, message: Msg) -> None:
         headers: Mapping[str, str] = message.headers or {}
@@ -643,6 +646,19 @@ def _reveal(client: Client, settings: LinkSettings, text: str) -> str:
     if settings.tls is not None and not greeting.get("tls_required"):
         raise ConnectionError("the broker does not encrypt: give it a certificate, or write nats:// if it is local")
     return text
+
+
+def _find_socket(client: Client) -> asyncio.Transport | None:
+    """Return the socket of the library's connection; ``None`` if it has none yet, or does not show it."""
+    writer = getattr(client._transport, "_io_writer", None)  # noqa: SLF001 - nothing public tells the socket
+    return None if writer is None else writer.transport
+
+
+def _abort(client: Client) -> None:
+    """Close the socket. The library leaves it open if its closing is cancelled, or fails."""
+    socket = _find_socket(client)
+    if socket is not None:
+        socket.abort()
 
 
 def _read_subject(subject: bytes) -> tuple[int, str, tuple[str, ...]] | None:

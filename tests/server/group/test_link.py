@@ -14,7 +14,9 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 import trustme
 
@@ -352,6 +354,28 @@ def test_it_can_be_closed_in_each_moment_of_connecting(broker: Broker) -> None:
                 await asyncio.wait_for(link.close(0.1), LIMIT_S)
                 assert all(task.done() for task in link._tasks)
                 assert link._connection is None
+
+    asyncio.run(use())
+
+
+def test_no_socket_stays_open_if_it_is_closed_while_it_throws_a_connection_away(broker: Broker) -> None:
+    """That is in each moment in which the task that connects may be cancelled, which is the library's closing, too."""
+    port = urlsplit(broker.url).port
+
+    def count_sockets() -> int:
+        connections = psutil.Process().net_connections("tcp")
+        return sum(bool(connection.raddr) and connection.raddr.port == port for connection in connections)
+
+    async def use() -> None:
+        for turns in range(20):
+            async with world(broker) as it:
+                link = await it.join(OWN)
+                link._lost.set()
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await asyncio.wait_for(link.close(0.1), LIMIT_S)
+                await asyncio.sleep(0)  # A socket is closed in the turn after.
+                assert count_sockets() == 0, turns
 
     asyncio.run(use())
 
