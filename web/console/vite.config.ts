@@ -17,6 +17,7 @@ export default defineConfig({
     outDir: process.env["CONSOLE_FOLDER"] ?? here("../../rpcserver/console_files"),
     emptyOutDir: true,
     target: "es2022",
+    cssTarget: ["chrome123", "firefox120", "safari17.5"], // Those know light-dark(), which would otherwise be spelt out twice.
     assetsInlineLimit: 0, // The policy of the server allows no data but in pictures.
     modulePreload: { polyfill: false },
     reportCompressedSize: false,

@@ -20,6 +20,8 @@ test("the host, its charts and its processes", async () => {
   await tab.page.getByRole("img", { name: /Processors over the last hour, now busy \d/ }).waitFor();
   await tab.page.getByRole("img", { name: /Memory over the last hour, now in use \d/ }).waitFor();
   await tab.page.getByRole("meter", { name: "Processor 0" }).waitFor();
+  const { cores } = await client.service(hardware).cpu();
+  await tab.page.locator("[data-chart=cpu]").getByText(new RegExp(`each of ${String(cores.length)} \\d+ to \\d+ %`)).waitFor();
   await tab.page.getByRole("button", { name: /^PID/ }).click();
   await tab.page.locator("table.processes tbody tr:first-child td:first-child").getByText("1", { exact: true }).waitFor();
   expect(await tab.page.locator("th[aria-sort]").textContent()).toContain("PID");

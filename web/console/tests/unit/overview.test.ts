@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import type { Sample, Series } from "@remote-services/client/stubs/hardware";
-import { History, metricsOf, planCharts, SPAN_S } from "../../src/pages/overview/series.ts";
+import { History, metricsOf, MOST_CORES, planCharts, SPAN_S } from "../../src/pages/overview/series.ts";
 
 function series(metric: string, ...means: (number | null)[]): Series {
   return { metric, step_s: 10, points: means.map((mean, index) => ({ t_wall_s: 1000 + 10 * index, step_s: 10, mean, min: mean, max: mean })) };
@@ -17,6 +17,14 @@ test("charts are made of what the machine has", () => {
   const plans = planCharts(known, ["sda", "sdb"]);
   expect(plans.map((plan) => plan.id)).toEqual(["cpu", "disks"]);
   expect(metricsOf(plans)).toEqual(["cpu.percent", "disks.io.read_bytes_per_s{sda}", "disks.io.read_bytes_per_s{sdb}"]);
+});
+
+test("each processor has a line, in order, behind the one of all", () => {
+  const known = ["cpu.cores.percent{10}", "cpu.cores.percent{2}", "cpu.percent", "cpu.cores.percent{0}", "cpu.cores.frequency_mhz{0}"];
+  const [plan] = planCharts(known, []);
+  expect(plan?.lines.map((line) => [line.label, line.isOneOfMany])).toEqual([["0", true], ["2", true], ["10", true], ["busy", undefined]]);
+  const many = planCharts(Array.from({ length: 300 }, (_each, core) => `cpu.cores.percent{${String(core)}}`), []);
+  expect(many[0]?.lines.length).toBe(MOST_CORES);
 });
 
 test("a line is the sum of its metrics, and has gaps where nothing is known", () => {

@@ -6,7 +6,7 @@ import "uplot/dist/uPlot.min.css";
 import { formatBytes, formatPercent } from "../../format.ts";
 import { useStore } from "../../store.ts";
 import { theme } from "../../theme.ts";
-import { SPAN_S, type ChartPlan, type History } from "./series.ts";
+import { SPAN_S, type ChartPlan, type History, type Line } from "./series.ts";
 
 const HEIGHT = 132;
 
@@ -23,8 +23,6 @@ export function Chart({ plan, history, version }: ChartProps) {
   const plot = useRef<uPlot>(undefined);
   const now = useStore(theme);
   const points = plan.lines.map((line) => history.pointsOf(line));
-  const latest = points.map((values) => values.at(-1));
-  const write = plan.unit === "percent" ? formatPercent : (value: number | null | undefined) => (value === null || value === undefined ? "–" : `${formatBytes(value)}/s`);
   const data = useRef<uPlot.AlignedData>([[]]);
   data.current = [history.times, ...points];
 
@@ -51,18 +49,44 @@ export function Chart({ plan, history, version }: ChartProps) {
   }, [plan, now]);
   useEffect(() => { plot.current?.setData(data.current); }, [version]);
 
-  const words = plan.lines.map((line, index) => `${line.label} ${write(latest[index])}`).join(", ");
+  const legend = legendOf(plan, points.map((values) => values.at(-1)));
+  const words = legend.map((entry) => `${entry.label} ${entry.value}`).join(", ");
   return (
     <figure class="card chart" data-chart={plan.id}>
       <figcaption class="row">
         <h2 class="grow">{plan.title}</h2>
-        {plan.lines.map((line, index) => (
-          <span key={line.label} class={`legend small series-${String(index + 1)}`}>{line.label} <b class="number">{write(latest[index])}</b></span>
+        {legend.map((entry) => (
+          <span key={entry.label} class={`legend small series-${entry.look}`}>{entry.label} <b class="number">{entry.value}</b></span>
         ))}
       </figcaption>
       <div ref={place} class="plot" role="img" aria-label={`${plan.title} over the last hour, now ${words}`} />
     </figure>
   );
+}
+
+interface LegendEntry {
+  readonly label: string;
+  readonly value: string;
+  /** The end of the name of its colour. */
+  readonly look: string;
+}
+
+/** Returns what stands above a chart. Lines of many share an entry, with the least and the most of them. */
+function legendOf(plan: ChartPlan, latest: readonly (number | null | undefined)[]): LegendEntry[] {
+  const write = plan.unit === "percent" ? formatPercent : (value: number | null | undefined) => (value === null || value === undefined ? "–" : `${formatBytes(value)}/s`);
+  const looks = looksOf(plan.lines);
+  const entries = plan.lines.flatMap((line, index) => (line.isOneOfMany === true ? [] : [{ label: line.label, value: write(latest[index]), look: looks[index] ?? "" }]));
+  const many = plan.lines.flatMap((line, index) => (line.isOneOfMany === true ? [latest[index]] : []));
+  if (many.length === 0) return entries;
+  const known = many.filter((value) => typeof value === "number");
+  const value = known.length === 0 ? "–" : `${Math.min(...known).toFixed(0)} to ${Math.max(...known).toFixed(0)} %`;
+  return [...entries, { label: `each of ${String(many.length)}`, value, look: "each" }];
+}
+
+/** Returns the ends of the names of the colours of lines. */
+function looksOf(lines: readonly Line[]): string[] {
+  let count = 0;
+  return lines.map((line) => (line.isOneOfMany === true ? "each" : String(++count)));
 }
 
 /** How little time a chart shows at least, in seconds: a server that has just started has no hour behind it. */
@@ -77,11 +101,22 @@ function clockOf(seconds: number): string {
   return new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 }
 
+/** Reads a colour of the style sheet as it is shown now: a canvas knows neither names nor `light-dark()`. */
+function readColour(element: HTMLElement, name: string): string {
+  const probe = document.createElement("span");
+  probe.hidden = true;
+  probe.style.color = `var(${name})`;
+  element.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
+
 function optionsOf(plan: ChartPlan, element: HTMLElement): uPlot.Options {
-  const style = getComputedStyle(element);
-  const colour = (name: string): string => style.getPropertyValue(name).trim();
+  const colour = (name: string): string => readColour(element, name);
+  const looks = looksOf(plan.lines);
   const grid = { stroke: colour("--line"), width: 1 };
-  const font = `11px ${colour("--sans")}`;
+  const font = `11px ${getComputedStyle(element).getPropertyValue("--sans")}`;
   return {
     width: element.clientWidth,
     height: HEIGHT,
@@ -102,8 +137,9 @@ function optionsOf(plan: ChartPlan, element: HTMLElement): uPlot.Options {
     series: [
       {},
       ...plan.lines.map((line, index) => ({
-        label: line.label, stroke: colour(`--series-${String(index + 1)}`), width: 1.5, points: { show: false }, spanGaps: false,
-        ...(index === 0 ? { fill: colour("--accent-ground") } : {}),
+        label: line.label, stroke: colour(`--series-${looks[index] ?? ""}`), width: line.isOneOfMany === true ? 1 : 1.5, points: { show: false }, spanGaps: false,
+        // The ground of a chart with lines of many would hide what the first line stands in front of.
+        ...(looks[0] === "1" && index === 0 ? { fill: colour("--accent-ground") } : {}),
       })),
     ],
   };

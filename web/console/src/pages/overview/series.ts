@@ -9,6 +9,8 @@ export const SPAN_S = 3600;
 export interface Line {
   readonly label: string;
   readonly metrics: readonly string[];
+  /** Whether it is one of many of the same kind, which stand behind the others and share an entry of the legend. */
+  readonly isOneOfMany?: boolean;
 }
 
 /** A chart. */
@@ -19,6 +21,22 @@ export interface ChartPlan {
   readonly lines: readonly Line[];
 }
 
+/** How many processors have lines of their own: more cannot be told apart, and a history has at most 1,000 metrics. */
+export const MOST_CORES = 128;
+
+const CORE = /^cpu\.cores\.percent\{(\d+)\}$/;
+
+/** Plans a line for each processor, in their order. */
+function planCores(known: readonly string[]): Line[] {
+  return known
+    .flatMap((metric) => {
+      const number = CORE.exec(metric)?.[1];
+      return number === undefined ? [] : [{ label: number, metrics: [metric], isOneOfMany: true }];
+    })
+    .sort((one, other) => Number(one.label) - Number(other.label))
+    .slice(0, MOST_CORES);
+}
+
 /** Plans the charts with the metrics that this machine has.
  * @param known - the names of the metrics that have a history.
  * @param disks - the names of whole disks: what goes through a partition goes through its disk, too. */
@@ -26,7 +44,7 @@ export function planCharts(known: readonly string[], disks: readonly string[]): 
   const has = new Set(known);
   const ofDisks = (name: string): string[] => disks.map((disk) => `disks.io.${name}{${disk}}`);
   const plans: ChartPlan[] = [
-    { id: "cpu", title: "Processors", unit: "percent", lines: [{ label: "busy", metrics: ["cpu.percent"] }] },
+    { id: "cpu", title: "Processors", unit: "percent", lines: [...planCores(known), { label: "busy", metrics: ["cpu.percent"] }] },
     {
       id: "memory", title: "Memory", unit: "percent",
       lines: [{ label: "in use", metrics: ["memory.percent"] }, { label: "swap", metrics: ["memory.swap.percent"] }],
