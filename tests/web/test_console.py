@@ -16,11 +16,16 @@ from rpcserver.plugins.finding import create_services, find_services
 from rpcserver.security.named_tokens import TokenSet
 from rpcserver.security.token_file import TokenFile
 from rpcserver.server import Server
+from rpcservices.hardware import Hardware
+from rpcservices.hardware.config import HardwareConfig
+from rpcservices.hardware.readers.places import Places
 from tests.contract.conftest import TOKEN, Running
+from tests.services.hardware.conftest import MACHINES, expand
 from web.building import WEB
 
 from .browser import CHROMIUM
 from .conftest import LIMIT_S, RunNode
+from .plugged import Interface, Line
 from .test_client import VITEST, count_passed
 
 CONSOLE = WEB / "console"
@@ -38,19 +43,25 @@ def built(run_node: RunNode, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Control:
-    """A server with the console, which a journey stops and starts by HTTP.
+class Served:
+    """A server with the console.
 
     Parameters:
         console: the built console.
         folder: for its state.
         modules: those of the contract suite.
+        hardware: settings of the hardware service.
+        places: the folders of a recorded machine; those of this one where not given.
     """
 
-    def __init__(self, console: Path, folder: Path, modules: Mapping[str, Any]) -> None:
+    def __init__(
+        self, console: Path, folder: Path, modules: Mapping[str, Any], hardware: Any, places: Places | None = None
+    ) -> None:
         self._console = console
         self._folder = folder
         self._modules = modules
+        self._hardware = hardware
+        self._places = places
         self._port = 0
         self._running: Running | None = None
         self.visitor = ""
@@ -62,21 +73,6 @@ class Control:
 
         TokenFile(folder / "state").update(make_token)
         self.start()
-        control = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                {"/stop": control.stop, "/start": control.start}[self.path]()
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def origin(self) -> str:
@@ -92,9 +88,15 @@ class Control:
                 "roles": {"visitor": {"permissions": ["hardware.read"]}},
             }
         )
-        classes = find_services(PluginsConfig(enabled=("database", "hardware", "programs")))
-        services = [*create_services(classes, config.services), self._modules["contract_service"].Contract()]
-        return Server(config, services, token=TOKEN, console=self._console)
+        classes = find_services(PluginsConfig(enabled=("database", "programs")))
+        services = create_services(classes, config.services)
+        hardware = Hardware(HardwareConfig.model_validate(self._hardware), self._places)
+        return Server(
+            config,
+            [*services, hardware, self._modules["contract_service"].Contract()],
+            token=TOKEN,
+            console=self._console,
+        )
 
     def start(self) -> None:
         """Start the server, at the port that it had before."""
@@ -109,21 +111,101 @@ class Control:
         self._running = None
 
     def close(self) -> None:
-        """End all of it."""
-        self._server.shutdown()
-        self._thread.join(LIMIT_S)
-        self._server.server_close()
+        """Stop it, unless a journey has."""
         if self._running is not None:
             self.stop()
 
 
+class Control:
+    """What a journey does to the server and to the machine, by HTTP.
+
+    Parameters:
+        acts: what can be done, by its path. Each gets the body of the request, and returns that of the answer.
+    """
+
+    def __init__(self, acts: Mapping[str, Callable[[bytes], bytes | None]]) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                answer = acts[self.path](body) or b""
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+        self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def close(self) -> None:
+        """End it."""
+        self._server.shutdown()
+        self._thread.join(LIMIT_S)
+        self._server.server_close()
+
+
 @pytest.fixture(scope="module")
-def control(
+def served(
     built: Path, modules: Any, tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]
-) -> Iterator[Control]:
+) -> Iterator[Served]:
+    """A server of this machine."""
     if not CHROMIUM.exists():
         missing("Chromium is not installed")
-    made = Control(built, tmp_path_factory.mktemp("served"), modules)
+    made = Served(built, tmp_path_factory.mktemp("served"), modules, {"serial_paths": ["/dev/pts/*"]})
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def recorded(built: Path, modules: Any, tmp_path_factory: pytest.TempPathFactory, served: Served) -> Iterator[Served]:
+    """A server of a recorded machine, whose disks answer as one has answered."""
+    folder = tmp_path_factory.mktemp("recorded")
+    expand(folder / "machine", (MACHINES / "server.txt").read_text(encoding="utf-8"))
+    smartctl = folder / "smartctl"
+    smartctl.write_text(f"#!/bin/sh\ncat {MACHINES.parent / 'recorded' / 'smart_ata.json'}\n", encoding="utf-8")
+    smartctl.chmod(0o755)
+    made = Served(built, folder, modules, {"smartctl": str(smartctl)}, Places.under(folder / "machine"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    made = Line(tmp_path_factory.mktemp("line") / "port")
+    yield made
+    made.unplug()
+
+
+@pytest.fixture(scope="module")
+def interface() -> Iterator[Interface]:
+    made = Interface()
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="module")
+def control(served: Served, line: Line, interface: Interface) -> Iterator[Control]:
+    def add(_: bytes) -> bytes:
+        assert interface.add(), interface.why_not
+        return interface.name.encode()
+
+    made = Control(
+        {
+            "/stop": lambda _: served.stop(),
+            "/start": lambda _: served.start(),
+            "/line/plug": lambda _: line.plug(),
+            "/line/unplug": lambda _: line.unplug(),
+            "/line/write": line.write,
+            "/line/expect": line.expect,
+            "/line/settings": lambda _: line.read_settings(),
+            "/interface/add": add,
+            "/interface/remove": lambda _: interface.remove(),
+        }
+    )
     yield made
     made.close()
 
@@ -141,14 +223,34 @@ def test_every_file_is_compressed_beside_itself(built: Path) -> None:
     assert "<script>" not in (built / "index.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("journey", sorted(path.name for path in (CONSOLE / "tests" / "journeys").glob("*.test.ts")))
-def test_journey(run_node: RunNode, control: Control, tmp_path: Path, journey: str) -> None:
+JOURNEYS = sorted(path.name for path in (CONSOLE / "tests" / "journeys").glob("*.test.ts"))
+
+
+@pytest.mark.parametrize("journey", JOURNEYS)
+def test_journey(
+    run_node: RunNode,
+    served: Served,
+    recorded: Served,
+    control: Control,
+    line: Line,
+    interface: Interface,
+    tmp_path: Path,
+    missing: Callable[[str], NoReturn],
+    journey: str,
+) -> None:
     """Pictures of the pages are left in the folder that the variable CONSOLE_PICTURES names."""
+    if journey == "hardware.test.ts":
+        if not interface.add():
+            missing(f"no network interface can be made here: {interface.why_not}")
+        interface.remove()
     variables = {
-        "TEST_CONSOLE_URL": control.origin,
+        "TEST_CONSOLE_URL": served.origin,
+        "TEST_RECORDED_URL": recorded.origin,
+        "TEST_RECORDED_VISITOR_TOKEN": recorded.visitor,
         "TEST_CONTROL_URL": control.address,
         "TEST_SERVER_TOKEN": TOKEN,
-        "TEST_VISITOR_TOKEN": control.visitor,
+        "TEST_VISITOR_TOKEN": served.visitor,
+        "TEST_SERIAL_PORT": str(line.link),
         "TEST_PICTURES": os.environ.get("CONSOLE_PICTURES", str(tmp_path)),
     }
     assert count_passed(run_node(VITEST, "run", f"tests/journeys/{journey}", folder=CONSOLE, variables=variables)) > 0

@@ -31,6 +31,10 @@ export const PAGES: readonly Page[] = [
     load: async () => (await import("./pages/programs/page.tsx")).ProgramsPage,
   },
   {
+    name: "hardware", title: "Hardware", key: "h", permission: "hardware.read",
+    load: async () => (await import("./pages/hardware/page.tsx")).HardwarePage,
+  },
+  {
     name: "services", title: "Services", key: "s",
     load: async () => (await import("./pages/services/page.tsx")).ServicesPage,
   },

@@ -20,6 +20,11 @@ export const origin = required("TEST_CONSOLE_URL");
 export const token = required("TEST_SERVER_TOKEN");
 /** The token of somebody whose role allows little. */
 export const visitorToken = required("TEST_VISITOR_TOKEN");
+/** The address of the console of a recorded machine, and the visitor's token there. */
+export const recordedOrigin = required("TEST_RECORDED_URL");
+export const recordedVisitorToken = required("TEST_RECORDED_VISITOR_TOKEN");
+/** A serial port, when something is plugged in. */
+export const serialPort = required("TEST_SERIAL_PORT");
 const control = required("TEST_CONTROL_URL");
 const pictures = required("TEST_PICTURES");
 
@@ -28,22 +33,27 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 /** How long a journey waits for what it expects, in milliseconds. */
 export const WAIT_MS = 20_000;
 
-/** Stops the server, or starts it. */
-export async function tellServer(wish: "stop" | "start"): Promise<void> {
-  const answer = await fetch(`${control}/${wish}`, { method: "POST" });
-  expect(answer.status).toBe(204);
+/** What can be done to the server and to the machine. */
+export type Deed =
+  | "stop" | "start" | "line/plug" | "line/unplug" | "line/write" | "line/expect" | "line/settings" | "interface/add" | "interface/remove";
+
+/** Does something. Returns the bytes of the answer. */
+export async function act(deed: Deed, body: Uint8Array<ArrayBuffer> = new Uint8Array(0)): Promise<Uint8Array> {
+  const answer = await fetch(`${control}/${deed}`, { method: "POST", body });
+  expect(answer.status).toBe(200);
+  return new Uint8Array(await answer.arrayBuffer());
 }
 
-/** Makes a client of its own, to see what the server has done. */
-export function makeClient(secret: string = token): Client {
-  return new Client(origin, { token: secret });
+/** Makes a client of its own, to see what a server has done. */
+export function makeClient(secret: string = token, server: string = origin): Client {
+  return new Client(server, { token: secret });
 }
 
 /** Makes a ticket, and returns the address that it opens. */
-export async function makeAddress(secret: string = token): Promise<string> {
-  await using client = makeClient(secret);
+export async function makeAddress(secret: string = token, server: string = origin): Promise<string> {
+  await using client = makeClient(secret, server);
   const { ticket } = await client.call<{ ticket: string }>("rpc.create_ticket");
-  return `${origin}/#ticket=${ticket}`;
+  return `${server}/#ticket=${ticket}`;
 }
 
 /** Starts the browser. */
@@ -60,6 +70,8 @@ export interface TabOptions {
   readonly width?: number;
   readonly height?: number;
   readonly scheme?: "light" | "dark";
+  /** The address of the server; that of this machine where not given. */
+  readonly server?: string;
   /** The network between the tab and the server; nothing but the machine's own where not given. */
   readonly through?: Network;
 }
@@ -133,7 +145,7 @@ export class Tab {
     page.on("pageerror", (error) => tab.complaints.push(error.message));
     page.on("request", (request) => {
       const url = new URL(request.url());
-      if (url.protocol !== "data:" && url.protocol !== "blob:" && url.host !== new URL(options.through?.origin ?? origin).host) tab.complaints.push(`request to ${request.url()}`);
+      if (url.protocol !== "data:" && url.protocol !== "blob:" && url.host !== new URL(options.through?.origin ?? options.server ?? origin).host) tab.complaints.push(`request to ${request.url()}`);
     });
     return tab;
   }
@@ -141,7 +153,7 @@ export class Tab {
   /** Opens a tab, signed in as whoever has a token. */
   static async enter(browser: Browser, options: TabOptions & { readonly secret?: string; readonly hash?: string } = {}): Promise<Tab> {
     const tab = await Tab.open(browser, options);
-    const address = await makeAddress(options.secret);
+    const address = await makeAddress(options.secret, options.server);
     await tab.page.goto(address.replace(origin, options.through?.origin ?? origin));
     await tab.page.getByText("connected", { exact: true }).waitFor();
     if (options.hash !== undefined) await tab.go(options.hash);

@@ -2,7 +2,7 @@
 
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { AWAY, makeAddress, makeClient, origin, startBrowser, Tab, tellServer, token, visitorToken } from "./place.ts";
+import { AWAY, makeAddress, makeClient, origin, startBrowser, Tab, act, token, visitorToken } from "./place.ts";
 
 let browser: Browser;
 beforeAll(async () => { browser = await startBrowser(); });
@@ -81,14 +81,14 @@ test("a session that was revoked leads back to the door, with the reason", async
 test("while the server is away the console says so, and goes on when it is back", async () => {
   const tab = await Tab.enter(browser, { hash: "#/services/rpc.ping" });
   await tab.page.getByRole("button", { name: "Call" }).waitFor();
-  await tellServer("stop");
+  await act("stop");
   await tab.page.getByText(/reconnecting since/).waitFor();
   await tab.page.getByText(/The connection is lost/).waitFor();
   await tab.picture("connection-lost");
   // A call that was never sent waits, and is made when the server is back.
   await tab.page.getByRole("button", { name: "Call" }).click();
   await tab.page.getByText("running", { exact: true }).waitFor();
-  await tellServer("start");
+  await act("start");
   await tab.page.getByText("connected", { exact: true }).waitFor();
   await tab.page.getByLabel("Result").getByText('"pong"').waitFor();
   await tab.close(AWAY);

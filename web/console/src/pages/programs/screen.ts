@@ -4,8 +4,8 @@ import type { Client } from "@remote-services/client";
 import { NotController, programs, type ProgramInfo } from "@remote-services/client/stubs/programs";
 import { SearchAddon } from "@xterm/addon-search";
 import { WebLinksAddon } from "@xterm/addon-web-links";
-import { Terminal } from "@xterm/xterm";
-import { allowStyles } from "./quiet_document.ts";
+import type { Terminal } from "@xterm/xterm";
+import { makeTerminal, measureRoom, type OpenTerminal } from "../../terminal/terminal.ts";
 
 /** What a screen tells of itself. */
 export interface ScreenState {
@@ -21,14 +21,13 @@ const PLAIN = "\x1b[39m";
 
 /** Shows a program. */
 export class Screen {
-  readonly terminal: Terminal;
   readonly search = new SearchAddon();
   readonly #offsets = { stdout: 0, stderr: 0 };
   readonly #encoder = new TextEncoder();
   #state: ScreenState = { isController: false, lostBytes: 0, problem: "" };
   #typing: Promise<unknown> = Promise.resolve();
   #size = { columns: 0, rows: 0 };
-  readonly #forbidStyles = allowStyles();
+  readonly #open: OpenTerminal;
 
   /**
    * @param client - the connection.
@@ -36,22 +35,21 @@ export class Screen {
    * @param mayControl - whether the role allows to write to it.
    * @param onState - is told of changes. */
   constructor(readonly client: Client, readonly program: ProgramInfo, readonly mayControl: boolean, readonly onState: (state: ScreenState) => void) {
-    this.terminal = new Terminal({
+    this.#open = makeTerminal({
       convertEol: program.terminal === null,
       disableStdin: !this.isInteractive,
-      scrollback: 20_000,
       cursorBlink: this.isInteractive,
-      fontSize: 13,
-      fontFamily: getComputedStyle(document.documentElement).getPropertyValue("--mono"),
-      screenReaderMode: true,
-      allowProposedApi: true,
-      theme: { background: "#10141b", foreground: "#e4e8ef", cursor: "#7fb0ff", selectionBackground: "#365a96", brightRed: "#ff9b93" },
       ...(program.terminal === null ? {} : { cols: program.terminal.columns, rows: program.terminal.rows }),
     });
     this.terminal.loadAddon(this.search);
     this.terminal.loadAddon(new WebLinksAddon((_event, address) => { window.open(address, "_blank", "noopener,noreferrer"); }));
     this.terminal.onData((text) => { this.#type(this.#encoder.encode(text)); });
     this.terminal.onBinary((text) => { this.#type(Uint8Array.from(text, (sign) => sign.charCodeAt(0))); });
+  }
+
+  /** What draws it. */
+  get terminal(): Terminal {
+    return this.#open.terminal;
   }
 
   /** Whether the program has a terminal that takes keys. */
@@ -94,13 +92,10 @@ export class Screen {
 
   /** Fits the terminal to its place, and tells the program. Whoever only looks on has the size that the program has. */
   fit(place: HTMLElement): void {
-    const row = place.querySelector<HTMLElement>(".xterm-screen");
-    if (row === null || (this.program.terminal !== null && this.isInteractive && !this.#state.isController)) return;
-    const width = row.clientWidth / this.terminal.cols;
-    const height = row.clientHeight / this.terminal.rows;
-    if (!(width > 0) || !(height > 0)) return;
-    const columns = Math.max(20, Math.floor((place.clientWidth - 22) / width));
-    const rows = Math.max(5, Math.floor((place.clientHeight - 12) / height));
+    if (this.program.terminal !== null && this.isInteractive && !this.#state.isController) return;
+    const room = measureRoom(this.terminal, place);
+    if (room === undefined) return;
+    const { columns, rows } = room;
     if (columns !== this.terminal.cols || rows !== this.terminal.rows) this.terminal.resize(columns, rows);
     if (!this.#state.isController || (columns === this.#size.columns && rows === this.#size.rows)) return;
     this.#size = { columns, rows };
@@ -109,8 +104,7 @@ export class Screen {
 
   /** Takes it off the page. */
   close(): void {
-    this.terminal.dispose();
-    this.#forbidStyles();
+    this.#open.close();
   }
 
   /** Sends keys, in their order. */

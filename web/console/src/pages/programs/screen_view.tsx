@@ -2,12 +2,12 @@
 
 import type { ProgramInfo } from "@remote-services/client/stubs/programs";
 import { TransportError } from "@remote-services/client";
-import "@xterm/xterm/css/xterm.css";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { link, tell } from "../../connection.ts";
 import { useEntry } from "../../entry.ts";
 import { formatBytes } from "../../format.ts";
 import { useStore } from "../../store.ts";
+import { copyText, textOf } from "../../terminal/terminal.ts";
 import { Screen, type ScreenState } from "./screen.ts";
 
 /** Shows what a program writes; its terminal takes keys. */
@@ -50,16 +50,7 @@ export function ScreenView({ program }: { readonly program: ProgramInfo }) {
   const copy = async (): Promise<void> => {
     const terminal = screen.current?.terminal;
     if (terminal === undefined) return;
-    const hasSelection = terminal.hasSelection();
-    if (!hasSelection) terminal.selectAll();
-    const text = terminal.getSelection();
-    if (!hasSelection) terminal.clearSelection();
-    try {
-      await navigator.clipboard.writeText(text.trimEnd());
-      setNote(hasSelection ? "The selection is copied." : "All of it is copied.");
-    } catch {
-      setNote("The browser does not allow that here: select the text, and copy it with its own keys.");
-    }
+    setNote(await copyText(textOf(terminal), terminal.hasSelection() ? "The selection" : "All of it"));
   };
   const find = (event: Event): void => {
     event.preventDefault();
