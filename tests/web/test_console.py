@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pyarrow.parquet
 import pytest
 
 from rpcserver.config import PluginsConfig, ServerConfig
@@ -65,10 +69,12 @@ class Served:
         self._port = 0
         self._running: Running | None = None
         self.visitor = ""
+        self.reader = ""
         (folder / "state").mkdir(mode=0o700)
 
         def make_token(tokens: TokenSet) -> TokenSet:
             new, self.visitor = tokens.create("visitor", "visitor", 1.0)
+            new, self.reader = new.create("reader", "reader", 1.0)
             return new
 
         TokenFile(folder / "state").update(make_token)
@@ -85,7 +91,10 @@ class Served:
                 "state_dir": str(self._folder / "state"),
                 "listen": {"port": self._port, "unix": "none"},
                 "services": {"database": {"databases": {"main": {"url": f"sqlite:///{self._folder}/main.db"}}}},
-                "roles": {"visitor": {"permissions": ["hardware.read"]}},
+                "roles": {
+                    "visitor": {"permissions": ["hardware.read"]},
+                    "reader": {"permissions": ["database.query"]},
+                },
             }
         )
         classes = find_services(PluginsConfig(enabled=("database", "programs")))
@@ -214,6 +223,26 @@ def test_units(run_node: RunNode) -> None:
     assert count_passed(run_node(VITEST, "run", "tests/unit", folder=CONSOLE)) > 10
 
 
+def test_a_parquet_file_has_the_exact_values(run_node: RunNode, tmp_path: Path) -> None:
+    variables = {"TEST_PARQUET": str(tmp_path / "rows.parquet")}
+    assert (
+        count_passed(run_node(VITEST, "run", "tests/unit/database.test.ts", folder=CONSOLE, variables=variables)) > 10
+    )
+    table = pyarrow.parquet.read_table(tmp_path / "rows.parquet")
+    one, other, nothing = table.to_pylist()
+    assert [str(field.type) for field in table.schema] == [
+        "int64", "int64", "string", "binary", "decimal128(5, 2)", "double", "bool", "date32[day]", "timestamp[us]",
+        "timestamp[us, tz=UTC]", "string", "string",
+    ]  # fmt: skip
+    assert (one["id"], one["id_2"], one["label"], one["data"]) == (1, 2**63 - 1, 'a "b"\r\n', b"\x00\xff")
+    assert (one["price"], one["day"]) == (Decimal("-12.30"), date(2024, 2, 29))
+    assert one["moment"] == datetime(2024, 2, 29, 12, 34, 56, 123456)
+    assert one["instant"] == datetime(1969, 12, 31, 21, tzinfo=UTC)
+    assert (other["id_2"], other["label"], other["price"], other["day"]) == (-(2**63), "", 100, date(99, 1, 1))
+    assert (other["data"], other["mixed"], other["good"]) == (b"", "7", False) and math.isnan(other["share"])
+    assert set(nothing.values()) == {None}
+
+
 def test_every_file_is_compressed_beside_itself(built: Path) -> None:
     files = [path for path in built.rglob("*") if path.is_file()]
     plain = [path for path in files if path.suffix in (".js", ".css", ".html", ".svg")]
@@ -251,6 +280,7 @@ def test_journey(
         "TEST_SERVER_TOKEN": TOKEN,
         "TEST_VISITOR_TOKEN": served.visitor,
         "TEST_SERIAL_PORT": str(line.link),
+        "TEST_READER_TOKEN": served.reader,
         "TEST_PICTURES": os.environ.get("CONSOLE_PICTURES", str(tmp_path)),
     }
     assert count_passed(run_node(VITEST, "run", f"tests/journeys/{journey}", folder=CONSOLE, variables=variables)) > 0

@@ -16,6 +16,7 @@ export type { Handler, HandlerContext } from "./wire/handlers.js";
 export type { CallContext, Params, Progress } from "./wire/messages.js";
 export type { Source } from "./wire/upload.js";
 export { Duration, Exact, FrozenSet, Tuple, type TextKind } from "./values/kinds.js";
+export { loadRows } from "./values/rows.js";
 export { fromTagged, toTagged } from "./values/tagged.js";
 export {
   Busy, Cancelled, ConnectFailed, ConnectionClosed, ConnectionLost, DeadlineExceeded, InternalError, InvalidParams,

@@ -31,6 +31,10 @@ export const PAGES: readonly Page[] = [
     load: async () => (await import("./pages/programs/page.tsx")).ProgramsPage,
   },
   {
+    name: "database", title: "Database", key: "d", permission: "database.query",
+    load: async () => (await import("./pages/database/page.tsx")).DatabasePage,
+  },
+  {
     name: "hardware", title: "Hardware", key: "h", permission: "hardware.read",
     load: async () => (await import("./pages/hardware/page.tsx")).HardwarePage,
   },

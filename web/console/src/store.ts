@@ -29,16 +29,18 @@ export class Store<T> {
   }
 }
 
+/** Calls a function with each value after one that was seen: at once, if there is another one by now. Returns what ends it. */
+export function follow<T>(store: Store<T>, seen: T, watcher: (value: T) => void): () => void {
+  const end = store.watch(watcher);
+  if (!Object.is(seen, store.value)) watcher(store.value);
+  return end;
+}
+
 /** Returns the value of a store, and renders again when it changes. */
 export function useStore<T>(store: Store<T>): T {
   const [, render] = useState(0);
-  useEffect(() => {
-    const seen = store.value;
-    const end = store.watch(() => {
-      render((count) => count + 1);
-    });
-    if (!Object.is(seen, store.value)) render((count) => count + 1);
-    return end;
-  }, [store]);
-  return store.value;
+  const { value } = store;
+  // The value may have changed between what is rendered here and the effect.
+  useEffect(() => follow(store, value, () => { render((count) => count + 1); }), [store]);
+  return value;
 }

@@ -25,6 +25,8 @@ export const recordedOrigin = required("TEST_RECORDED_URL");
 export const recordedVisitorToken = required("TEST_RECORDED_VISITOR_TOKEN");
 /** A serial port, when something is plugged in. */
 export const serialPort = required("TEST_SERIAL_PORT");
+/** The token of somebody whose role allows reading databases, and nothing else. */
+export const readerToken = required("TEST_READER_TOKEN");
 const control = required("TEST_CONTROL_URL");
 const pictures = required("TEST_PICTURES");
 

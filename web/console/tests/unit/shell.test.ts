@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { formatBytes, formatDuration } from "../../src/format.ts";
 import { hashOf, readPlace } from "../../src/routes.ts";
 import { matchKeys, type Shortcut } from "../../src/shortcuts.ts";
-import { Store } from "../../src/store.ts";
+import { follow, Store } from "../../src/store.ts";
 import { keepSession, readSession, takeTicket } from "../../src/tickets.ts";
 
 class MemoryStorage {
@@ -53,6 +53,18 @@ test("keys may be two, one after the other", () => {
 test("figures are for people", () => {
   expect([formatBytes(0), formatBytes(1536), formatBytes(2 ** 40), formatBytes(null)]).toEqual(["0 B", "1.50 KiB", "1.00 TiB", "–"]);
   expect([formatDuration(0), formatDuration(3725), formatDuration(90_000), formatDuration(60)]).toEqual(["0 s", "1 h 2 min", "1 d 1 h", "1 min"]);
+});
+
+test("whoever follows a store learns what has changed before", () => {
+  const store = new Store(1);
+  store.set(2);
+  const seen: number[] = [];
+  const end = follow(store, 1, (value) => seen.push(value));
+  store.set(3);
+  end();
+  store.set(4);
+  follow(store, 4, (value) => seen.push(value));
+  expect(seen).toEqual([2, 3]);
 });
 
 test("a store tells of each new value until nobody listens", () => {
