@@ -31,13 +31,15 @@ class ServerLimits(_Answer):
 
 
 class Hello(_Answer):
-    """The server's name and version, the form of the wire, the caller, the limits, and the ping interval."""
+    """The server's name and version, the form of the wire, the caller, the limits, the ping interval, and whether the
+    server is a node of a group."""
 
     server: str
     subprotocol: str
     principal: PrincipalInfo | None
     limits: ServerLimits
     ping_interval_s: float
+    has_group: bool = False
 
 
 class MethodInfo(_Answer):

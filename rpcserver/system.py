@@ -121,6 +121,7 @@ class Hello(_Answer):
     principal: Annotated[PrincipalInfo | None, Field(description="Who is calling; null before authentication.")]
     limits: ServerLimits
     ping_interval_s: Annotated[float, Field(description="Silence after which the server pings, in seconds.")]
+    has_group: Annotated[bool, Field(description="Whether it is a node of a group; false before authentication.")]
 
 
 class LimitUse(_Answer):
@@ -316,6 +317,7 @@ class System(Service):
                 streams=limits.streams if own is None else own.streams,
             ),
             ping_interval_s=self._parts.settings().keepalive.ping_interval_s if interval_s is None else interval_s,
+            has_group=principal is not None and self._parts.group.use() is not None,
         )
 
     @method(kind="idempotent", group=False)

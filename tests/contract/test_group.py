@@ -83,6 +83,10 @@ def test_results_are_those_of_the_stub(nodes: Nodes) -> None:
     assert nodes.all_of(answers) == answers.outcomes
 
 
+def test_a_server_alone_says_so(nodes: Nodes) -> None:
+    assert nodes.run(nodes.client.hello()).has_group is False
+
+
 def test_values_survive(nodes: Nodes) -> None:
     kinds = nodes.side.modules["kinds"]
     for kind, (_, values) in kinds.examples(nodes.side.modules["kinds_stub"]).items():

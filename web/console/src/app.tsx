@@ -3,12 +3,16 @@
 import { Component, type ComponentChildren, type ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { leave, link, signIn, tell, type Entry, type Link } from "./connection.ts";
+import { EntryContext, useEntry } from "./entry.ts";
 import { formatDuration } from "./format.ts";
 import { HelpDialog } from "./help.tsx";
+import { NodePicker, RosterWatch } from "./node_picker.tsx";
+import { useNode, type NodeAnswer } from "./nodes.ts";
+import { findNode, isThere, roster } from "./roster.ts";
 import { hashOf, PAGES, place, type Page, type PageProps } from "./routes.ts";
 import { listenForKeys, type Shortcut } from "./shortcuts.ts";
 import { SignInPage } from "./sign_in_page.tsx";
-import { useStore } from "./store.ts";
+import { Store, useStore } from "./store.ts";
 import { nextTheme, showTheme, theme } from "./theme.ts";
 
 /** The whole console. */
@@ -17,15 +21,21 @@ export function App() {
   return state.kind === "in" ? <Shell entry={state.entry} /> : <SignInPage state={state} />;
 }
 
-function Shell({ entry }: { readonly entry: Entry }) {
+function Shell({ entry: server }: { readonly entry: Entry }) {
   const here = useStore(place);
+  const connection = useNode(server, here.node);
+  const answer = useStore(connection?.answer ?? NOT_YET);
+  const known = useStore(roster);
   const [isHelping, setHelping] = useState(false);
   const main = useRef<HTMLElement>(null);
+  const entry = here.node === "" ? server : answer.kind === "in" ? answer.entry : undefined;
+  const pages = PAGES.filter((page) => page.isOfGroup !== true || server.hasGroup);
   const shortcuts: Shortcut[] = [
     { keys: "?", text: "show these keys", act: () => { setHelping(true); } },
-    ...PAGES.map((page) => ({
+    ...pages.map((page) => ({
       keys: `g ${page.key}`, text: `go to ${page.title}`, act: () => { location.hash = hashOf(page.name); },
     })),
+    ...(server.hasGroup ? [{ keys: "n", text: "choose a node", act: () => { document.getElementById("node")?.focus(); } }] : []),
     { keys: "/", text: "search on this page", act: () => { main.current?.querySelector<HTMLElement>("[type=search]")?.focus(); } },
     { keys: "t", text: "light, dark, or as the system has it", act: () => { showTheme(nextTheme(theme.value)); } },
   ];
@@ -34,36 +44,70 @@ function Shell({ entry }: { readonly entry: Entry }) {
   useEffect(() => listenForKeys(() => list.current), []);
   const page = PAGES.find((each) => each.name === here.page);
   useEffect(() => {
-    document.title = page === undefined ? "remote-services" : `${page.title} · remote-services`;
-  }, [page]);
+    document.title = [page?.title, here.node, "remote-services"].filter((each) => each !== undefined && each !== "").join(" · ");
+  }, [page, here.node]);
+  const node = here.node === "" ? undefined : findNode(known, here.node);
+  useEffect(() => { connection?.hurry(); }, [connection, node?.epoch, node?.state]);
+  const followed = here.node === "" ? link : entry === undefined ? NOT_CONNECTED : entry.link;
   return (
     <div class="shell">
       <a class="skip" href={location.hash} onClick={(event) => { event.preventDefault(); main.current?.focus(); }}>Skip to the page</a>
       <header class="head">
         <a class="brand" href={hashOf(PAGES[0]?.name ?? "")} aria-label="remote-services"><img src="./icon.svg" alt="" /><span>remote-services</span></a>
-        <ConnectionState />
+        {(server.hasGroup || here.node !== "") && <NodePicker server={server} here={here} />}
+        <ConnectionState store={followed} />
         <span class="grow" />
-        <span class="who small muted cut" title={entry.server}>{entry.principal.name} · {entry.principal.role ?? "no role"}</span>
+        <Who entry={entry ?? server} />
         <ThemeButton />
         <button type="button" class="quiet" aria-label="Keys" title="Keys (?)" onClick={() => { setHelping(true); }}>?</button>
         <button type="button" onClick={() => { void leave(); }}>Sign out</button>
       </header>
-      <Banner />
+      <Banner store={followed} node={here.node} explanation={node === undefined || isThere(node) ? "" : node.explanation} />
       <nav class="side" aria-label="Pages">
-        <ul>{PAGES.map((each) => <li key={each.name}><PageLink page={each} entry={entry} isHere={each === page} /></li>)}</ul>
+        <ul>{pages.map((each) => (
+          <li key={each.name}><PageLink page={each} entry={each.isOfGroup === true ? server : entry} isHere={each === page} /></li>
+        ))}</ul>
       </nav>
       <main ref={main} tabIndex={-1}>
         {page !== undefined && (
-          <Guard key={page.name}><PageOf page={page} entry={entry} rest={here.rest} /></Guard>
+          <Guard key={page.isOfGroup === true ? page.name : `${page.name} ${here.node}`}>
+            {page.isOfGroup === true || entry !== undefined
+              ? <EntryContext.Provider value={page.isOfGroup === true ? server : entry}><PageOf page={page} rest={here.rest} /></EntryContext.Provider>
+              : <NoAnswer answer={answer} node={here.node} page={page} />}
+          </Guard>
         )}
       </main>
+      {server.hasGroup && server.permissions.has("rpc.nodes") && <EntryContext.Provider value={server}><RosterWatch /></EntryContext.Provider>}
       {isHelping && <HelpDialog shortcuts={shortcuts} onClose={() => { setHelping(false); }} />}
     </div>
   );
 }
 
-function PageLink({ page, entry, isHere }: { readonly page: Page; readonly entry: Entry; readonly isHere: boolean }) {
-  const isRefused = page.permission !== undefined && !entry.permissions.has(page.permission);
+const NOT_YET = new Store<NodeAnswer>({ kind: "waiting", reason: "" });
+const NOT_CONNECTED = new Store<Link>({ state: "idle", since: 0, reason: "" });
+
+function Who({ entry }: { readonly entry: Entry }) {
+  const { name, role } = entry.principal;
+  return <span class="who small muted cut" title={`${name} · ${role ?? "no role"}, at ${entry.server}`}>{name} · {role ?? "no role"}</span>;
+}
+
+/** What stands in the place of a page whose node does not answer. */
+function NoAnswer({ answer, node, page }: { readonly answer: NodeAnswer; readonly node: string; readonly page: Page }) {
+  const isRefused = answer.kind === "refused";
+  const reason = answer.kind === "in" ? "" : answer.reason;
+  return (
+    <div class="stack"><h1>{page.title}</h1>
+      <p class={isRefused ? "muted" : ""} role="status">
+        {isRefused ? <>The node <b>{node}</b> cannot be shown:</> : <>Waiting for the node <b>{node}</b>{reason === "" ? " …" : "; it is called again and again."}</>}
+      </p>
+      {reason !== "" && <p class={isRefused ? "note bad" : "note warn"} role="alert">{reason}</p>}
+      <p><a href={hashOf(page.name, "", "")}>Show {page.title} of this server</a></p>
+    </div>
+  );
+}
+
+function PageLink({ page, entry, isHere }: { readonly page: Page; readonly entry: Entry | undefined; readonly isHere: boolean }) {
+  const isRefused = entry !== undefined && page.permission !== undefined && !entry.permissions.has(page.permission);
   return (
     <a href={hashOf(page.name)} class={isRefused ? "refused" : ""} aria-current={isHere ? "page" : undefined}>
       {page.title}{isRefused && <span class="tag">not allowed</span>}
@@ -72,7 +116,8 @@ function PageLink({ page, entry, isHere }: { readonly page: Page; readonly entry
 }
 
 /** Shows a page when its code is there, or says that the role does not allow it. */
-function PageOf({ page, entry, rest }: { readonly page: Page; readonly entry: Entry; readonly rest: string }) {
+function PageOf({ page, rest }: { readonly page: Page; readonly rest: string }) {
+  const entry = useEntry();
   const [loaded, setLoaded] = useState<{ readonly view: ComponentType<PageProps> }>();
   const [failure, setFailure] = useState("");
   const isRefused = page.permission !== undefined && !entry.permissions.has(page.permission);
@@ -119,7 +164,7 @@ class Guard extends Component<{ readonly children: ComponentChildren }, { readon
 }
 
 /** Returns a number that grows each second while something is under way, so that times shown are right. */
-function useSeconds(isActive: boolean): number {
+export function useSeconds(isActive: boolean): number {
   const [count, setCount] = useState(0);
   useEffect(() => {
     if (!isActive) return undefined;
@@ -136,10 +181,10 @@ export function wordsOf({ state, since }: Link, now: number): string {
   return state === "closed" ? "closed" : "waiting";
 }
 
-function ConnectionState() {
-  const now = useStore(link);
+function ConnectionState({ store }: { readonly store: Store<Link> }) {
+  const now = useStore(store);
   useSeconds(now.state !== "connected");
-  const isTrouble = now.state === "lost" || now.state === "connecting";
+  const isTrouble = isLost(now);
   return (
     <span class={`state ${isTrouble ? "lost" : now.state}`} role="status">
       <span class={`dot ${isTrouble ? "pulse" : ""}`} aria-hidden="true" />{wordsOf(now, Date.now())}
@@ -147,12 +192,27 @@ function ConnectionState() {
   );
 }
 
-function Banner() {
-  const now = useStore(link);
-  if (now.state !== "lost" && now.state !== "connecting") return null;
+function isLost({ state }: Link): boolean {
+  return state === "lost" || state === "connecting";
+}
+
+interface BannerProps {
+  readonly store: Store<Link>;
+  /** The node that is chosen; empty for the server itself. */
+  readonly node: string;
+  /** What has become of that node, if it is not there. */
+  readonly explanation: string;
+}
+
+function Banner({ store, node, explanation }: BannerProps) {
+  const own = useStore(link);
+  const now = useStore(store);
+  if (!isLost(now) && !isLost(own)) return null;
   return (
     <div class="banner small" role="alert">
-      The connection is lost. What runs on the server goes on; this page continues by itself when the server is back.
+      {isLost(own) || node === ""
+        ? "The connection is lost. What runs on the server goes on; this page continues by itself when the server is back."
+        : <>The node <b>{node}</b> cannot be reached{explanation === "" ? "." : `: ${explanation}`} This page continues by itself when it is back.</>}
     </div>
   );
 }

@@ -1,4 +1,4 @@
-/** The one connection of the console: who is signed in, and what the connection does. */
+/** The connection of the console with its server: who is signed in, and what the connection does. */
 
 import { Client, ConnectFailed, RpcError, type ConnectionState } from "@remote-services/client";
 import { Store } from "./store.ts";
@@ -11,12 +11,18 @@ export interface Principal {
   readonly role: string | null;
 }
 
-/** What the console knows of a server that has let it in. */
+/** What the console knows of a server that has let it in, or of another node of its group. */
 export interface Entry {
   readonly client: Client;
+  /** What its connection does. */
+  readonly link: Store<Link>;
+  /** The name or id of the node; empty for the server itself. */
+  readonly node: string;
   readonly server: string;
   readonly principal: Principal;
   readonly permissions: ReadonlySet<string>;
+  /** Whether it is a node of a group. */
+  readonly hasGroup: boolean;
 }
 
 /** Whether somebody is signed in. `waiting`: there is a session, and the server was not reached yet. */
@@ -41,6 +47,7 @@ export type Credential =
 interface HelloAnswer {
   readonly server: string;
   readonly principal: Principal | null;
+  readonly has_group: boolean;
 }
 
 export const signIn = new Store<SignIn>({ kind: "waiting", reason: "" });
@@ -110,17 +117,14 @@ const LONGEST_PAUSE_MS = 10_000;
 async function connect(client: Client): Promise<void> {
   current = client;
   client.watch((state, error) => {
-    if (current === client) note(state, error);
+    if (current !== client) return;
+    noteState(link, state, error);
+    if (state === "lost" && error !== undefined && !(error instanceof ConnectFailed) && !isPassing(error)) refuse(error);
   });
   for (let pauseMs = 500; current === client; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     try {
       await client.connect();
-      const [hello, permissions] = await Promise.all([
-        client.call<HelloAnswer>("rpc.hello"),
-        client.call<string[]>("rpc.list_permissions"),
-      ]);
-      const principal = hello.principal ?? { name: "nobody", method: "none", role: null };
-      signIn.set({ kind: "in", entry: { client, server: hello.server, principal, permissions: new Set(permissions) } });
+      signIn.set({ kind: "in", entry: await askEntry(client, link, "") });
       return;
     } catch (error) {
       if (!isPassing(error)) {
@@ -133,18 +137,29 @@ async function connect(client: Client): Promise<void> {
   }
 }
 
+/** Asks whom a client talks to, and what the caller may do there.
+ * @throws RpcError: in the promise. */
+export async function askEntry(client: Client, store: Store<Link>, node: string): Promise<Entry> {
+  const [hello, permissions] = await Promise.all([
+    client.call<HelloAnswer>("rpc.hello"),
+    client.call<string[]>("rpc.list_permissions"),
+  ]);
+  const principal = hello.principal ?? { name: "nobody", method: "none", role: null };
+  return { client, link: store, node, server: hello.server, principal, permissions: new Set(permissions), hasGroup: hello.has_group };
+}
+
 /** Tells whether a failure may be over in a while. */
 function isPassing(error: unknown): boolean {
   return error instanceof RpcError && error.retryable;
 }
 
-function note(state: ConnectionState, error: RpcError | undefined): void {
-  const before = link.value;
+/** Notes what a connection does. */
+export function noteState(store: Store<Link>, state: ConnectionState, error: RpcError | undefined): void {
+  const before = store.value;
   const isTrouble = (each: ConnectionState): boolean => each === "lost" || each === "connecting";
   // What is not repaired yet began when the connection was lost, and not with the newest attempt.
   const since = isTrouble(before.state) && isTrouble(state) ? before.since : Date.now();
-  link.set({ state, since, reason: error?.message ?? (state === "connected" ? "" : before.reason) });
-  if (state === "lost" && error !== undefined && !(error instanceof ConnectFailed) && !isPassing(error)) refuse(error);
+  store.set({ state, since, reason: error?.message ?? (state === "connected" ? "" : before.reason) });
 }
 
 /** The server has refused the session: only somebody can help. */

@@ -1,15 +1,24 @@
 /** What pages use of the connection. */
 
 import type { Client } from "@remote-services/client";
-import { useEffect, useState } from "preact/hooks";
-import { link, signIn, type Entry } from "./connection.ts";
+import { createContext } from "preact";
+import { useContext, useEffect, useState } from "preact/hooks";
+import type { Entry } from "./connection.ts";
 import { useStore } from "./store.ts";
 
-/** Returns what is known of the server; only pages call it, which are shown to whoever is signed in. */
+/** What the pages below it show: the server, or another node. */
+export const EntryContext = createContext<Entry | undefined>(undefined);
+
+/** Returns what is known of the server, or of the node, that the page shows. */
 export function useEntry(): Entry {
-  const state = useStore(signIn);
-  if (state.kind !== "in") throw new Error("nobody is signed in");
-  return state.entry;
+  const entry = useContext(EntryContext);
+  if (entry === undefined) throw new Error("nobody is signed in");
+  return entry;
+}
+
+/** Returns whether there is a connection with what the page shows. */
+export function useIsConnected(): boolean {
+  return useStore(useEntry().link).state === "connected";
 }
 
 /** An answer, as far as it is there. The last one stays while the connection is lost. */
@@ -23,7 +32,7 @@ export interface Answer<T> {
  * @param inputs - what the question depends on. */
 export function useAnswer<T>(ask: (client: Client, signal: AbortSignal) => Promise<T>, inputs: readonly unknown[]): Answer<T> {
   const { client } = useEntry();
-  const isConnected = useStore(link).state === "connected";
+  const isConnected = useIsConnected();
   const [answer, setAnswer] = useState<Answer<T>>({});
   useEffect(() => {
     if (!isConnected) return undefined;

@@ -2,9 +2,7 @@
 
 import { TransportError, type Client, type RpcStream } from "@remote-services/client";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { link } from "./connection.ts";
-import { useEntry } from "./entry.ts";
-import { useStore } from "./store.ts";
+import { useEntry, useIsConnected } from "./entry.ts";
 
 /** Follows a stream, and opens it anew whenever the connection is back. Returns the error that has ended it for good.
  * @param open - makes the stream; undefined for none.
@@ -14,7 +12,7 @@ export function useStream<T>(
   open: ((client: Client) => RpcStream<T>) | undefined, onItem: (item: T) => void, inputs: readonly unknown[],
 ): unknown {
   const { client } = useEntry();
-  const isConnected = useStore(link).state === "connected";
+  const isConnected = useIsConnected();
   const [error, setError] = useState<unknown>();
   const listener = useRef(onItem);
   listener.current = onItem;

@@ -1,4 +1,5 @@
-/** The pages, and which one the address names: `#/programs/ID` is the page `programs` with the rest `ID`. */
+/** The pages, and which one the address names: `#/programs/ID` is the page `programs` with the rest `ID`, and `#/@db-1/programs/ID` that of the node
+ * `db-1`. */
 
 import type { ComponentType } from "preact";
 import { Store } from "./store.ts";
@@ -17,6 +18,8 @@ export interface Page {
   readonly key: string;
   /** A permission that it cannot do without; none where not given. */
   readonly permission?: string;
+  /** Whether it shows the group, as the server sees it: it is there only where there is a group, and the same whichever node is chosen. */
+  readonly isOfGroup?: boolean;
   /** Loads its code. */
   readonly load: () => Promise<ComponentType<PageProps>>;
 }
@@ -42,10 +45,16 @@ export const PAGES: readonly Page[] = [
     name: "services", title: "Services", key: "s",
     load: async () => (await import("./pages/services/page.tsx")).ServicesPage,
   },
+  {
+    name: "machines", title: "Machines", key: "m", permission: "rpc.nodes", isOfGroup: true,
+    load: async () => (await import("./pages/machines/page.tsx")).MachinesPage,
+  },
 ];
 
 /** A place in the console. */
 export interface Place {
+  /** The name or id of the node whose pages are shown; empty for the server itself. */
+  readonly node: string;
   readonly page: string;
   readonly rest: string;
 }
@@ -53,12 +62,13 @@ export interface Place {
 /** Reads a fragment of an address.
  * @param isDocs - whether the page was opened at `/docs`, where it begins with the services. */
 export function readPlace(hash: string, isDocs: boolean): Place {
-  const found = /^#\/([a-z]+)(?:\/(.*))?$/.exec(hash);
-  const name = found?.[1];
+  const found = /^#\/(?:@([^/]*)\/)?([a-z]+)(?:\/(.*))?$/.exec(hash);
+  const node = decode(found?.[1] ?? "");
+  const name = found?.[2];
   if (name === undefined || !PAGES.some((page) => page.name === name)) {
-    return { page: isDocs ? "services" : (PAGES[0]?.name ?? ""), rest: "" };
+    return { node, page: isDocs ? "services" : (PAGES[0]?.name ?? ""), rest: "" };
   }
-  return { page: name, rest: decode(found?.[2] ?? "") };
+  return { node, page: name, rest: decode(found?.[3] ?? "") };
 }
 
 function decode(text: string): string {
@@ -69,12 +79,14 @@ function decode(text: string): string {
   }
 }
 
-/** Writes a fragment of an address. */
-export function hashOf(page: string, rest = ""): string {
-  return rest === "" ? `#/${page}` : `#/${page}/${encodeURIComponent(rest)}`;
-}
+export const place = new Store<Place>({ node: "", page: "", rest: "" });
 
-export const place = new Store<Place>({ page: "", rest: "" });
+/** Writes a fragment of an address.
+ * @param node - the name or id of the node whose page it is; the one that is chosen where not given, and empty for the server itself. */
+export function hashOf(page: string, rest = "", node = place.value.node): string {
+  const at = node === "" ? "" : `@${encodeURIComponent(node)}/`;
+  return rest === "" ? `#/${at}${page}` : `#/${at}${page}/${encodeURIComponent(rest)}`;
+}
 
 /** Follows the address. */
 export function followAddress(): void {

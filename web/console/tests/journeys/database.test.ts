@@ -4,7 +4,10 @@ import { readFile } from "node:fs/promises";
 import { database } from "@remote-services/client/stubs/database";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { AWAY, makeClient, Network, readerToken, startBrowser, Tab, visitorToken } from "./place.ts";
+import { AWAY, makeClient, Network, required, startBrowser, Tab, visitorToken } from "./place.ts";
+
+/** The token of somebody whose role allows reading databases, and nothing else. */
+const readerToken = required("TEST_READER_TOKEN");
 
 let browser: Browser;
 beforeAll(async () => {

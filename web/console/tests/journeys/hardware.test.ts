@@ -3,7 +3,12 @@
 import { hardware } from "@remote-services/client/stubs/hardware";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { act, AWAY, makeClient, Network, recordedOrigin, recordedVisitorToken, startBrowser, Tab, token } from "./place.ts";
+import { act, AWAY, makeClient, Network, required, startBrowser, Tab, token } from "./place.ts";
+
+/** The address of the console of a recorded machine. */
+const recordedOrigin = required("TEST_RECORDED_URL");
+/** The token of a visitor there. */
+const recordedVisitorToken = required("TEST_RECORDED_VISITOR_TOKEN");
 
 let browser: Browser;
 beforeAll(async () => { browser = await startBrowser(); });

@@ -8,7 +8,8 @@ import { Client } from "@remote-services/client";
 import { chromium, type Browser, type BrowserContext, type Page } from "playwright-core";
 import { expect } from "vitest";
 
-function required(name: string): string {
+/** Returns a variable that the test which has started the journey sets. */
+export function required(name: string): string {
   const value = process.env[name];
   if (value === undefined) throw new Error(`${name} is not set: tests/web/test_console.py starts the server and sets it`);
   return value;
@@ -20,13 +21,6 @@ export const origin = required("TEST_CONSOLE_URL");
 export const token = required("TEST_SERVER_TOKEN");
 /** The token of somebody whose role allows little. */
 export const visitorToken = required("TEST_VISITOR_TOKEN");
-/** The address of the console of a recorded machine, and the visitor's token there. */
-export const recordedOrigin = required("TEST_RECORDED_URL");
-export const recordedVisitorToken = required("TEST_RECORDED_VISITOR_TOKEN");
-/** A serial port, when something is plugged in. */
-export const serialPort = required("TEST_SERIAL_PORT");
-/** The token of somebody whose role allows reading databases, and nothing else. */
-export const readerToken = required("TEST_READER_TOKEN");
 const control = required("TEST_CONTROL_URL");
 const pictures = required("TEST_PICTURES");
 
@@ -37,7 +31,7 @@ export const WAIT_MS = 20_000;
 
 /** What can be done to the server and to the machine. */
 export type Deed =
-  | "stop" | "start" | "line/plug" | "line/unplug" | "line/write" | "line/expect" | "line/settings" | "interface/add" | "interface/remove";
+  | "stop" | "start" | "kill" | "line/plug" | "line/unplug" | "line/write" | "line/expect" | "line/settings" | "interface/add" | "interface/remove";
 
 /** Does something. Returns the bytes of the answer. */
 export async function act(deed: Deed, body: Uint8Array<ArrayBuffer> = new Uint8Array(0)): Promise<Uint8Array> {

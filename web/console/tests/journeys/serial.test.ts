@@ -3,7 +3,10 @@
 import { hardware, SerialPortBusy } from "@remote-services/client/stubs/hardware";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { act, AWAY, makeClient, Network, serialPort, startBrowser, Tab } from "./place.ts";
+import { act, AWAY, makeClient, Network, required, startBrowser, Tab } from "./place.ts";
+
+/** A serial port, when something is plugged in. */
+const serialPort = required("TEST_SERIAL_PORT");
 
 let browser: Browser;
 beforeAll(async () => { browser = await startBrowser(); });

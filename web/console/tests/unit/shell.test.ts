@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { formatBytes, formatDuration } from "../../src/format.ts";
-import { hashOf, readPlace } from "../../src/routes.ts";
+import { hashOf, place, readPlace } from "../../src/routes.ts";
 import { matchKeys, type Shortcut } from "../../src/shortcuts.ts";
 import { follow, Store } from "../../src/store.ts";
 import { keepSession, readSession, takeTicket } from "../../src/tickets.ts";
@@ -15,10 +15,20 @@ class MemoryStorage {
 }
 
 test("an address leads to a page, and back", () => {
-  expect(readPlace(hashOf("services", "programs.run"), false)).toEqual({ page: "services", rest: "programs.run" });
+  expect(readPlace(hashOf("services", "programs.run"), false)).toEqual({ node: "", page: "services", rest: "programs.run" });
   expect(readPlace(hashOf("services", "ä/b %"), false).rest).toBe("ä/b %");
-  expect(readPlace("#/nowhere", true)).toEqual({ page: "services", rest: "" });
+  expect(readPlace("#/nowhere", true)).toEqual({ node: "", page: "services", rest: "" });
   expect(readPlace("#/services/%", false).rest).toBe("%");
+});
+
+test("an address leads to the page of a node, and links stay at the node", () => {
+  const hash = hashOf("programs", "id/1", "db 1/ä");
+  expect(readPlace(hash, false)).toEqual({ node: "db 1/ä", page: "programs", rest: "id/1" });
+  expect(readPlace("#/@db-1/nowhere", false)).toEqual({ node: "db-1", page: "overview", rest: "" });
+  place.set(readPlace(hash, false));
+  expect(hashOf("services")).toBe("#/@db%201%2F%C3%A4/services");
+  expect(hashOf("services", "", "")).toBe("#/services");
+  place.set(readPlace("", false));
 });
 
 test("a ticket is taken out of the address", () => {

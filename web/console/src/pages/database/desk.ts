@@ -3,7 +3,7 @@
 
 import type { Client } from "@remote-services/client";
 import { database, type TxState } from "@remote-services/client/stubs/database";
-import { link, tell } from "../../connection.ts";
+import { tell, type Link } from "../../connection.ts";
 import { Store } from "../../store.ts";
 import { Catalog } from "./catalog.ts";
 import type { Params } from "./packed.ts";
@@ -48,9 +48,9 @@ export class Desk {
   #isStopped = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(readonly client: Client) {
+  constructor(readonly client: Client, link: Store<Link>) {
     link.watch(({ state }) => {
-      if (state === "lost" && this.state.value.transaction !== undefined) {
+      if ((state === "lost" || state === "closed") && this.state.value.transaction !== undefined) {
         this.#loseTransaction("The connection was lost, and the server has rolled the transaction back.");
       }
     });
@@ -211,10 +211,12 @@ export class Desk {
   }
 }
 
-let desk: Desk | undefined;
+const desks = new WeakMap<Client, Desk>();
 
-/** Returns the desk of whoever is signed in. */
-export function deskOf(client: Client): Desk {
-  if (desk?.client !== client) desk = new Desk(client);
+/** Returns the desk of whoever is signed in, at the server or at a node.
+ * @param link - what the connection of the client does. */
+export function deskOf(client: Client, link: Store<Link>): Desk {
+  const desk = desks.get(client) ?? new Desk(client, link);
+  desks.set(client, desk);
   return desk;
 }

@@ -16,8 +16,8 @@ import { TransactionBar } from "./transaction_bar.tsx";
 
 /** The page. */
 export function DatabasePage({ rest }: PageProps) {
-  const { client, permissions } = useEntry();
-  const desk = deskOf(client);
+  const { client, link, permissions } = useEntry();
+  const desk = deskOf(client, link);
   const state = useStore(desk.state);
   const editor = useRef<Editor>(undefined);
   const found = useAnswer((each) => each.service(database).databases(), []);

@@ -4,7 +4,8 @@ import { TransportError, type Client } from "@remote-services/client";
 import {
   hardware, SerialNotOpen, SerialPortBusy, SerialPortGone, SerialPortNotFound, SerialTimeout, type SerialLines, type SerialSettings,
 } from "@remote-services/client/stubs/hardware";
-import { link, tell } from "../../connection.ts";
+import { tell, type Link } from "../../connection.ts";
+import type { Store } from "../../store.ts";
 
 /** What a port does. `lost`: the connection is away; `gone`: the port is. Both end by themselves. */
 export type LineState = "closed" | "opening" | "open" | "lost" | "gone";
@@ -53,9 +54,10 @@ export class SerialLine {
 
   /**
    * @param client - the connection.
+   * @param link - what that does.
    * @param port - its id, file or name.
    * @param listener - is told what happens. */
-  constructor(readonly client: Client, readonly port: string, readonly listener: LineListener) {}
+  constructor(readonly client: Client, readonly link: Store<Link>, readonly port: string, readonly listener: LineListener) {}
 
   /** Opens the port, and keeps it open. */
   open(settings: SerialSettings): void {
@@ -167,13 +169,13 @@ export class SerialLine {
       };
       let isTime = false;
       const look = (): void => {
-        if (isTime && link.value.state === "connected") end();
+        if (isTime && this.link.value.state === "connected") end();
       };
       const timer = setTimeout(() => {
         isTime = true;
         look();
       }, pauseMs);
-      const stopWatching = link.watch(look);
+      const stopWatching = this.link.watch(look);
       this.#wake = end;
     });
   }

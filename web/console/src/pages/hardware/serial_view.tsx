@@ -52,7 +52,7 @@ function Head({ port, report }: { readonly port: string; readonly report: LineRe
 type View = "text" | "hex";
 
 function Console({ port }: { readonly port: string }) {
-  const { client } = useEntry();
+  const { client, link } = useEntry();
   const place = useRef<HTMLDivElement>(null);
   const screen = useRef<OpenTerminal>(undefined);
   const line = useRef<SerialLine>(undefined);
@@ -107,7 +107,7 @@ function Console({ port }: { readonly port: string }) {
         });
       }
     };
-    const opened = new SerialLine(client, port, {
+    const opened = new SerialLine(client, link, port, {
       onReceived: async (data) => {
         log.current.add("in", data);
         show();

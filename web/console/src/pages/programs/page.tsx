@@ -2,12 +2,11 @@
 
 import { programs, type ProgramInfo } from "@remote-services/client/stubs/programs";
 import { useEffect, useState } from "preact/hooks";
-import { link, tell } from "../../connection.ts";
-import { useEntry } from "../../entry.ts";
+import { tell } from "../../connection.ts";
+import { useEntry, useIsConnected } from "../../entry.ts";
 import { formatBytes, formatDuration, formatMoment } from "../../format.ts";
 import { useStream } from "../../live.ts";
 import { hashOf, type PageProps } from "../../routes.ts";
-import { useStore } from "../../store.ts";
 import "./programs.css";
 import { ScreenView } from "./screen_view.tsx";
 import { StartForm } from "./start_form.tsx";
@@ -17,7 +16,7 @@ import { joinWords } from "./words.ts";
 /** The page. */
 export function ProgramsPage({ rest }: PageProps) {
   const { client } = useEntry();
-  const isConnected = useStore(link).state === "connected";
+  const isConnected = useIsConnected();
   const [roll, setRoll] = useState<Roll>();
   const [failure, setFailure] = useState<unknown>();
   const error = useStream((each) => each.service(programs).watch(), (event) => { setRoll((before) => applyEvent(before ?? new Map(), event)); }, []);

@@ -3,17 +3,16 @@
 import type { ProgramInfo } from "@remote-services/client/stubs/programs";
 import { TransportError } from "@remote-services/client";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { link, tell } from "../../connection.ts";
-import { useEntry } from "../../entry.ts";
+import { tell } from "../../connection.ts";
+import { useEntry, useIsConnected } from "../../entry.ts";
 import { formatBytes } from "../../format.ts";
-import { useStore } from "../../store.ts";
 import { copyText, textOf } from "../../terminal/terminal.ts";
 import { Screen, type ScreenState } from "./screen.ts";
 
 /** Shows what a program writes; its terminal takes keys. */
 export function ScreenView({ program }: { readonly program: ProgramInfo }) {
   const { client, permissions } = useEntry();
-  const isConnected = useStore(link).state === "connected";
+  const isConnected = useIsConnected();
   const place = useRef<HTMLDivElement>(null);
   const screen = useRef<Screen>(undefined);
   const [state, setState] = useState<ScreenState>({ isController: false, lostBytes: 0, problem: "" });

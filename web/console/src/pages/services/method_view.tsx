@@ -3,6 +3,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Refusal } from "../../app.tsx";
 import { useEntry } from "../../entry.ts";
+import { hashOf } from "../../routes.ts";
 import { CallRunner, type Run } from "./call_runner.ts";
 import { isAllowed, isStream, nameType, type Method, type Schemas } from "./document.ts";
 import { FieldView } from "./field_view.tsx";
@@ -54,7 +55,7 @@ export function MethodView({ method, schemas }: { readonly method: Method; reado
 
   return (
     <div class="stack">
-      <a class="back" href="#/services">← all methods</a>
+      <a class="back" href={hashOf("services")}>← all methods</a>
       <div class="row"><h2 class="mono name">{method.name}</h2><Facts method={method} /></div>
       {method.summary !== undefined && <p>{method.summary}</p>}
       {method.description !== undefined && <details open><summary>Documentation</summary><Prose text={method.description} /></details>}
