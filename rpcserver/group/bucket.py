@@ -13,7 +13,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -24,9 +24,6 @@ from .making import connect_maker
 from .members import Announcement, InvalidGroupMessage, format_id, parse_id, read_announcement
 from .messages import decode
 from .subjects import BUCKET, EXPORT_OF_ENTRIES, entries_of_all, entry_of
-
-if TYPE_CHECKING:
-    from nats.aio.msg import Msg
 
 logger = logging.getLogger("rpcserver.group")
 
@@ -48,6 +45,7 @@ _NUMBER, _SUBJECT, _PENDING = "Nats-Sequence", "Nats-Subject", "Nats-Num-Pending
 """Headers of entries that the broker has read (NATS ADR-31)."""
 _MARKS = frozenset({"KV-Operation", "Nats-Marker-Reason"})
 """Headers of marks of entries that were removed, or have expired."""
+_VERSION = "NATS/1.0"
 _OTHER_CONFIGURATION = 10058
 
 
@@ -57,10 +55,13 @@ class Bucket:
     Parameters:
         link: the connection to the broker.
         announcement: returns what this node tells about itself now.
-        enter: takes the entries of others.
+        enter: takes the entries of others, when they have been read for the first time; none, if they cannot be.
         count: returns how many nodes are known.
         maker: how to reach the broker as who makes the bucket at once if it is missing (:func:`.making.connect_maker`);
             ``None`` if this node makes it under its own name, after it has given others time to do it.
+
+    Attributes:
+        has_read: whether the entries of others have been read.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Bucket:
         self._enter = enter
         self._count = count
         self._task: asyncio.Task[None] | None = None
-        self._has_read = False
+        self.has_read = False
         self._problem = ""
 
     def start(self) -> None:
@@ -105,19 +106,22 @@ class Bucket:
             logger.debug("the entry of this node stays in the bucket until it expires: %s", exc)
 
     async def _keep(self) -> None:
-        # All nodes come back at the same moment, and should not write at the same one.
-        await asyncio.sleep(0 if self._maker is not None else random.random() * SPREAD_S)  # noqa: S311 - no secret
+        if self.has_read and self._maker is None:
+            # All nodes come back at the same moment, and should not write at the same one.
+            await asyncio.sleep(random.random() * SPREAD_S)  # noqa: S311 - no secret
         while True:
             try:
                 await self._write_or_make()
-                if not self._has_read:
+                if not self.has_read:
                     # Of a thousand nodes that start at the same moment each has heard the others already.
-                    if (await self._ask(1, 1))[1] >= self._count():
-                        self._enter(await self._read())
-                    self._has_read = True
+                    is_news = (await self._ask(1, 1))[1] >= self._count()
+                    self._enter(await self._read() if is_news else [])
+                    self.has_read = True
                 self._problem = ""
             except Exception as exc:  # The library raises what it likes.
                 self._report(exc)
+                if not self.has_read:
+                    self._enter([])
             await asyncio.sleep(REFRESH_S)
 
     async def _write_or_make(self) -> None:
@@ -183,20 +187,19 @@ class Bucket:
     async def _read(self) -> list[Announcement]:
         entries, number, rest = [], 1, 1
         while rest:
-            messages, rest = await self._ask(number, BATCH)
-            for message in messages:
-                headers = message.headers or {}
+            answers, rest = await self._ask(number, BATCH)
+            for headers, data in answers:
                 number = int(headers[_NUMBER]) + 1
                 key = headers[_SUBJECT].rpartition(".")[2]
-                if not message.data or _MARKS & headers.keys() or key == format_id(self._link.own):
+                if not data or _MARKS & headers.keys() or key == format_id(self._link.own):
                     continue
                 try:
-                    entries.append(read_announcement(parse_id(key), decode(message.data)))
+                    entries.append(read_announcement(parse_id(key), decode(data)))
                 except InvalidGroupMessage as exc:
                     logger.debug("an entry in the bucket is left out: %s", exc)
         return entries
 
-    async def _ask(self, number: int, count: int) -> tuple[list[Msg], int]:
+    async def _ask(self, number: int, count: int) -> tuple[list[tuple[dict[str, str], bytes]], int]:
         """Ask for entries in the order in which they were written (NATS ADR-31, batched direct get).
 
         Parameters:
@@ -204,26 +207,36 @@ class Bucket:
             count: the most entries.
 
         Returns:
-            The entries, and how many there are after them.
+            The headers and the data of the entries, and how many there are after them.
         """
-        connection = self._link.connection
-        inbox = connection.new_inbox()
-        subscription = await connection.subscribe(inbox)
-        try:
-            request = {"seq": number, "batch": count, "next_by_subj": entries_of_all()}
-            await connection.publish(EXPORT_OF_ENTRIES, msgspec.json.encode(request), reply=inbox)
-            messages: list[Msg] = []
-            while True:
-                message = await subscription.next_msg(timeout=ANSWER_S)
-                headers = message.headers or {}
-                match headers.get("Status"):
-                    case None:
-                        messages.append(message)
-                    case "204":  # The end.
-                        return messages, int(headers[_PENDING])
-                    case "404":  # There is none.
-                        return messages, 0
-                    case status:
-                        raise ConnectionError(f"the broker has no entries for this node: {status}")
-        finally:
-            await subscription.unsubscribe()
+        loop = asyncio.get_running_loop()
+        answers: list[tuple[dict[str, str], bytes]] = []
+        end: asyncio.Future[int] = loop.create_future()
+
+        def take(headers: bytes, data: bytes) -> None:
+            if end.done():
+                return
+            status, fields = _read_headers(headers)
+            match status:
+                case "":
+                    answers.append((fields, data))
+                    limit.reschedule(loop.time() + ANSWER_S)
+                case "204":  # The end.
+                    end.set_result(int(fields[_PENDING]))
+                case "404":  # There is none.
+                    end.set_result(0)
+                case _:
+                    end.set_exception(ConnectionError(f"the broker has no entries for this node: {status}"))
+
+        request = msgspec.json.encode({"seq": number, "batch": count, "next_by_subj": entries_of_all()})
+        with self._link.open_inbox(take) as inbox:
+            async with asyncio.timeout(ANSWER_S) as limit:
+                await self._link.connection.publish(EXPORT_OF_ENTRIES, request, reply=inbox)
+                return answers, await end
+
+
+def _read_headers(data: bytes) -> tuple[str, dict[str, str]]:
+    """Return the status of a message, empty if it has none, and its headers (NATS ADR-4)."""
+    first, *lines = data.decode(errors="replace").split("\r\n")
+    pairs = (line.partition(":") for line in lines if line)
+    return first[len(_VERSION) :].strip()[:3], {name: text.strip() for name, _, text in pairs}

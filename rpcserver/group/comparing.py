@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from .members import Announcement, State
 from .messages import Entries
-from .table import Entry, Table
+from .table import Entry, Row, Table
 
 
 @dataclass(slots=True)
@@ -41,23 +41,39 @@ def compare(table: Table, own: Announcement, message: Entries) -> News:
         message: what the other one knows. It is answered if it is whole.
     """
     news = News()
-    for theirs in message.entries:
-        index = table.find(theirs.id)
-        if theirs.id == own.id:
+    rows = {row[0]: row for row in table.rows()}
+    behind = []  # The ids of those of whom the other one knows an earlier life.
+    for row in message.rows:
+        number = row[0]
+        known = rows.get(number)
+        if known == row:  # As nearly all are.
+            continue
+        theirs = _read_row(row)
+        if number == own.id:
             news.is_dead = theirs.epoch == own.epoch and theirs.state == State.DIED
             news.is_own_old = theirs.epoch < own.epoch or theirs.edition < own.edition
-        elif index >= 0:
-            _compare_entries(table.entry(index), theirs, news)
+        elif known is not None:
+            mine = _read_row(known)
+            _compare_entries(mine, theirs, news)
+            if mine.epoch > theirs.epoch and mine.state < State.DIED:
+                behind.append(number)
         elif theirs.state < State.DIED:
             news.wants.append(theirs)
     if not message.is_whole:
         news.answers.clear()
         return news
-    epochs = {entry.id: entry.epoch for entry in message.entries}
-    live = [entry for entry in table.entries() if entry.state < State.DIED]
-    news.answers += [entry for entry in live if entry.id not in epochs]
-    news.strangers = [entry.id for entry in live if entry.epoch > epochs.get(entry.id, -1) and entry.id != own.id]
+    for number in rows.keys() - {row[0] for row in message.rows}:
+        if rows[number][3] < State.DIED:
+            news.answers.append(_read_row(rows[number]))
+            behind.append(number)
+    news.answers.sort()
+    news.strangers = sorted(number for number in behind if number != own.id)
     return news
+
+
+def _read_row(row: Row) -> Entry:
+    number, epoch, edition, state = row
+    return Entry(number, epoch, edition, State(state))
 
 
 def _compare_entries(mine: Entry, theirs: Entry, news: News) -> None:

@@ -3,7 +3,8 @@
 The client library reads the socket in one task, and hands each message to another one: that is three turns of the loop,
 of which a call through another node would need twelve. So its protocol is wrapped by this one, which takes the messages
 of some subjects, and gives everything else to the library: greetings, pings, errors, and messages with headers. What is
-taken comes in the order in which the broker has sent it, whichever subscription it is for.
+taken comes in the order in which the broker has sent it, whichever subscription it is for. Answers of the broker under
+one prefix are taken, too, with their headers: who has just come reads a thousand entries at once.
 
 The protocol of the broker (docs.nats.io, reference/protocols, client): lines that end with CRLF. After a line ``MSG
 subject sid [reply] size`` or ``HMSG subject sid [reply] header_size size`` follow that many bytes, and CRLF.
@@ -25,6 +26,8 @@ TakeData: TypeAlias = Callable[[bytes], None]
 Take: TypeAlias = Callable[[bytes, bytes], TakeData | None]
 """Takes the subject of a message and its data, at once. If messages with this subject come often, it returns who takes
 the data of further ones: to read the same subject again and again takes as long as all the rest."""
+TakeReply: TypeAlias = Callable[[bytes, bytes, bytes], None]
+"""Takes the subject of an answer of the broker, its headers as they are, and its data, at once."""
 MOST_FREQUENT = 64
 """How many subjects are kept in mind whose messages come often."""
 _END = b"\r\n"
@@ -42,28 +45,50 @@ class Intake(asyncio.Protocol):
         prefixes: how the subjects begin whose messages are taken.
         take: takes them, without the mark. If it raises, that is logged.
         mark: how the data of each must begin; others are dropped.
+        reply_prefix: how the subjects begin whose messages with headers are taken; empty if there are none.
+        take_reply: takes them. If it raises, that is logged.
     """
 
-    def __init__(self, library: asyncio.Protocol, prefixes: tuple[str, ...], take: Take, mark: bytes = b"") -> None:
+    def __init__(
+        self,
+        library: asyncio.Protocol,
+        prefixes: tuple[str, ...],
+        take: Take,
+        mark: bytes = b"",
+        *,
+        reply_prefix: str = "",
+        take_reply: TakeReply | None = None,
+    ) -> None:
         self._library = library
         self._mark = mark
         self._frequent: dict[bytes, TakeData] = {}  # By the line of the message up to the size.
         self._heads = tuple(b"MSG " + prefix.encode() for prefix in prefixes)
         self._take = take
+        self._reply_head = b"HMSG " + reply_prefix.encode()
+        self._take_reply = take_reply
         self._parts: list[bytes] = []
         self._missing_bytes = 0
 
     @classmethod
-    def wrap(cls, transport: asyncio.Transport, prefixes: tuple[str, ...], take: Take, mark: bytes = b"") -> None:
+    def wrap(
+        cls,
+        transport: asyncio.Transport,
+        prefixes: tuple[str, ...],
+        take: Take,
+        mark: bytes = b"",
+        *,
+        reply_prefix: str = "",
+        take_reply: TakeReply | None = None,
+    ) -> None:
         """Take messages of a connection from now on.
 
         Parameters:
             transport: the socket of the client library, by which no message has come yet.
-            prefixes, take, mark: as of the class.
+            prefixes, take, mark, reply_prefix, take_reply: as of the class.
         """
         library = transport.get_protocol()
         assert isinstance(library, asyncio.Protocol)
-        transport.set_protocol(cls(library, prefixes, take, mark))
+        transport.set_protocol(cls(library, prefixes, take, mark, reply_prefix=reply_prefix, take_reply=take_reply))
 
     def data_received(self, data: bytes) -> None:
         """Take the messages that are whole by now, and keep the beginning of one that is not."""
@@ -94,6 +119,11 @@ class Intake(asyncio.Protocol):
                         self._library.data_received(data[begin:at])
                     if data.startswith(self._mark, body):
                         self._hand_over(head, take_data, data[body + len(self._mark) : end - 2])
+                    begin = end
+                elif self._take_reply is not None and head.startswith(self._reply_head):
+                    if begin < at:
+                        self._library.data_received(data[begin:at])
+                    self._hand_over_reply(self._take_reply, head, data[body : end - 2])
                     begin = end
             at = end
             if at == len(data):  # As nearly always.
@@ -126,6 +156,13 @@ class Intake(asyncio.Protocol):
             # Other nodes could cause this again and again.
             extra = about("the broker", is_known=False)
             logger.exception("a message of the group could not be handled", extra=extra)
+
+    def _hand_over_reply(self, take_reply: TakeReply, head: bytes, message: bytes) -> None:
+        try:
+            _, subject, *_, size = head.split(b" ")
+            take_reply(subject, message[: int(size)], message[int(size) :])
+        except Exception:
+            logger.exception("an answer of the broker could not be handled", extra=about("the broker", is_known=False))
 
     def eof_received(self) -> bool | None:
         """Tell the library."""

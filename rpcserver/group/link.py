@@ -62,6 +62,7 @@ REPORT_S = 60.0
 WRITE_BYTES = 512 * 1024
 """If more bytes wait for the socket, posts wait before it."""
 _PROBE = "probe"
+_ANSWERS = "answers"
 _ALL, _BEAT = f"{PREFIX}.all.", f"{PREFIX}.beat."
 _OWN_SUBJECT = re.compile(rb"rpcgroup\.to\.[0-9a-f]{16}\.([0-9a-f]{16})\.([\w-]++)((?:\.[\w-]++)*+)", re.ASCII)
 _PUBLIC_SUBJECT = re.compile(rb"rpcgroup\.(beat|all)\.([0-9a-f]{16})", re.ASCII)
@@ -99,6 +100,8 @@ Handler: TypeAlias = Callable[[Delivery], None]
 """Takes a message, at once. It must not raise."""
 DataHandler: TypeAlias = Callable[[int, bytes], None]
 """Takes the sender's id and a message to this node alone, at once. It must not raise."""
+TakeAnswer: TypeAlias = Callable[[bytes, bytes], None]
+"""Takes the headers of an answer of the broker, as they are, and its data, at once."""
 PublicHandler: TypeAlias = Callable[[int, bytes], None]
 """Takes the sender's id and a message that was for several nodes, at once. It must not raise."""
 
@@ -172,6 +175,7 @@ class Link:
         self._urls = ""
         self._is_closed = False
         self._lost_at = -OTHER_S
+        self._inboxes: dict[bytes, TakeAnswer] = {}
         self._turns: asyncio.Event = asyncio.Event()  # Set at each change of is_up, and replaced.
         self._problem = ""
         self._told_problem = ""
@@ -434,7 +438,8 @@ class Link:
         prefix = f"{PREFIX}.to.{format_id(self.own)}."
         to_own = prefix.encode()
         self._socket = socket
-        Intake.wrap(socket, (prefix, _ALL, _BEAT), take, MARK)
+        inbox = f"{self._inbox}."
+        Intake.wrap(socket, (prefix, _ALL, _BEAT), take, MARK, reply_prefix=inbox, take_reply=self._take_answer)
         self._subscriptions = Subscriptions(socket)
 
     async def _take(self, message: Msg) -> None:
@@ -486,7 +491,30 @@ class Link:
 
     def _subscribe(self) -> None:
         if self._subscriptions is not None:
-            self._subscriptions.set([f"{_ALL}*", *map(beat_of, self._watches)])
+            self._subscriptions.set([f"{_ALL}*", f"{self._inbox}.*", *map(beat_of, self._watches)])
+
+    @property
+    def _inbox(self) -> str:
+        return f"{inbox_of(self.own)}.{_ANSWERS}"
+
+    @contextlib.contextmanager
+    def open_inbox(self, take: TakeAnswer) -> Iterator[str]:
+        """Take what the broker answers to one request. Within this context yield the subject for its answers.
+
+        Parameters:
+            take: takes them, in the order in which they come.
+        """
+        subject = f"{self._inbox}.{secrets.token_hex(8)}"
+        self._inboxes[subject.encode()] = take
+        try:
+            yield subject
+        finally:
+            del self._inboxes[subject.encode()]
+
+    def _take_answer(self, subject: bytes, headers: bytes, data: bytes) -> None:
+        take = self._inboxes.get(subject)
+        if take is not None:
+            take(headers, data)
 
     # --- what goes out -------------------------------------------------------------------------------------------
 

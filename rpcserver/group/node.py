@@ -32,6 +32,8 @@ PRESENCE = "presence"
 """The kind of the messages between two nodes about who is there."""
 LOOK_S = 2.0
 """How often a node looks whether what it tells about itself has changed, and how busy it is, in seconds."""
+ENTRIES_S = 5.0
+"""How long it is waited for the entries of the bucket at the most, in seconds."""
 SECOND_TRY_S = 0.05
 """How long after the first try a member is asked again of which the broker says that it is not there, in seconds: a
 broker of a cluster may not know yet that it has subscribed at another one."""
@@ -397,12 +399,13 @@ class Node:
 
     def _enter(self, entries: list[Announcement]) -> None:
         now = self._now()
-        for entry in entries:
-            self.presence.enter(entry, now)
+        self.presence.enter(entries, now)
         self._pump()
 
     def _on_up(self) -> None:
         self.presence.regain_link(self._now())
+        if self._bucket is not None and not self._bucket.has_read:
+            self.presence.expect_entries(self._now() + ENTRIES_S)
         self._tick()
         if self._bucket is not None:
             self._bucket.start()

@@ -24,6 +24,8 @@ FEW_WANTS = 8
 MANY_WANTS_S = 0.75
 """How long it waits with more of them, in seconds: who has just come gets many tables, and the entries of the bucket as
 well, which tell of everybody at once. A thousand that asked a thousand each would send a million questions."""
+SOME_WANTS = 64
+"""With more than this it waits until the entries have been read."""
 MOST_WANTS = 256
 """For how many announcements it asks then, with each beat of its own."""
 MOST_TABLES = 8
@@ -99,6 +101,7 @@ class Presence:
         self._checks: set[int] = set()  # They are alive here, and another one does not know it.
         self._wants: dict[int, Entry] = {}  # Of which others have told that they know more.
         self._wants_at = now
+        self._entries_until = now
         self._newcomers: set[int] = set()
         self._beats_to_herald = HERALD_BEATS
         self.roster.announce(announcement, Reason.ANNOUNCED, now)
@@ -199,11 +202,19 @@ class Presence:
             self._send(None, Verdict(number, epoch, State.SUSPECT, reason))
         self._finish(now)
 
-    def enter(self, announcement: Announcement, now: float) -> None:
-        """Take note of a member's entry in the bucket. It may be old."""
+    def expect_entries(self, until: float) -> None:
+        """Take note that the entries of the bucket are being read, until a time: many others are not asked meanwhile
+        what the entries will tell.
+        """
+        self._entries_until = until
+
+    def enter(self, announcements: Iterable[Announcement], now: float) -> None:
+        """Take note of the entries of the bucket. They may be old."""
         self._look(now)
-        if announcement.id != self.id:
-            self.roster.announce(announcement, Reason.ENTRY, now)
+        self._entries_until = now
+        for each in announcements:
+            if each.id != self.id:
+                self.roster.announce(each, Reason.ENTRY, now)
         self._finish(now)
 
     # --- what others say ---------------------------------------------------------------------------------------
@@ -431,7 +442,9 @@ class Presence:
                 for number in self._newcomers:
                     self._welcome(number)
                 self._newcomers.clear()
-            if self._wants and now >= self._wants_at:
+            if self._wants and now >= max(
+                self._wants_at, self._entries_until if len(self._wants) > SOME_WANTS else 0.0
+            ):
                 self._ask_for_many()
             self.roster.expire(now)
             if self._digest != self.roster.table.digest:
@@ -625,7 +638,7 @@ class Presence:
     def _send_table(self, target: int) -> None:
         if self._tables < MOST_TABLES:
             self._tables += 1
-            self._send(target, Entries(tuple(self.roster.table.entries()), is_whole=True))
+            self._send(target, Entries(list(self.roster.table.rows()), is_whole=True))
 
     def _compare(self, source: int, message: Entries, now: float) -> None:
         """Learn from a table what is news, and tell its owner what is news there."""
@@ -651,7 +664,7 @@ class Presence:
             for number in news.strangers:
                 self._check(number)
         if news.answers:
-            self._send(source, Entries(tuple(news.answers), is_whole=False))
+            self._send(source, Entries(news.answers, is_whole=False))
 
     def _check(self, number: int) -> None:
         """Watch a member until it is heard, because another one does not know that it lives.

@@ -7,7 +7,7 @@ import struct
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 from .members import MOST_LOAD, REASONS, Announcement, Member, Reason, State, format_id
 from .profiles import Profiles
@@ -19,8 +19,7 @@ _MASK = (1 << 64) - 1
 _REASON_NUMBERS = {reason: number for number, reason in enumerate(REASONS)}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What nodes compare of a member, to find out who knows more.
 
     Attributes:
@@ -34,6 +33,10 @@ class Entry:
     epoch: int
     edition: int
     state: State
+
+
+Row: TypeAlias = tuple[int, int, int, int]
+"""The same as plain numbers. A thousand of them are made and compared in a fraction of a millisecond."""
 
 
 class Table:
@@ -128,9 +131,9 @@ class Table:
         """Return what nodes compare of a member."""
         return Entry(self.ids[index], self.epochs[index], self._editions[index], State(self.states[index]))
 
-    def entries(self) -> Iterator[Entry]:
+    def rows(self) -> Iterator[Row]:
         """Yield what nodes compare, of all members."""
-        return map(self.entry, range(len(self.ids)))
+        return zip(self.ids, self.epochs, self._editions, self.states, strict=True)
 
     def announcement(self, index: int) -> Announcement:
         """Return what a member has told last."""

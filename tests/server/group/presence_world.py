@@ -128,7 +128,7 @@ class Life(World):
 
     def enter(self, node: Node, machine: Presence, entry: Announcement) -> None:
         if node.machine is machine and node.is_linked:
-            self.do(node, lambda now: machine.enter(entry, now))
+            self.do(node, lambda now: machine.enter([entry], now))
 
     def strain(self, node: Node, until: float) -> None:
         """From now until then something is wrong with a node."""
@@ -400,7 +400,7 @@ class Life(World):
             if not node.is_linked:
                 self.fail(f"the world has forgotten to connect {node.id:x}")
             table = node.machine.roster.table
-            seen = {entry.id: (entry.epoch, entry.state) for entry in table.entries() if entry.state < State.DIED}
+            seen = {number: (epoch, state) for number, epoch, _, state in table.rows() if state < State.DIED}
             if seen != truth:
                 self.fail(f"{node.id:x} sees {seen}, and the truth is {truth}")
             told = {number: (epoch, state) for number, (epoch, state) in node.view.items() if state < State.DIED}

@@ -472,7 +472,7 @@ def test_a_reader_who_is_too_slow_gets_all_nodes_anew() -> None:
         first = await anext(news)
         assert isinstance(first, Snapshot) and [member.name for member in first.members] == ["a"]
         for number in range(QUEUE_CHANGES + 1):
-            node.presence.enter(Announcement(number + 1, 1, 0, f"n{number}"), 0.0)
+            node.presence.enter([Announcement(number + 1, 1, 0, f"n{number}")], 0.0)
         node._pump()
         second = await anext(news)
         assert isinstance(second, Snapshot) and len(second.members) == QUEUE_CHANGES + 2

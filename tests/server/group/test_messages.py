@@ -43,6 +43,7 @@ BEATS = st.builds(
 ENTRIES = st.builds(
     Entry, id=IDS, epoch=EPOCHS, edition=st.integers(0, MOST_EDITION), state=st.sampled_from(tuple(State))
 )
+_TABLE = to_wire(Entries([Entry(1, 2, 3, State.UP), Entry(4, 5, 6, State.DIED)], is_whole=True))
 VERDICTS = st.builds(Verdict, IDS, EPOCHS, st.sampled_from((State.SUSPECT, State.DIED)), st.sampled_from(tuple(Reason)))
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     ANNOUNCEMENTS,
@@ -53,7 +54,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Alive, EPOCHS),
     st.sampled_from([Ask(), Want(), Compare()]),
     st.builds(Echo, st.integers(0, MOST_ECHO)),
-    st.builds(Entries, st.lists(ENTRIES, max_size=5).map(tuple), is_whole=st.booleans()),
+    st.builds(Entries, st.lists(ENTRIES, max_size=5), is_whole=st.booleans()),
 )
 
 
@@ -121,11 +122,13 @@ def test_joint_verdicts_say_the_same(messages: list[tuple[int | None, Message]])
         ({"kind": "verdicts", "verdicts": [[1, 2, 3, "silent"], [1, 2, 3]]}, "verdicts.1"),
         ({"kind": "verdicts", "verdicts": [[1, 2, 0, "silent"]]}, "verdicts.0.state"),
         ({"kind": "echo"}, "number"),
-        ({"kind": "entries", "entries": {}, "is_whole": True}, "entries"),
-        ({"kind": "entries", "entries": [], "is_whole": 1}, "is_whole"),
-        ({"kind": "entries", "entries": [[1, 2, 3]], "is_whole": True}, "entries.0"),
-        ({"kind": "entries", "entries": [[1, 2, 3, 0], [1, 2, 3, 9]], "is_whole": True}, "entries.1.state"),
-        ({"kind": "entries", "entries": [[1, 2, 3, 0]] * 20_001, "is_whole": True}, "entries"),
+        ({"kind": "entries", "is_whole": 1}, "is_whole"),
+        ({"kind": "entries", "ids": [], "is_whole": True}, "ids"),
+        ({"kind": "entries", "ids": bytes(7), "is_whole": True}, "ids"),
+        ({"kind": "entries", "ids": bytes(8), "is_whole": True}, "entries"),
+        ({**_TABLE, "states": b"\x00\x09"}, "states"),
+        ({**_TABLE, "epochs": bytes(8)}, "entries"),
+        ({**_TABLE, "ids": bytes(8 * 20_001)}, "ids"),
         ({"kind": "beat", "data": "text"}, "beat"),
         ({"kind": "Ask"}, "kind"),
         ({"kind": ["ask"]}, "kind"),

@@ -185,10 +185,10 @@ def test_who_does_not_watch_a_member_tells_those_who_do() -> None:
 
 def test_an_entry_of_the_bucket_is_an_announcement_that_may_be_old() -> None:
     presence = make_pair()
-    presence.enter(told(3), 0.1)
+    presence.enter([told(3)], 0.1)
     assert state(presence, 3) == State.UP
-    presence.enter(told(1, epoch=EPOCH - 1), 0.1)
-    presence.enter(told(2, epoch=EPOCH - 1), 0.1)
+    presence.enter([told(1, epoch=EPOCH - 1)], 0.1)
+    presence.enter([told(2, epoch=EPOCH - 1)], 0.1)
     assert {member.epoch for member in presence.roster.members(0.0)} == {EPOCH}
     for now, count in ((0.5, 2), (1.0, 3), (1.5, 4), (2.0, 5)):
         hear(presence, 2, count, now)
@@ -476,7 +476,7 @@ def test_comparing_asks_for_what_is_new_and_tells_what_is_new_there() -> None:
     answer = messages[-1][1]
     assert isinstance(answer, Entries)
     assert not answer.is_whole
-    assert [(entry.id, entry.state) for entry in answer.entries] == [
+    assert [(number, state) for number, _, _, state in answer.rows] == [
         (4, State.UP),
         (5, State.LEFT),
         (6, State.UP),
@@ -565,7 +565,7 @@ def test_who_has_just_come_asks_only_those_whom_the_bucket_does_not_tell() -> No
     for source in (2, 3):
         presence.receive(source, table, 0.1)
     for number in range(3, 400):
-        presence.enter(told(number), 0.4)
+        presence.enter([told(number)], 0.4)
     messages = []
     for step in range(1, 6):
         hear(presence, 2, 1 + step, 0.5 * step)
@@ -612,7 +612,7 @@ def make_group(size: int) -> Life:
         machine = Presence(announcement, node.clock_s)
         machine.outbox.clear()
         for other in told_before:
-            machine.enter(other, node.clock_s)
+            machine.enter([other], node.clock_s)
         machine.outbox.clear()
         _, node.watcher = machine.roster.watch(node.clock_s)
         node.view = {other.id: (other.epoch, State.UP) for other in told_before}
