@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -49,6 +49,7 @@ _COLUMNS = (
 )
 """The columns of a table on the wire, as little-endian numbers: name, format, and the largest number."""
 _VERDICTS = (State.SUSPECT, State.DIED)
+_REASONS: Mapping[str, Reason] = {reason.value: reason for reason in REASONS}
 _GOODBYES = (State.LEAVING, State.LEFT)
 
 
@@ -97,6 +98,12 @@ class Verdicts(NamedTuple):
     verdicts: tuple[Verdict, ...]
 
 
+class Report(NamedTuple):
+    """Asks a member to say verdicts to everybody."""
+
+    verdicts: tuple[Verdict, ...]
+
+
 class Alive(NamedTuple):
     """Is the answer of a suspect, to everybody."""
 
@@ -132,7 +139,7 @@ class Entries(NamedTuple):
     is_whole: bool
 
 
-Message = Announcement | Beat | Goodbye | Verdict | Verdicts | Alive | Ask | Want | Echo | Compare | Entries
+Message = Announcement | Beat | Goodbye | Verdict | Verdicts | Report | Alive | Ask | Want | Echo | Compare | Entries
 """Everything that nodes send each other."""
 
 _BARE: dict[str, Ask | Want | Compare] = {"ask": Ask(), "want": Want(), "compare": Compare()}
@@ -201,6 +208,8 @@ def to_wire(message: Message) -> dict[str, object]:
         case Verdicts(verdicts):
             rows = [[number, epoch, int(state), reason.value] for number, epoch, state, reason in verdicts]
             return {"kind": "verdicts", "verdicts": rows}
+        case Report(verdicts):
+            return {**to_wire(Verdicts(verdicts)), "kind": "report"}
         case Alive(epoch):
             return {"kind": "alive", "epoch": epoch}
         case Echo(number):
@@ -243,7 +252,9 @@ def from_wire(source: int, value: object) -> Message:
                 _read_reason(value.get("reason")),
             )
         case "verdicts":
-            return _read_verdicts(value.get("verdicts"))
+            return Verdicts(_read_verdicts(value.get("verdicts")))
+        case "report":
+            return Report(_read_verdicts(value.get("verdicts")))
         case "alive":
             return Alive(_read_epoch(value))
         case "entries":
@@ -268,17 +279,23 @@ def _read_state(field: str, value: object, allowed: tuple[State, ...]) -> State:
 
 
 def _read_reason(value: object) -> Reason:
-    for reason in REASONS:
-        if reason.value == value:
-            return reason
+    reason = _REASONS.get(value) if isinstance(value, str) else None
+    if reason is not None:
+        return reason
     raise InvalidGroupMessage("reason", f"it must be one of {', '.join(reason.value for reason in REASONS)}")
 
 
-def _read_verdicts(rows: object) -> Verdicts:
+def _read_verdicts(rows: object) -> tuple[Verdict, ...]:
     if not isinstance(rows, list | tuple) or len(rows) > MOST_VERDICTS:
         raise InvalidGroupMessage("verdicts", f"it must be a list with at most {MOST_VERDICTS} verdicts")
     verdicts = []
     for index, row in enumerate(rows):
+        match row:  # As nearly all are.
+            case [int() as number, int() as epoch, int() as state, str() as text] if (
+                0 <= number <= MOST_ID and 0 <= epoch <= MOST_EPOCH and state in _VERDICTS and text in _REASONS
+            ) and bool not in {type(number), type(epoch), type(state)}:
+                verdicts.append(Verdict(number, epoch, State(state), _REASONS[text]))
+                continue
         field = f"verdicts.{index}"
         if not isinstance(row, list | tuple) or len(row) != 4:
             raise InvalidGroupMessage(field, "it must be a list of id, epoch, state and reason")
@@ -290,7 +307,7 @@ def _read_verdicts(rows: object) -> Verdicts:
                 _read_reason(row[3]),
             )
         )
-    return Verdicts(tuple(verdicts))
+    return tuple(verdicts)
 
 
 def _pack_column(kind: str, numbers: Iterable[int]) -> bytes:

@@ -12,7 +12,21 @@ from dataclasses import dataclass, replace
 
 from .comparing import compare, is_ahead
 from .members import Announcement, Reason, State, next_epoch
-from .messages import Alive, Ask, Beat, Compare, Echo, Entries, Goodbye, Message, Verdict, Verdicts, Want
+from .messages import (
+    MOST_VERDICTS,
+    Alive,
+    Ask,
+    Beat,
+    Compare,
+    Echo,
+    Entries,
+    Goodbye,
+    Message,
+    Report,
+    Verdict,
+    Verdicts,
+    Want,
+)
 from .ring import TIMING, Phase, Timing, Watch, walk
 from .roster import MOST_MEMBERS, Roster
 from .table import Entry
@@ -33,6 +47,14 @@ MOST_TABLES = 8
 SOON_TABLES = 2
 """How many of these it sends at once to nodes that have just come. Further ones get theirs with its next beat, if they
 have not learned from others by then who is there: a thousand nodes may come at the same moment."""
+LATE_FADE = 0.8
+"""How much of the lateness of a beat is left at the next one."""
+MOST_LATE_S = 0.5
+"""The largest lateness that counts, in seconds."""
+LATE_PATIENCE = 3.0
+"""How many times its own lateness a node waits longer for others: their machine may be as busy."""
+REPORT_S = 0.2
+"""How long verdicts that others report are kept, to be told together, in seconds."""
 MOST_CHECKS = 16
 """How many members a node checks at once that another one does not know."""
 MOST_ECHOES = 64
@@ -87,6 +109,7 @@ class Presence:
         self._walk_version = -1
         self._beats = 0
         self._beat_at = now
+        self._late_s = 0.0  # How late its own beats were lately.
         self._look_at = now
         self._is_deaf = False
         self._echo_number = 0
@@ -104,6 +127,8 @@ class Presence:
         self._entries_until = now
         self._newcomers: set[int] = set()
         self._beats_to_herald = HERALD_BEATS
+        self._reports: list[Verdict] = []
+        self._reports_at = now
         self.roster.announce(announcement, Reason.ANNOUNCED, now)
         self._send(None, announcement)
 
@@ -169,6 +194,7 @@ class Presence:
         self.is_linked = False
         self._echoes.clear()
         self._wants.clear()
+        self._reports.clear()
         self.outbox.clear()
 
     def regain_link(self, now: float) -> None:
@@ -254,6 +280,8 @@ class Presence:
             case Verdicts(verdicts):
                 for verdict in verdicts:
                     self._judge_by(verdict, now)
+            case Report(verdicts):
+                self._take_report(verdicts, now)
             case Alive(epoch):
                 self.roster.clear(source, epoch, now)
                 watch = self._watches.get(source)
@@ -307,6 +335,10 @@ class Presence:
             self._claim(number, epoch, reason, now)
         else:
             self.roster.move(number, epoch, state, reason, now)
+
+    def _epoch_of(self, number: int) -> int:
+        index = self.roster.table.find(number)
+        return -1 if index < 0 else self.roster.table.epochs[index]
 
     def _is_live(self, number: int) -> bool:
         table = self.roster.table
@@ -393,6 +425,7 @@ class Presence:
         watch.suspect_s, watch.die_s = self._timing.suspect_s, self._timing.die_s
         watch.reason = Reason.SILENT
         watch.is_plain = True
+        watch.is_asked = False
         if watch.id in self._checks:
             self._checks.discard(watch.id)
             self._walk_version = -1
@@ -430,6 +463,7 @@ class Presence:
             return
         if now >= self._beat_at:
             self._send(None, self._make_beat())
+            self._late_s = min(max(now - self._beat_at, LATE_FADE * self._late_s), MOST_LATE_S)
             self._beat_at = now + self._timing.beat_s
             self._tables = 0
             self._beats_to_herald -= 1
@@ -458,16 +492,21 @@ class Presence:
             return
         if self._claims:
             self._settle_claims(now)
+        if self._reports and now >= self._reports_at:
+            self._send_reports()
         while self._walk_version != self.roster.ring_version:
             self._walk(now)
             for watch in self._watches.values():
-                if watch.phase != Phase.GONE and now >= watch.heard_at + watch.suspect_s:
+                if watch.phase != Phase.GONE and now >= self._silent_at(watch):
                     self._judge(watch, now)
-        due = self._beat_at
+        due = min(self._beat_at, self._reports_at) if self._reports else self._beat_at
         for watch in self._watches.values():
             if watch.phase != Phase.GONE:
-                if now >= watch.heard_at + watch.suspect_s:
+                if now >= self._silent_at(watch):
                     self._judge(watch, now)
+                elif not watch.is_asked and now >= watch.heard_at + self._timing.ask_s and not self._is_deaf:
+                    watch.is_asked, watch.is_plain = True, False
+                    self._send(watch.id, Ask())
                 due = min(due, self._next_look(watch))
         for claim in self._claims.values():
             due = min(due, claim.due if now < claim.due else self._echo_due(claim.due))
@@ -478,18 +517,35 @@ class Presence:
         if self._is_deaf:
             return math.inf
         if watch.phase == Phase.HEARD:
-            return watch.heard_at + watch.suspect_s
+            silent_at = self._silent_at(watch)
+            return silent_at if watch.is_asked else min(watch.heard_at + self._timing.ask_s, silent_at)
         silence_s = self._silence_to_judge(watch, self._look_at)
         if silence_s is not None and self._heard_until < watch.heard_at + silence_s:
             return self._echo_due(watch.heard_at + silence_s)
-        wait_s = self._timing.rank_s * watch.rank
+        wait_s = self._wait_for_others(watch)
         if not self.roster.is_suspect(watch.id) and self._look_at < watch.heard_at + watch.suspect_s + wait_s:
             return watch.heard_at + watch.suspect_s + wait_s
         return max(watch.heard_at + watch.die_s + wait_s, self._look_at + self._timing.rank_s)
 
+    def _silent_at(self, watch: Watch) -> float:
+        """When a member has been silent for long enough to be suspect."""
+        return watch.heard_at + watch.suspect_s + self._slack(watch)
+
+    def _slack(self, watch: Watch) -> float:
+        """How much longer to wait for a member, in seconds, because this node has been late itself: the other one may
+        be as busy. If the broker knows something bad of it, it is not waited for."""
+        return LATE_PATIENCE * self._late_s if watch.reason is Reason.SILENT else 0.0
+
+    def _wait_for_others(self, watch: Watch) -> float:
+        """How long to wait for those who watch a member as well, and speak first, in seconds."""
+        if not watch.rank:
+            return self._slack(watch)
+        wait_s = self._timing.rank_s * watch.rank + LATE_PATIENCE * self._late_s
+        return wait_s + self._timing.herald_s if len(self.roster) >= self._timing.herald_members else wait_s
+
     def _silence_to_judge(self, watch: Watch, now: float) -> float | None:
         """How long a member must have been silent for the verdict that is due now, in seconds; ``None`` if none is."""
-        wait_s = self._timing.rank_s * watch.rank
+        wait_s = self._wait_for_others(watch)
         if now >= watch.heard_at + watch.die_s + wait_s:
             return watch.die_s
         if now >= watch.heard_at + watch.suspect_s + wait_s and not self.roster.is_suspect(watch.id):
@@ -507,16 +563,61 @@ class Presence:
             return
         if silence_s == watch.die_s:
             if self.roster.move(watch.id, watch.epoch, State.DIED, watch.reason, now):
-                self._send(None, Verdict(watch.id, watch.epoch, State.DIED, watch.reason))
+                self._tell(Verdict(watch.id, watch.epoch, State.DIED, watch.reason), watch.rank, now)
         elif self.roster.suspect(watch.id, watch.epoch, watch.reason, now):
-            self._send(None, Verdict(watch.id, watch.epoch, State.SUSPECT, watch.reason))
+            self._tell(Verdict(watch.id, watch.epoch, State.SUSPECT, watch.reason), watch.rank, now)
+
+    # --- verdicts of many at once ------------------------------------------------------------------------------
+
+    def _tell(self, verdict: Verdict, rank: int, now: float) -> None:
+        """Tell everybody a verdict. In a large group the first one who judges has it told by the member with the
+        smallest id, together with those of others: when a hundred die at once, each member would get hundreds of
+        messages. If that member is gone itself, the next one who judges hears nothing, and tells everybody.
+        """
+        herald = self._find_herald(verdict.id) if rank == 0 else None
+        if herald is None:
+            self._send(None, verdict)
+        elif herald == self.id:
+            self._collect((verdict,), now)
+        else:
+            self._send(herald, Report((verdict,)))
+
+    def _find_herald(self, number: int) -> int | None:
+        """Return the id of the member that tells verdicts about another one; ``None`` if the group is small."""
+        table = self.roster.table
+        if len(table) < self._timing.herald_members:
+            return None
+        up = (table.ids[index] for index in range(len(table)) if table.states[index] == State.UP)
+        return next((each for each in up if each != number), None)
+
+    def _collect(self, verdicts: Iterable[Verdict], now: float) -> None:
+        """Keep verdicts that are to be told to everybody soon, together with others."""
+        if not self._reports:
+            self._reports_at = now + REPORT_S
+            self.due = min(self.due, self._reports_at)
+        self._reports += verdicts
+        del self._reports[MOST_VERDICTS:]
+
+    def _take_report(self, verdicts: Iterable[Verdict], now: float) -> None:
+        """Follow the verdicts of another member, and tell them to everybody. Those about a life of which this node
+        knows a later one are of no interest to anybody."""
+        for verdict in verdicts:
+            self._judge_by(verdict, now)
+        self._collect([each for each in verdicts if self._epoch_of(each.id) == each.epoch and each.id != self.id], now)
+
+    def _send_reports(self) -> None:
+        reports, self._reports = self._reports, []
+        for verdict in reports:
+            self._send(None, verdict)
 
     def _fall_silent(self, watch: Watch, now: float) -> None:
         """Ask a member whether it is there, and oneself whether one hears."""
         watch.phase = Phase.SILENT
         watch.is_plain = False
         self._walk_version = -1
-        self._send(watch.id, Ask())
+        if not watch.is_asked:
+            watch.is_asked = True
+            self._send(watch.id, Ask())
         self._send_echo(now)
 
     # --- whether this node hears -------------------------------------------------------------------------------
@@ -601,7 +702,7 @@ class Presence:
                 watch.suspect_s, watch.die_s = self._timing.suspect_s, self._timing.return_die_s
                 watch.phase = Phase.HEARD
                 watch.reason = Reason.SILENT
-                watch.is_plain = False
+                watch.is_plain = watch.is_asked = False
         self._walk_version = -1
 
     def _walk(self, now: float) -> None:

@@ -19,7 +19,8 @@ class Timing:
 
     Attributes:
         beat_s: between two beats.
-        suspect_s: silent for this long, a member is suspect.
+        ask_s: silent for this long, a member is asked whether it is there: perhaps it was only late.
+        suspect_s: silent for this long, it is suspect.
         die_s: silent for this long, it is dead.
         soon_suspect_s: the same as ``suspect_s`` for one whose watchers are silent themselves: it may have been so for
             as long as they.
@@ -30,6 +31,9 @@ class Timing:
             was not suspect.
         rank_s: how much longer the second watcher waits than the first one, and so on: if the first one has spoken, the
             others are quiet.
+        herald_members: from so many members on the first watcher has its verdicts told by another member, which joins
+            them.
+        herald_s: how much longer the other watchers wait then.
         blocked_s: we looked at the clock this much later than we do, at most: we have not listened meanwhile.
         deaf_s: how long our own echo may take. If it takes longer, what we hear is too old to judge others by it.
         most_deaf_s: the same at most, where even the fastest one has taken long, because the broker is far away.
@@ -38,7 +42,8 @@ class Timing:
     """
 
     beat_s: float = 0.5
-    suspect_s: float = 1.0
+    ask_s: float = 1.0
+    suspect_s: float = 1.4
     die_s: float = 2.0
     soon_suspect_s: float = 0.7
     soon_die_s: float = 1.4
@@ -46,6 +51,8 @@ class Timing:
     grace_s: float = 0.5
     claim_s: float = 0.3
     rank_s: float = 0.1
+    herald_members: int = 20
+    herald_s: float = 0.4
     blocked_s: float = 0.5
     deaf_s: float = 0.3
     most_deaf_s: float = 2.0
@@ -85,6 +92,7 @@ class Watch:
         reason: why it is judged, if it is.
         is_plain: whether a beat of it is nothing special.
         is_urgent: whether it should be asked at once.
+        is_asked: whether it was asked in this silence.
         digest: the digest of its table.
         digest_at: since when it has been the same.
     """
@@ -96,6 +104,7 @@ class Watch:
         "epoch",
         "heard_at",
         "id",
+        "is_asked",
         "is_plain",
         "is_urgent",
         "last_beat",
@@ -116,6 +125,7 @@ class Watch:
         self.phase = Phase.HEARD
         self.is_plain = False
         self.is_urgent = False
+        self.is_asked = False
         self.rank = 0
         self.load = 0.0
         self.reason = Reason.SILENT
@@ -153,7 +163,7 @@ def walk(
         if watch is None or watch.epoch != epoch:
             if silent:
                 watch = Watch(number, epoch, now, timing.soon_suspect_s, timing.soon_die_s)
-                watch.is_urgent = state != State.DIED
+                watch.is_urgent = watch.is_asked = state != State.DIED
             else:
                 watch = Watch(number, epoch, now, timing.suspect_s, timing.die_s)
         watches[number] = watch

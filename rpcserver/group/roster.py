@@ -20,6 +20,8 @@ SUSPICION_S = 3.0
 FORGET_S = 600.0
 """How long a member that has died or left is listed, in seconds. Messages that are older than this do not exist."""
 
+_NEXT_STATES = tuple(frozenset(after for before, after in STEPS if before is state) for state in State)
+"""The states that may follow each state, by its number."""
 _KINDS = {
     State.UP: ChangeKind.ALIVE,
     State.SUSPECT: ChangeKind.SUSPECT,
@@ -94,7 +96,7 @@ class Roster:
     def suspect(self, number: int, epoch: int, reason: Reason, now: float) -> bool:
         """Take a member for suspect, and return whether that was news."""
         index = self.table.find(number)
-        if not self.move(number, epoch, State.SUSPECT, reason, now) or self.table.states[index] != State.SUSPECT:
+        if not self._move(index, epoch, State.SUSPECT, reason, now) or self.table.states[index] != State.SUSPECT:
             return False
         self._suspicions[number] = now + SUSPICION_S
         return True
@@ -116,13 +118,15 @@ class Roster:
         Returns:
             Whether it was news.
         """
-        table = self.table
-        index = table.find(number)
+        return self._move(self.table.find(number), epoch, state, reason, now)
+
+    def _move(self, index: int, epoch: int, state: State, reason: Reason, now: float) -> bool:
         if index < 0:
             return False
+        table = self.table
         if epoch > table.epochs[index]:
             return self._move_later_life(index, epoch, state, reason, now)
-        if epoch != table.epochs[index] or (State(table.states[index]), state) not in STEPS:
+        if epoch != table.epochs[index] or state not in _NEXT_STATES[table.states[index]]:
             return False
         self._step(index, state, reason, now)
         return True

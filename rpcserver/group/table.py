@@ -108,10 +108,14 @@ class Table:
 
     def set_state(self, index: int, state: State, reason: Reason, now: float) -> None:
         """Change the state of a member; the parameters are those of :meth:`put`."""
-        self.digest = self.digest - self._weigh(index) & _MASK
-        self.states[index] = state
+        before = self.states[index]
         self._reasons[index] = _REASON_NUMBERS[reason]
         self._since[index] = now
+        if before <= State.SUSPECT and state <= State.SUSPECT:
+            self.states[index] = state  # The digest does not contain it.
+            return
+        self.digest = self.digest - self._weigh(index) & _MASK
+        self.states[index] = state
         self.digest = self.digest + self._weigh(index) & _MASK
 
     def set_load(self, index: int, load: float) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from rpcserver.group.members import STEPS, Announcement, Profile, Reason, State, first_epoch, is_same_process
 from rpcserver.group.messages import Ask, Beat, join_verdicts
 from rpcserver.group.presence import Presence
+from rpcserver.group.ring import TIMING
 from rpcserver.group.watching import ChangeKind, Watcher
 from tests.server.group.simulation import Host, World
 
@@ -69,6 +70,8 @@ class Life(World):
         size = chance.choice((2, 3, 3, 4, 4, 4, 5, 6))
         self.nodes = [Node(chance.getrandbits(64), 1000 * chance.random()) for _ in range(size)]
         self.hosts = list(self.nodes)
+        # In every second life verdicts are told by a herald, as in a large group.
+        self.timing = replace(TIMING, herald_members=2) if self.nodes[0].id % 2 else TIMING
         for node in self.nodes:
             self.at(chance.choice((0.0, 0.2, 1.5)) * chance.random(), self.begin, node)
         self.last = 0.0
@@ -115,7 +118,7 @@ class Life(World):
         node.epoch = first_epoch(node.epoch, node.wall_s + self.now, chance.getrandbits(12))
         labels = (("role", chance.choice(("web", "db"))),)
         told = Announcement(node.id, node.epoch, 0, f"node-{node.id % 7}", profile=Profile(labels))
-        machine = Presence(told, self.now + node.clock_s)
+        machine = Presence(told, self.now + node.clock_s, self.timing)
         snapshot, node.watcher = machine.roster.watch(self.now + node.clock_s)
         node.version = machine.roster.version
         node.view = {int(member.id, 16): (member.epoch, member.state) for member in snapshot.members}
