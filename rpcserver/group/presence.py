@@ -127,7 +127,7 @@ class Presence:
         self._entries_until = now
         self._newcomers: set[int] = set()
         self._beats_to_herald = HERALD_BEATS
-        self._reports: list[Verdict] = []
+        self._reports: dict[int, Verdict] = {}  # By the id of the member that is judged.
         self._reports_at = now
         self.roster.announce(announcement, Reason.ANNOUNCED, now)
         self._send(None, announcement)
@@ -331,7 +331,7 @@ class Presence:
                 watch.is_plain = False
                 if reason is not Reason.SILENT:
                     self._hurry(watch, reason, now)
-        elif not self._is_suspect(number, epoch):
+        elif not self._is_suspect(number, epoch) or self.roster.suspicion_age(number, now) < self._timing.claim_s:
             self._claim(number, epoch, reason, now)
         else:
             self.roster.move(number, epoch, state, reason, now)
@@ -353,9 +353,9 @@ class Presence:
     def _claim(self, number: int, epoch: int, reason: Reason, now: float) -> None:
         """Take note that somebody holds one for dead who is up here.
 
-        Perhaps we have missed that it was suspect. Perhaps it is the other one who could not hear, behind a broken
-        network: then that member begins a new life at once, to be heard there, and for us it has never been gone. So it
-        gets the time to say so.
+        Perhaps we have missed that it was suspect, or have heard it only now. Perhaps it is the other one who could not
+        hear, behind a broken network: then that member begins a new life at once, to be heard there, and for us it has
+        never been gone. So it gets the time to say so.
         """
         table = self.roster.table
         index = table.find(number)
@@ -595,8 +595,11 @@ class Presence:
         if not self._reports:
             self._reports_at = now + REPORT_S
             self.due = min(self.due, self._reports_at)
-        self._reports += verdicts
-        del self._reports[MOST_VERDICTS:]
+        for verdict in verdicts:
+            # Who hears of a suspicion and of the death at once must not take the suspect's silence for consent.
+            self._reports.pop(verdict.id, None)
+            if len(self._reports) < MOST_VERDICTS:
+                self._reports[verdict.id] = verdict
 
     def _take_report(self, verdicts: Iterable[Verdict], now: float) -> None:
         """Follow the verdicts of another member, and tell them to everybody. Those about a life of which this node
@@ -606,8 +609,8 @@ class Presence:
         self._collect([each for each in verdicts if self._epoch_of(each.id) == each.epoch and each.id != self.id], now)
 
     def _send_reports(self) -> None:
-        reports, self._reports = self._reports, []
-        for verdict in reports:
+        reports, self._reports = self._reports, {}
+        for verdict in reports.values():
             self._send(None, verdict)
 
     def _fall_silent(self, watch: Watch, now: float) -> None:

@@ -43,11 +43,11 @@ class Timing:
 
     beat_s: float = 0.5
     ask_s: float = 1.0
-    suspect_s: float = 1.4
+    suspect_s: float = 1.3
     die_s: float = 2.0
     soon_suspect_s: float = 0.7
     soon_die_s: float = 1.4
-    return_die_s: float = 1.75
+    return_die_s: float = 1.95
     grace_s: float = 0.5
     claim_s: float = 0.3
     rank_s: float = 0.1

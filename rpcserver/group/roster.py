@@ -175,6 +175,10 @@ class Roster:
         """Whether a member is suspect."""
         return number in self._suspicions
 
+    def suspicion_age(self, number: int, now: float) -> float:
+        """Return for how long a suspect has been one, in seconds, or since it was last prolonged."""
+        return now - self._suspicions[number] + SUSPICION_S
+
     def __len__(self) -> int:
         return len(self.table)
 
