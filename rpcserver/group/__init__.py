@@ -8,18 +8,25 @@ whole roster, sorted by id, and so finds the three before it without asking anyb
 It beats every 0.5 s on a subject of its own, hears six beats a second, and its cost does not depend on how many there
 are. Whom it does not watch it knows by verdicts, which are sent to everybody, and only when something changes.
 
-**Judging.** Silent for 1.0 s: suspect; for 2.0 s: dead. The watcher next to a member speaks first, the second one 0.1 s
-later if nobody has spoken, and so on. Whoever finds one of its own silent asks it directly, and goes on along the ring
-until it hears three and as many more as are silent: these may have lost all their watchers at once. It asks them, too,
-and gives them 1.4 s, so that they are dead within 3 s as well. When the broker knows that a connection is lost, or that
-nobody listens, the watchers ask at once, and the member has 0.5 s to be heard, which is enough to connect again.
+**Judging.** Silent for 1.0 s, a member is asked directly; silent for 1.3 s, it is suspect, and for 2.0 s, dead. The
+watcher next to a member speaks first, the second one 0.1 s later if nobody has spoken, and so on. Whoever holds one of
+its own for suspect goes on along the ring until it hears three and as many more as are silent: these may have lost all
+their watchers at once. It asks them, too, and gives them 1.4 s, so that they are dead within 3 s as well. When the
+broker knows that a connection is lost, or that nobody listens, the watchers ask at once, and the member has 0.5 s to be
+heard, which is enough to connect again. Others believe a death when the suspicion has stood for 0.3 s: until then the
+suspect may answer.
+
+**Many verdicts.** Each verdict for everybody is a thousand messages in a group of a thousand. From twenty members on
+the first watcher has its verdicts told by the living member with the smallest id, which joins those of 0.2 s into one
+message. If that member is gone itself, nothing is heard, and the second watcher tells everybody.
 
 **When it is we who do not hear.** Nobody is judged for a time in which we did not listen: without a connection, while
 our own loop was blocked (we looked at the clock too late), and while what we read is old, because more has come than we
 can read. A node finds that out by echoes: messages to itself, which the broker puts behind everything that it has for
 this node. Before each verdict one must have come back that was sent after the silence was long enough; one that takes
 more than 0.3 s, or than twice the usual time where the broker is far away, says that we judge nobody until another one
-is faster. Afterwards all silence is counted from zero. Only the clock that does not jump decides anything.
+is faster. Afterwards all silence is counted from zero. And who has been late with its own beats waits three times as
+much longer for others, who may be as busy. Only the clock that does not jump decides anything.
 
 **Lives.** Whatever is said is said of one life (epoch) of a node, and a life that has died never comes back: beats of
 an old epoch move nothing. A node that lives on although it was taken for dead (it was frozen, or cut off) begins a new

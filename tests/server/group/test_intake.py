@@ -76,6 +76,38 @@ def test_messages_are_taken_wherever_the_pieces_are_cut() -> None:
         assert receive(pieces) == wanted, seed
 
 
+def test_answers_of_the_broker_are_taken_with_their_headers_wherever_the_pieces_are_cut() -> None:
+    inbox = "rpcgroup.inbox.0000000000000007.answers."
+    headers = b"NATS/1.0\r\nNats-Sequence: 7\r\n\r\n"
+    entry = f"HMSG {inbox}one 9 {len(headers)} {len(headers) + 4}\r\n".encode() + headers + b"a\r\nb\r\n"
+    end = f"HMSG {inbox}one 9 the.reply 28 28\r\n".encode() + b"NATS/1.0 204 the end\r\nx:y\r\n\r\n"[:28] + b"\r\n"
+    stream = INFO + entry + HEADERS + pack(*OWN[0]) + end + b"PING\r\n"
+    for at in range(len(stream)):
+        library, log = Library(), list[tuple[bytes, bytes, bytes]]()
+
+        def take(subject: bytes, headers: bytes, data: bytes, log: list[tuple[bytes, bytes, bytes]] = log) -> None:
+            log.append((subject, headers, data))
+
+        intake = Intake(library, (PREFIX,), lambda *_: None, reply_prefix=inbox, take_reply=take)
+        intake.data_received(stream[:at])
+        intake.data_received(stream[at:])
+        subject = f"{inbox}one".encode()
+        assert log == [(subject, headers, b"a\r\nb"), (subject, b"NATS/1.0 204 the end\r\nx:y\r\n\r\n"[:28], b"")]
+        assert library.data == INFO + HEADERS + b"PING\r\n"
+
+
+def test_an_answer_that_cannot_be_handled_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(*_: bytes) -> None:
+        raise ValueError
+
+    library = Library()
+    Intake(library, (PREFIX,), lambda *_: None, reply_prefix="in.", take_reply=fail).data_received(
+        b"HMSG in.box 1 12 12\r\nNATS/1.0\r\n\r\n\r\nPING\r\n"
+    )
+    assert library.data == b"PING\r\n"
+    assert "could not be handled" in caplog.text
+
+
 def test_a_large_message_is_joined_once() -> None:
     data = bytes(range(256)) * 4096
     stream = pack(SUBJECT, data) + b"PING\r\n"

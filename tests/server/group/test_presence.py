@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rpcserver.group.members import Announcement, Profile, Reason, State, first_epoch, next_epoch
-from rpcserver.group.messages import Alive, Ask, Beat, Compare, Echo, Entries, Goodbye, Message, Verdict, Want
+from rpcserver.group.messages import Alive, Ask, Beat, Compare, Echo, Entries, Goodbye, Message, Report, Verdict, Want
 from rpcserver.group.presence import MOST_CHECKS, MOST_ECHOES, MOST_TABLES, MOST_WANTS, SOON_TABLES, Presence
 from rpcserver.group.ring import WATCHERS
 from rpcserver.group.roster import MOST_MEMBERS
@@ -316,6 +316,108 @@ def test_newcomers_at_one_moment_get_few_tables() -> None:
         hear(presence, number, 1, 0.3)
     presence.tick(0.5)
     assert not any(isinstance(message, Entries) for _, message in sent(presence))
+
+
+def make_large() -> Presence:
+    """A node that watches 997, 998 and 999 of a group in which the first watcher has its verdicts told."""
+    presence = Presence(told(1000), 0.0)
+    for number in (*range(1, 30), 997, 998, 999):
+        presence.receive(number, told(number), 0.0)
+    presence.tick(0.0)
+    presence.outbox.clear()
+    return presence
+
+
+def keep_alive(presence: Presence, numbers: tuple[int, ...], until: float) -> list[tuple[int | None, Message]]:
+    """Let time pass while some are heard."""
+    messages, count = [], 2
+    for step in range(1, int(until / 0.1) + 1):
+        for number in numbers:
+            hear(presence, number, count, step / 10)
+        count += 1
+        messages += pass_time(presence, step / 10)
+    return messages
+
+
+def test_in_a_large_group_the_first_watcher_has_its_verdict_told_by_the_smallest() -> None:
+    messages = keep_alive(make_large(), (997, 998), 2.9)
+    reports = [(target, message) for target, message in messages if isinstance(message, Report)]
+    assert reports == [
+        (1, Report((Verdict(999, EPOCH, State.SUSPECT, Reason.SILENT),))),
+        (1, Report((Verdict(999, EPOCH, State.DIED, Reason.SILENT),))),
+    ]
+    assert verdicts(messages) == []
+
+
+def test_the_next_watcher_tells_everybody_itself_if_it_has_heard_nothing() -> None:
+    presence = make_large()
+    assert verdicts(keep_alive(presence, (29, 997, 999), 1.6)) == []  # The first one would have spoken at 1.3.
+    presence = make_large()
+    messages = keep_alive(presence, (29, 997, 999), 3.0)
+    assert not any(isinstance(message, Report) for _, message in messages)
+    assert verdicts(messages) == [(998, State.SUSPECT, Reason.SILENT), (998, State.DIED, Reason.SILENT)]
+
+
+def test_the_member_with_the_smallest_id_joins_what_others_report() -> None:
+    presence = Presence(told(1), 0.0)
+    for number in range(2, 31):
+        presence.receive(number, told(number), 0.0)
+    presence.tick(0.0)
+    presence.outbox.clear()
+    for number in (10, 11, 12):
+        presence.receive(20, Report((Verdict(number, EPOCH, State.SUSPECT, Reason.SILENT),)), 0.1)
+    presence.receive(20, Report((Verdict(11, EPOCH, State.DIED, Reason.SILENT),)), 0.2)  # That is told in its place.
+    presence.receive(20, Report((Verdict(13, EPOCH - 1, State.DIED, Reason.SILENT),)), 0.2)  # An earlier life.
+    presence.receive(20, Report((Verdict(77, EPOCH, State.DIED, Reason.SILENT),)), 0.2)  # Nobody.
+    assert sent(presence) == []
+    presence.tick(0.31)
+    assert sorted(verdicts(sent(presence))) == [
+        (10, State.SUSPECT, Reason.SILENT), (11, State.DIED, Reason.SILENT), (12, State.SUSPECT, Reason.SILENT)
+    ]  # fmt: skip
+    assert state(presence, 10) == State.SUSPECT
+
+
+def test_a_death_that_follows_its_suspicion_at_once_is_believed_later() -> None:
+    """The suspect may not have had the time to answer."""
+    presence = make_pair()
+    presence.receive(3, told(3), 0.0)
+    presence.receive(3, Verdict(2, EPOCH, State.SUSPECT, Reason.SILENT), 0.1)
+    presence.receive(3, Verdict(2, EPOCH, State.DIED, Reason.SILENT), 0.2)
+    assert state(presence) == State.SUSPECT
+    presence.receive(2, told(2, epoch=next_epoch(EPOCH), edition=1), 0.3)
+    keep_alive(presence, (3,), 0.7)
+    assert state(presence) == State.UP
+
+
+def test_who_is_late_itself_waits_longer_for_others() -> None:
+    presence = make_pair()
+    presence.tick(0.8)  # Its beat was due at 0.5.
+    presence.outbox.clear()
+    assert verdicts(pass_time(presence, 1.5)) == []
+    assert (2, State.SUSPECT, Reason.SILENT) in verdicts(pass_time(presence, 2.4))
+    # Soon it is in time again.
+    hear(presence, 2, 2, 2.4)
+    presence._late_s = 0.3
+    for step in range(5, 25):
+        hear(presence, 2, step, step / 2)
+        pass_time(presence, step / 2)
+    assert verdicts(pass_time(presence, 13.4)) == [(2, State.SUSPECT, Reason.SILENT)]
+
+
+def test_many_are_not_asked_while_the_entries_are_being_read() -> None:
+    presence = make_pair()
+    presence.expect_entries(5.0)
+    table = Entries([Entry(number, EPOCH, 0, State.UP) for number in range(2, 502)], is_whole=True)
+    presence.receive(2, table, 0.1)
+    assert not any(isinstance(message, Want) for _, message in keep_alive(presence, (2,), 3.0))
+    presence.enter([told(number) for number in range(3, 500)], 3.1)
+    hear(presence, 2, 90, 3.4)
+    assert {target for target, message in pass_time(presence, 3.6) if isinstance(message, Want)} == {500, 501}
+    # If they do not come, all are asked in the end.
+    presence = make_pair()
+    presence.expect_entries(5.0)
+    presence.receive(2, table, 0.1)
+    assert any(isinstance(message, Want) for _, message in keep_alive(presence, (2,), 6.0))
 
 
 # --- lives ------------------------------------------------------------------------------------------------------
