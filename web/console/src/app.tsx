@@ -46,6 +46,8 @@ function Shell({ entry: server }: { readonly entry: Entry }) {
   useEffect(() => {
     document.title = [page?.title, here.node, "remote-services"].filter((each) => each !== undefined && each !== "").join(" · ");
   }, [page, here.node]);
+  // On a phone the pages stand in one line, which may be longer than the screen.
+  useEffect(() => { document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }); }, [page]);
   const node = here.node === "" ? undefined : findNode(known, here.node);
   useEffect(() => { connection?.hurry(); }, [connection, node?.epoch, node?.state]);
   const followed = here.node === "" ? link : entry === undefined ? NOT_CONNECTED : entry.link;

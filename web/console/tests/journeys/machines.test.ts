@@ -3,7 +3,7 @@
 import { programs } from "@remote-services/client/stubs/programs";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { act, AWAY, makeClient, startBrowser, Tab, visitorToken as watcherToken } from "./place.ts";
+import { act, AWAY, makeClient, Network, startBrowser, Tab, visitorToken as watcherToken } from "./place.ts";
 
 let browser: Browser;
 beforeAll(async () => { browser = await startBrowser(); });
@@ -24,7 +24,8 @@ async function countPrograms(node: string): Promise<number> {
 }
 
 test("the roster tells what becomes of a node, and the pages of that node go on when it is back", async () => {
-  const tab = await Tab.enter(browser, { hash: "#/machines" });
+  const network = await new Network().begin();
+  const tab = await Tab.enter(browser, { hash: "#/machines", through: network });
   const { page } = tab;
   await page.getByText("3 up", { exact: true }).waitFor();
   await rowOf(page, "db-1").getByText("this server").waitFor();
@@ -40,7 +41,11 @@ test("the roster tells what becomes of a node, and the pages of that node go on 
   await other.page.locator("table.processes tbody tr").first().waitFor();
   expect(new URL(other.page.url()).hash).toBe("#/@web-2/overview");
   expect(await other.page.title()).toBe("Overview · web-2 · remote-services");
+  // While the way to the server is lost, the page says so; what happens then is seen when it is back.
+  await network.end();
+  await page.getByText("The connection is lost: this is how the nodes were then.").waitFor();
   await act("kill");
+  await network.begin();
   await rowOf(page, "web-2").getByText("died", { exact: true }).waitFor();
   await page.getByText("2 up, 1 died", { exact: true }).waitFor();
   await other.page.getByRole("alert").filter({ hasText: "The node web-2 cannot be reached" }).waitFor();
@@ -52,7 +57,8 @@ test("the roster tells what becomes of a node, and the pages of that node go on 
   const before = await other.page.locator("table.processes").textContent();
   await expect.poll(() => other.page.locator("table.processes").textContent(), { timeout: 15_000 }).not.toBe(before);
   await other.close(AWAY);
-  await tab.close();
+  await tab.close(AWAY);
+  await network.end();
 });
 
 test("the pages are those of the node that is chosen, also after a reload", async () => {
@@ -90,7 +96,7 @@ test("the pages are those of the node that is chosen, also after a reload", asyn
 });
 
 test("a command runs on those that are selected; what is alike is shown once, and cancelling ends it", async () => {
-  const tab = await Tab.enter(browser, { hash: "#/machines" });
+  const tab = await Tab.enter(browser, { hash: "#/machines", scheme: "dark" });
   const { page } = tab;
   const command = page.getByLabel("Program and arguments");
   await command.fill("sh -c 'echo release ${RELEASE:-2026.11}'");
@@ -98,8 +104,6 @@ test("a command runs on those that are selected; what is alike is shown once, an
   await foldOf(page, "db-1,web-1 (2)").getByText("release 2026.11").waitFor();
   await foldOf(page, "web-2").getByText("release 2026.10").waitFor();
   await page.getByText("3 of 3 nodes have ended").waitFor();
-  await tab.picture("machines-outcomes-light");
-
   await page.getByLabel("Selector").fill("role=web");
   await command.fill("sh -c 'echo to both; test -z \"$RELEASE\" || exit 3'");
   await page.keyboard.press("Enter");
@@ -107,6 +111,8 @@ test("a command runs on those that are selected; what is alike is shown once, an
   await foldOf(page, "web-2").getByText("error", { exact: true }).waitFor();
   await foldOf(page, "web-2").getByText("code 3", { exact: true }).waitFor();
   await page.getByText("2 of 2 nodes have ended").waitFor();
+  await page.getByText("Each node", { exact: true }).click();
+  await tab.picture("machines-outcomes-dark");
   await page.getByLabel("Selector").fill("role=nothing");
   await page.keyboard.press("Enter");
   await page.getByRole("alert").filter({ hasText: "role=nothing" }).waitFor();

@@ -39,6 +39,7 @@ export function RosterTable({ known, nodes, ticks, onTick, onLabel }: TableProps
       <table class="nodes">
         <thead><tr>
           <th>
+            <span class="caption">all</span>
             <input type="checkbox" aria-label="All nodes that are there" checked={areAllTicked}
               onChange={() => { onTick(new Set(areAllTicked ? [] : present.map((node) => node.id))); }} />
           </th>
