@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -25,9 +26,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 from rpcclient import AsyncClient
 from rpcserver import Service, method
 from rpcserver.config import ServerConfig
+from rpcserver.group.members import State
 from rpcserver.server import Server
 from tests.server.group.crowd import raise_file_limit
 from tests.server.group.test_joining import run_broker
@@ -37,6 +41,8 @@ REQUEST, ANSWER = b"x" * 150, b"y" * 60
 READY = "ready"
 FILES_OF_NODE = 10
 """How many file descriptors a whole server and its bare subscription need."""
+AT_ONCE = 4
+"""How many nodes each process starts at the same moment."""
 CONNECT_S = 60
 """How long connecting may take, in seconds: all nodes start at once."""
 
@@ -83,6 +89,11 @@ async def be_nodes(url: str, folder: Path, first: int, count: int) -> None:
         while link is not None and not link.is_up:  # noqa: ASYNC110 - one after the other, so that all can connect
             await asyncio.sleep(0.01)
         servers.append(server)
+        if not len(servers) % AT_ONCE:
+            # If many came while the processors are behind, they would take each other for silent, and tell all.
+            presence = server.group.membership.node.presence
+            while not server.group.membership.node.is_settled or State.SUSPECT in presence.roster.table.states:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
         connection = await nats.connect(url, connect_timeout=CONNECT_S)
 
         async def answer(message: Any) -> None:
@@ -92,6 +103,9 @@ async def be_nodes(url: str, folder: Path, first: int, count: int) -> None:
         await asyncio.sleep(0)
         await connection.flush()
         connections.append(connection)
+    # Else all nodes of the process would be late at once, whenever Python looks through them all.
+    gc.collect()
+    gc.freeze()
     print(READY, flush=True)
     await asyncio.to_thread(sys.stdin.read)
     os._exit(0)
@@ -216,10 +230,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.be is not None:
         url, folder, first, count = options.be
-        asyncio.run(be_nodes(url, Path(folder), int(first), int(count)))
+        uvloop.run(be_nodes(url, Path(folder), int(first), int(count)))
     else:
         raise_file_limit(FILES_OF_NODE * options.nodes)
-        asyncio.run(measure(options.nodes, options.processes, options.rounds, options.warm_up))
+        uvloop.run(measure(options.nodes, options.processes, options.rounds, options.warm_up))
 
 
 if __name__ == "__main__":
