@@ -3,7 +3,7 @@
 
 import type { Client } from "@remote-services/client";
 import { database, type TxState } from "@remote-services/client/stubs/database";
-import { tell, type Link } from "../../connection.ts";
+import { tell } from "../../connection.ts";
 import { Store } from "../../store.ts";
 import { Catalog } from "./catalog.ts";
 import type { Params } from "./packed.ts";
@@ -48,8 +48,9 @@ export class Desk {
   #isStopped = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(readonly client: Client, link: Store<Link>) {
-    link.watch(({ state }) => {
+  constructor(readonly client: Client) {
+    client.watch((state) => {
+      if (state === "closed") this.close();
       if ((state === "lost" || state === "closed") && this.state.value.transaction !== undefined) {
         this.#loseTransaction("The connection was lost, and the server has rolled the transaction back.");
       }
@@ -58,6 +59,12 @@ export class Desk {
 
   #change(part: Partial<DeskState>): void {
     this.state.set({ ...this.state.value, ...part });
+  }
+
+  /** Stops everything. */
+  close(): void {
+    this.stop();
+    clearTimeout(this.#timer);
   }
 
   /** Goes to another database. */
@@ -213,10 +220,9 @@ export class Desk {
 
 const desks = new WeakMap<Client, Desk>();
 
-/** Returns the desk of whoever is signed in, at the server or at a node.
- * @param link - what the connection of the client does. */
-export function deskOf(client: Client, link: Store<Link>): Desk {
-  const desk = desks.get(client) ?? new Desk(client, link);
+/** Returns the desk of whoever is signed in, at the server or at a node. It is gone with the client. */
+export function deskOf(client: Client): Desk {
+  const desk = desks.get(client) ?? new Desk(client);
   desks.set(client, desk);
   return desk;
 }

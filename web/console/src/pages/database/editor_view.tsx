@@ -29,7 +29,7 @@ export function EditorView({ desk, editor }: { readonly desk: Desk; readonly edi
   const place = useRef<HTMLDivElement>(null);
   const [text, setText] = useState(desk.text);
   const mayChange = permissions.has("database.execute");
-  const act = (all: boolean, kind?: "explain"): void => {
+  const act = (all: boolean, kind?: "explain" | "measure"): void => {
     if (editor.current !== undefined) void desk.run(chooseStatements(desk, editor.current, all), kind);
   };
   const latest = useRef(act);
@@ -60,7 +60,7 @@ export function EditorView({ desk, editor }: { readonly desk: Desk; readonly edi
   useEffect(() => { editor.current?.speak(dialect, names === undefined ? {} : namesOf(names)); }, [dialect, names?.schemas, names?.details]);
   return (
     <section class="stack" aria-label="Editor">
-      <div class="editor" ref={place} data-keys onKeyDown={(event) => { if (event.key === "Escape" && isBusy) desk.stop(); }} />
+      <div class="editor" ref={place} data-keys />
       <ParameterFields desk={desk} text={text} />
       <div class="row">
         {isBusy
@@ -68,6 +68,7 @@ export function EditorView({ desk, editor }: { readonly desk: Desk; readonly edi
           : <button type="button" class="primary" disabled={database === ""} title="Ctrl+Enter" onClick={() => { act(false); }}>Run</button>}
         <button type="button" disabled={isBusy || database === ""} title="Ctrl+Shift+Enter" onClick={() => { act(true); }}>Run all</button>
         <button type="button" disabled={isBusy || database === ""} onClick={() => { act(false, "explain"); }}>Explain</button>
+        {dialect !== "sqlite" && <button type="button" disabled={isBusy || database === ""} title="Run it, and show what each step has taken" onClick={() => { act(false, "measure"); }}>Measure</button>}
         <label class="row small">As
           <select value={mode} onChange={(event) => { desk.setMode(event.currentTarget.value as Mode); }}>
             <option value="auto">its words say</option>

@@ -16,8 +16,8 @@ import { TransactionBar } from "./transaction_bar.tsx";
 
 /** The page. */
 export function DatabasePage({ rest }: PageProps) {
-  const { client, link, permissions } = useEntry();
-  const desk = deskOf(client, link);
+  const { client, permissions } = useEntry();
+  const desk = deskOf(client);
   const state = useStore(desk.state);
   const editor = useRef<Editor>(undefined);
   const found = useAnswer((each) => each.service(database).databases(), []);
@@ -28,6 +28,15 @@ export function DatabasePage({ rest }: PageProps) {
   useEffect(() => {
     if (here !== undefined && !isLocked) desk.choose(here.name, here.dialect, maySee);
   }, [desk, here?.name, isLocked, maySee]);
+  useEffect(() => {
+    if (!state.isBusy) return undefined;
+    // Wherever the focus is: the button that has started it may have lost it.
+    const onKey = (event: KeyboardEvent): void => {
+      if (event.key === "Escape" && document.querySelector("dialog[open]") === null) desk.stop();
+    };
+    addEventListener("keydown", onKey);
+    return () => { removeEventListener("keydown", onKey); };
+  }, [desk, state.isBusy]);
   const info = list?.find((each) => each.name === state.database);
   return (
     <div class="database">

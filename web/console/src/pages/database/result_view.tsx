@@ -34,7 +34,7 @@ function RunTab({ desk, run, isHere }: { readonly desk: Desk; readonly run: Stat
     <li>
       <button type="button" class="run" aria-pressed={isHere} title={run.request.sql} onClick={() => { desk.show(run.number); }}>
         <span class={`run-dot ${LOOKS[state]}`} aria-hidden="true" />
-        <span class="cut">{run.number}: {run.request.sql.replace(/\s+/g, " ").slice(0, 60)}</span>
+        <span class="cut">{run.number}: {run.kind === "explain" || run.kind === "measure" ? "plan of " : ""}{run.request.sql.replace(/\s+/g, " ").slice(0, 60)}</span>
         <span class="tools">{state}</span>
       </button>
     </li>

@@ -6,8 +6,9 @@ import { Store } from "../../store.ts";
 import { packedDatabase, type PackedRows, type Request } from "./packed.ts";
 import { RowStore } from "./row_store.ts";
 
-/** How a statement is run: `read` streams rows, and the database lets it change nothing; `change` may change; `explain` shows the plan. */
-export type RunKind = "read" | "change" | "explain";
+/** How a statement is run: `read` streams rows, and the database lets it change nothing; `change` may change; `explain` shows the plan, and
+ * `measure` runs it for what its steps take. */
+export type RunKind = "read" | "change" | "explain" | "measure";
 
 /** What has come of a statement so far. */
 export interface RunState {
@@ -74,8 +75,9 @@ export class StatementRun {
         if (result.truncated === true) this.#change({ cut: "There were more rows: the server gives so many of a statement that may change something." });
         return result.tx_state;
       }
-      case "explain": {
-        const plan = await client.service(database).explain(this.request, options);
+      case "explain":
+      case "measure": {
+        const plan = await client.service(database).explain({ ...this.request, analyze: this.kind === "measure" }, options);
         this.#change({ plan: plan.text === "" ? "The database has no plan for this statement: there is nothing to choose." : plan.text });
         return plan.result.tx_state;
       }
