@@ -92,7 +92,18 @@ class Served:
             {
                 "state_dir": str(self._folder / "state"),
                 "listen": {"port": self._port, "unix": "none"},
-                "services": {"database": {"databases": {"main": {"url": f"sqlite:///{self._folder}/main.db"}}}},
+                "services": {
+                    "database": {
+                        "databases": {
+                            "main": {"url": f"sqlite:///{self._folder}/main.db"},
+                            "short": {
+                                "url": f"sqlite:///{self._folder}/short.db",
+                                "transaction_idle_s": 2.5,
+                                "transaction_total_s": 10,
+                            },
+                        }
+                    }
+                },
                 "roles": {
                     "visitor": {"permissions": ["hardware.read"]},
                     "reader": {"permissions": ["database.query"]},

@@ -10,6 +10,8 @@ const ROW_PX = 26;
 const HEAD_PX = 42;
 const LETTER_PX = 7.6;
 const BESIDE_ROWS = 3;
+/** How many rows are remembered whose widths are known. */
+const MOST_KNOWN_ROWS = 200;
 
 /** A place in the table. */
 export interface CellPlace {
@@ -35,6 +37,7 @@ interface Layout {
 /** How wide the columns are: as wide as their names and all that was seen in them need, within limits. */
 class Widths {
   readonly #letters: number[];
+  readonly #known = new Set<unknown>();
   #layout: Layout | undefined;
 
   constructor(readonly columns: readonly Column[]) {
@@ -42,7 +45,10 @@ class Widths {
   }
 
   /** Notes what is seen in a row. */
-  look(row: readonly unknown[]): void {
+  look(row: readonly unknown[] | undefined): void {
+    if (row === undefined || this.#known.has(row)) return;
+    if (this.#known.size > MOST_KNOWN_ROWS) this.#known.clear();
+    this.#known.add(row);
     for (const [at, column] of this.columns.entries()) {
       const { length } = lookOf(row[at], column).text;
       if (length <= (this.#letters[at] ?? 0)) continue;
@@ -96,7 +102,7 @@ export function Grid({ rows, columns, count, label, onOpen }: GridProps) {
   const from = Math.max(0, first - BESIDE_ROWS);
   const to = Math.min(count - 1, last + BESIDE_ROWS);
   const shownRows = Array.from({ length: Math.max(0, to - from + 1) }, (_, at) => from + at);
-  for (const row of shownRows) allWidths.look(rows.row(row) ?? []);
+  for (const row of shownRows) allWidths.look(rows.row(row));
   const { lefts, widths } = allWidths.layout;
   const numberPx = Math.max(40, String(count).length * LETTER_PX + 18);
   const totalPx = numberPx + (lefts.at(-1) ?? 0);

@@ -12,6 +12,9 @@ interface TreeProps {
   readonly onInsert: (text: string) => void;
 }
 
+/** How many tables of a schema are shown at once. */
+const SHOWN_TABLES = 400;
+
 /** Shows what the database has. */
 export function SchemaTree({ catalog, dialect, onInsert }: TreeProps) {
   const { schemas, isLoading, problem } = useStore(catalog.state);
@@ -32,7 +35,8 @@ export function SchemaTree({ catalog, dialect, onInsert }: TreeProps) {
         <details key={schema.name} class="schema" open={schema.isDefault || words !== ""}>
           <summary><span class="mono cut">{schema.name === "" ? "tables" : schema.name}</span> <span class="small muted">{tables.length}</span></summary>
           {tables.length === 0 && <p class="small muted">It has no tables.</p>}
-          <ul>{tables.map((table) => <Table key={table.name} catalog={catalog} schema={schema} table={table} dialect={dialect} onInsert={onInsert} />)}</ul>
+          <ul>{tables.slice(0, SHOWN_TABLES).map((table) => <Table key={table.name} catalog={catalog} schema={schema} table={table} dialect={dialect} onInsert={onInsert} />)}</ul>
+          {tables.length > SHOWN_TABLES && <p class="small muted">and {tables.length - SHOWN_TABLES} more: write a part of the name</p>}
         </details>
       ))}
     </div>
