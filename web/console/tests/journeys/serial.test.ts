@@ -90,13 +90,24 @@ test("text and bytes go both ways, with the settings that were chosen", async ()
   await page.getByRole("alert").filter({ hasText: "the port refuses them" }).waitFor();
   await page.getByRole("button", { name: "Close" }).click();
   await page.getByText("closed", { exact: true }).waitFor();
+  // At once again, and once more after the page was loaded anew: with the settings that it had.
+  await page.getByLabel("Data bits").selectOption("8");
+  await page.getByRole("button", { name: "Open" }).click();
+  await page.getByText("open", { exact: true }).waitFor();
+  await page.reload();
+  await expect.poll(() => page.getByLabel("Baud rate").inputValue()).toBe("19200");
+  expect(await page.getByLabel("XON/XOFF").isChecked()).toBe(true);
+  await page.getByRole("button", { name: "Open" }).click();
+  await page.getByText("open", { exact: true }).waitFor();
+  await page.getByRole("button", { name: "Close" }).click();
+  await page.getByText("closed", { exact: true }).waitFor();
   await using other = makeClient();
   const session = await other.service(hardware).open_serial({ port: serialPort });
   await other.service(hardware).close_serial({ id: session.id });
   await tab.close();
 });
 
-test("a port is open again after the network was away, and after it was pulled out", async () => {
+test("a port is open again after the network or the server was away, and after it was pulled out", async () => {
   const network = await new Network().begin();
   const tab = await Tab.enter(browser, { hash: `#/hardware/${encodeURIComponent(serialPort)}`, through: network, width: 360, height: 740, scheme: "dark" });
   const { page } = tab;
@@ -111,6 +122,13 @@ test("a port is open again after the network was away, and after it was pulled o
   await lines(page, /open again/).waitFor();
   await act("line/write", bytesOf("after\r\n"));
   await lines(page, "after").waitFor();
+
+  await act("stop");
+  await page.getByText(/connection lost: opened again when it is back/).waitFor();
+  await act("start");
+  await page.getByText("open", { exact: true }).waitFor();
+  await act("line/write", bytesOf("restarted\r\n"));
+  await lines(page, "restarted").waitFor();
 
   await act("line/unplug");
   await page.getByText(/unplugged: opened again when it is back/).waitFor();

@@ -7,7 +7,7 @@ import { judgeDisk, judgeReading, writeReading, writeReasons } from "../../src/p
 import {
   applyEvent, describe as describeDevice, growTree, listDisks, listRows, MOST_NEWS, placesAbove, stepByKey, type Inventory,
 } from "../../src/pages/hardware/inventory.ts";
-import { readSettings, writeSettings } from "../../src/pages/hardware/settings.ts";
+import { keepSettings, readSettings, recallSettings, writeSettings } from "../../src/pages/hardware/settings.ts";
 
 function device(id: string, more: Partial<Device> = {}): Device {
   return {
@@ -146,6 +146,23 @@ test("settings of a port are read from a form", () => {
   for (const [name, value] of [["baudrate", "115200"], ["bytesize", "7"], ["parity", "E"], ["stopbits", "1.5"], ["rtscts", "on"]] as const) form.set(name, value);
   expect(readSettings(form)).toEqual({ ...settings, baudrate: 115_200, bytesize: 7, parity: "E", stopbits: 1.5, rtscts: true });
   expect(writeSettings(readSettings(form))).toBe("115200 7E1.5, RTS/CTS");
+});
+
+test("the settings of each port are kept, and those that nobody can read are left out", () => {
+  const kept = new Map<string, string>();
+  const storage = { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => { kept.set(key, value); } } as Storage;
+  const settings: SerialSettings = { baudrate: 115_200, bytesize: 7, parity: "O", stopbits: 2, xonxoff: false, rtscts: true, dsrdtr: false };
+  const usual = recallSettings(storage, "/dev/ttyUSB0");
+  expect(writeSettings(usual)).toBe("9600 8N1");
+  keepSettings(storage, "/dev/ttyUSB0", settings);
+  for (let port = 0; port < 40; port++) keepSettings(storage, `/dev/ttyS${String(port)}`, usual);
+  expect(recallSettings(storage, "/dev/ttyUSB0")).toEqual(settings);
+  for (let port = 40; port < 60; port++) keepSettings(storage, `/dev/ttyS${String(port)}`, usual);
+  expect(recallSettings(storage, "/dev/ttyUSB0")).toEqual(usual);
+  for (const bad of ["[", "7", '{"/dev/ttyUSB0": {"baudrate": "x", "parity": "?", "bytesize": 9}}']) {
+    kept.set("remote-services.serial", bad);
+    expect(recallSettings(storage, "/dev/ttyUSB0")).toEqual(usual);
+  }
 });
 
 test("what sensors and disks tell", () => {

@@ -1,6 +1,6 @@
 /** A serial port that a page has open: it reads and writes, and opens the port again when the connection or the device is back. */
 
-import { TransportError, type Client } from "@remote-services/client";
+import { RpcError, TransportError, type Client } from "@remote-services/client";
 import {
   hardware, SerialNotOpen, SerialPortBusy, SerialPortGone, SerialPortNotFound, SerialTimeout, type SerialLines, type SerialSettings,
 } from "@remote-services/client/stubs/hardware";
@@ -51,6 +51,8 @@ export class SerialLine {
   #wake: (() => void) | undefined;
   #waiting: Uint8Array[] = [];
   #isWriting = false;
+  /** The server is closing the port that was open before. */
+  #releasing: Promise<void> = Promise.resolve();
 
   /**
    * @param client - the connection.
@@ -75,7 +77,8 @@ export class SerialLine {
     this.#waiting = [];
     this.#wake?.();
     this.#tell({ state: "closed", problem: "" });
-    if (id !== undefined) await this.#release(id);
+    if (id !== undefined) this.#releasing = this.#release(id);
+    await this.#releasing;
   }
 
   /** Sets the port up anew; those settings hold for later, too.
@@ -111,6 +114,7 @@ export class SerialLine {
     const stub = this.client.service(hardware);
     const isOver = (): boolean => turn !== this.#turn;
     let wasOpen = false;
+    await this.#releasing;
     for (let pauseMs = FIRST_PAUSE_MS; !isOver(); pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       try {
         const session = await stub.open_serial({ port: this.port, ...this.#settings, write_timeout_s: WRITE_TIMEOUT_S });
@@ -138,23 +142,28 @@ export class SerialLine {
 
   /** Notes that the port is not open any more. Returns whether that may be over in a while. */
   #note(error: unknown, wasOpen: boolean): boolean {
-    this.#id = undefined;
-    if (wasOpen && (error instanceof TransportError || error instanceof SerialNotOpen)) this.#lose("lost", "connection lost, port closed meanwhile");
-    else if (wasOpen && (error instanceof SerialPortGone || error instanceof SerialPortNotFound)) this.#lose("gone", "the port is gone: pulled out or hung up");
-    // The server may still hold it for the connection that was lost.
-    else if (!(wasOpen && error instanceof SerialPortBusy)) {
-      this.#turn++;
-      this.#tell({ state: "closed", problem: tell(error) });
-      return false;
+    if (wasOpen && (error instanceof SerialPortGone || error instanceof SerialPortNotFound)) {
+      this.#lose("gone", "the port is gone: pulled out or hung up");
+      return true;
     }
-    return true;
+    if (wasOpen && (error instanceof TransportError || error instanceof SerialNotOpen || (error instanceof RpcError && error.retryable))) {
+      this.#lose("lost", "connection lost, port closed meanwhile");
+      return true;
+    }
+    this.#id = undefined;
+    // The server may still hold it for the connection that was lost.
+    if (wasOpen && error instanceof SerialPortBusy) return true;
+    this.#turn++;
+    this.#tell({ state: "closed", problem: tell(error) });
+    return false;
   }
 
   #lose(state: "lost" | "gone", text: string): void {
+    const hasUnsent = this.#isWriting || this.#waiting.length > 0;
     this.#id = undefined;
     this.#waiting = [];
     if (this.#report.state === state) return;
-    this.listener.onMark(text);
+    this.listener.onMark(hasUnsent ? `${text}; what you typed last may not have been sent` : text);
     this.#tell({ state });
   }
 

@@ -12,7 +12,7 @@ import { ByteLog, encodeKeys, readHex, writeRows, type LineEnd } from "./bytes.t
 import { BytesView } from "./bytes_view.tsx";
 import "./hardware.css";
 import { SerialLine, type LineReport } from "./serial_line.ts";
-import { BAUD_RATES, DATA_BITS, FLOW_CONTROLS, PARITIES, readSettings, STOP_BITS, writeSettings } from "./settings.ts";
+import { BAUD_RATES, DATA_BITS, FLOW_CONTROLS, keepSettings, PARITIES, readSettings, recallSettings, STOP_BITS, writeSettings } from "./settings.ts";
 
 /** Shows the console of a port, to whoever may open it. */
 export function SerialView({ port }: { readonly port: string }) {
@@ -69,11 +69,12 @@ function Console({ port }: { readonly port: string }) {
   const [newLines, setNewLines] = useState(false);
   const typing = useRef({ end, echoes });
   typing.current = { end, echoes };
-  const [showsSettings, setShowsSettings] = useState(true);
+  const [wantsSettings, setWantsSettings] = useState<boolean>();
   const isOpen = report.state === "open";
   const isClosed = report.state === "closed";
-  // Once the port is open, the room is for what comes from it.
-  useEffect(() => { setShowsSettings(isClosed); }, [isClosed]);
+  // Once the port is open, the room is for what comes from it, unless somebody wants to see the settings.
+  const showsSettings = wantsSettings ?? isClosed;
+  useEffect(() => { setWantsSettings(undefined); }, [isClosed]);
   useSeconds(report.state === "lost" || report.state === "gone");
 
   const type = (text: string): void => {
@@ -83,11 +84,11 @@ function Console({ port }: { readonly port: string }) {
   useEffect(() => {
     const element = place.current;
     if (element === null) return undefined;
-    const made = makeTerminal({ cursorBlink: true });
+    const made = makeTerminal({ cursorBlink: true, disableStdin: true });
     screen.current = made;
     const { terminal } = made;
     terminal.open(element);
-    terminal.onData((text) => { if (line.current !== undefined && isOpenNow()) type(text); });
+    terminal.onData(type);
     const fit = (): void => {
       const room = measureRoom(terminal, element);
       if (room !== undefined && (room.columns !== terminal.cols || room.rows !== terminal.rows)) terminal.resize(room.columns, room.rows);
@@ -96,7 +97,6 @@ function Console({ port }: { readonly port: string }) {
     const observer = new ResizeObserver(fit);
     observer.observe(element);
     let state: LineReport["state"] = "closed";
-    const isOpenNow = (): boolean => state === "open";
     let frame = 0;
     const show = (): void => {
       // Many pieces may come between two pictures.
@@ -124,9 +124,11 @@ function Console({ port }: { readonly port: string }) {
         terminal.write(`${terminal.buffer.active.cursorX > 0 ? "\r\n" : ""}\x1b[93m[${words}]\x1b[39m\r\n`);
       },
       onReport: (next) => {
+        // Whoever has opened it wants to type; when it is open again by itself, somebody may type elsewhere.
+        if (state === "opening" && next.state === "open") terminal.focus();
         state = next.state;
+        terminal.options.disableStdin = state !== "open";
         setReport(next);
-        if (next.state === "open") terminal.focus();
       },
     });
     line.current = opened;
@@ -142,17 +144,18 @@ function Console({ port }: { readonly port: string }) {
 
   const submit = async (event: Event): Promise<void> => {
     event.preventDefault();
-    const wish = readSettings(new FormData(event.currentTarget as HTMLFormElement));
+    const chosen = readSettings(new FormData(event.currentTarget as HTMLFormElement));
     setProblem("");
+    keepSettings(localStorage, port, chosen);
     if (isClosed) {
-      setSettings(wish);
-      line.current?.open(wish);
+      setSettings(chosen);
+      line.current?.open(chosen);
       return;
     }
     try {
-      await line.current?.configure(wish);
-      setSettings(wish);
-      setNote(`Set to ${writeSettings(wish)}.`);
+      await line.current?.configure(chosen);
+      setSettings(chosen);
+      setNote(`Set to ${writeSettings(chosen)}.`);
     } catch (error) {
       setProblem(tell(error));
     }
@@ -172,15 +175,16 @@ function Console({ port }: { readonly port: string }) {
     <>
       <Head port={port} report={report} />
       <form class="card stack" aria-label="Settings" onSubmit={(event) => { void submit(event); }}>
-        <details open={showsSettings} onToggle={(event) => { setShowsSettings(event.currentTarget.open); }}>
-          <summary>Settings <span class="small muted">{settings !== undefined && !isClosed && `${report.node} ${writeSettings(settings)}`}</span></summary>
+        <details open={showsSettings}>
+          <summary onClick={(event) => { event.preventDefault(); setWantsSettings(!showsSettings); }}>Settings <span class="small muted">{settings !== undefined && !isClosed && `${report.node} ${writeSettings(settings)}`}</span></summary>
           <div class="stack settings-body">
-            <SettingsFields />
+            <SettingsFields port={port} />
             {!isClosed && <div><button type="submit">Apply</button></div>}
           </div>
         </details>
         <div class="row">
-          {isClosed ? <button type="submit" class="primary">Open</button> : <button type="button" onClick={() => { void line.current?.close(); }}>Close</button>}
+          {/* Two buttons: one that turned from the other while it is clicked would send the form. */}
+          {isClosed ? <button key="open" type="submit" class="primary">Open</button> : <button key="close" type="button" onClick={() => { void line.current?.close(); }}>Close</button>}
           <span class="small muted" role="status">{note}</span>
         </div>
         {(problem !== "" || report.problem !== "") && <p class="note bad" role="alert">{problem === "" ? report.problem : problem}</p>}
@@ -225,19 +229,22 @@ function useSeconds(isActive: boolean): void {
   }, [isActive]);
 }
 
-function SettingsFields() {
+function SettingsFields({ port }: { readonly port: string }) {
+  const [kept] = useState(() => recallSettings(localStorage, port));
   return (
     <div class="settings">
       <label>Baud rate
-        <input name="baudrate" type="number" min={1} max={2 ** 31 - 1} required defaultValue="9600" list="baud-rates" />
+        <input name="baudrate" type="number" min={1} max={2 ** 31 - 1} required defaultValue={String(kept.baudrate)} list="baud-rates" />
         <datalist id="baud-rates">{BAUD_RATES.map((each) => <option key={each} value={each} />)}</datalist>
       </label>
-      <label>Data bits<select name="bytesize">{DATA_BITS.map((each) => <option key={each} value={each}>{each}</option>)}</select></label>
-      <label>Parity<select name="parity">{Object.entries(PARITIES).map(([letter, text]) => <option key={letter} value={letter}>{text}</option>)}</select></label>
-      <label>Stop bits<select name="stopbits">{STOP_BITS.map((each) => <option key={each} value={each}>{each}</option>)}</select></label>
+      <label>Data bits<select name="bytesize" defaultValue={String(kept.bytesize)}>{DATA_BITS.map((each) => <option key={each} value={each}>{each}</option>)}</select></label>
+      <label>Parity<select name="parity" defaultValue={kept.parity}>{Object.entries(PARITIES).map(([letter, text]) => <option key={letter} value={letter}>{text}</option>)}</select></label>
+      <label>Stop bits<select name="stopbits" defaultValue={String(kept.stopbits)}>{STOP_BITS.map((each) => <option key={each} value={each}>{each}</option>)}</select></label>
       <fieldset>
         <legend>Flow control</legend>
-        {Object.entries(FLOW_CONTROLS).map(([name, text]) => <label key={name} class="row"><input type="checkbox" name={name} />{text}</label>)}
+        {Object.entries(FLOW_CONTROLS).map(([name, text]) => (
+          <label key={name} class="row"><input type="checkbox" name={name} defaultChecked={kept[name as keyof typeof FLOW_CONTROLS]} />{text}</label>
+        ))}
       </fieldset>
     </div>
   );

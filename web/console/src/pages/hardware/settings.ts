@@ -35,6 +35,36 @@ export function readSettings(form: FormData): SerialSettings {
   };
 }
 
+const KEY = "remote-services.serial";
+
+/** How many ports have settings that are kept. */
+const MOST_PORTS = 50;
+
+/** Keeps the settings of a port for the next time. */
+export function keepSettings(storage: Storage, port: string, settings: SerialSettings): void {
+  const others = Object.entries(readKept(storage)).filter(([name]) => name !== port).slice(1 - MOST_PORTS);
+  storage.setItem(KEY, JSON.stringify(Object.fromEntries([...others, [port, settings]])));
+}
+
+/** Returns the settings that a port had last; those that the service has by default if there are none. */
+export function recallSettings(storage: Storage, port: string): SerialSettings {
+  const form = new FormData();
+  const kept = readKept(storage)[port];
+  if (typeof kept === "object" && kept !== null) {
+    for (const [name, value] of Object.entries(kept)) if (value !== false) form.set(name, String(value));
+  }
+  return readSettings(form);
+}
+
+function readKept(storage: Storage): Record<string, unknown> {
+  try {
+    const kept: unknown = JSON.parse(storage.getItem(KEY) ?? "{}");
+    return typeof kept === "object" && kept !== null ? { ...kept } : {};
+  } catch {
+    return {};
+  }
+}
+
 function isParity(text: string): text is SerialSettings["parity"] {
   return Object.hasOwn(PARITIES, text);
 }
