@@ -215,10 +215,11 @@ def to_wire(message: Message) -> dict[str, object]:
         case Echo(number):
             return {"kind": "echo", "number": number}
         case Entries(rows, is_whole):
-            columns = zip(_COLUMNS, zip(*rows, strict=True), strict=True) if rows else ()
-            return {"kind": "entries", "is_whole": is_whole} | {
-                name: _pack_column(kind, column) for (name, kind, _), column in columns
-            }
+            wire: dict[str, object] = {"kind": "entries", "is_whole": is_whole}
+            if rows:
+                for (name, kind, _), column in zip(_COLUMNS, zip(*rows, strict=True), strict=True):
+                    wire[name] = _pack_column(kind, column)
+            return wire
         case _:
             return {"kind": type(message).__name__.lower()}
 
