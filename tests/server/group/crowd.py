@@ -40,6 +40,7 @@ from rpcwire.service import Service, method
 ROOT = Path(__file__).parents[3]
 POLL_S = 0.02
 KINDS = tuple(ChangeKind)
+NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 SPARE_FILES = 200
 """How many file descriptors a process needs besides those of connections."""
 logger = logging.getLogger("crowd")
@@ -91,7 +92,7 @@ class Log:
     def _note(self, kind: ChangeKind, index: int, now: float) -> None:
         Roster._tell(self._roster, kind, index, now)
         self._times.append(time.monotonic())
-        self._kinds.append(KINDS.index(kind))
+        self._kinds.append(NUMBERS[kind])
         self._ids.append(self._roster.table.ids[index])
 
     def changes(self) -> Iterator[tuple[float, ChangeKind, int]]:
