@@ -52,7 +52,7 @@ class Timing:
     claim_s: float = 0.3
     rank_s: float = 0.1
     herald_members: int = 20
-    herald_s: float = 0.6
+    herald_s: float = 0.4
     blocked_s: float = 0.5
     deaf_s: float = 0.3
     most_deaf_s: float = 2.0
