@@ -81,7 +81,9 @@ def test_no_call_is_lost_that_had_not_been_sent_when_one_of_three_brokers_died(t
             assert not link_of(group, "web-1").is_up  # None of these could be sent yet.
             assert await one == await two == [b"b"] * 15
             for answers in await many:
-                assert answers.states == dict.fromkeys(NAMES, "ok yes")
+                assert answers.states == dict.fromkeys(NAMES, "ok yes"), [
+                    each.get("error") for each in answers.outcomes.values()
+                ]
             assert [group.work[name].runs["measure"] for name in NAMES] == [11, 11, 11]
             assert [group.work[name].runs["gate"] for name in NAMES] == [5, 5, 5]
 
