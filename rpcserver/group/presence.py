@@ -63,11 +63,16 @@ MOST_ECHOES = 64
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """Somebody holds a member for dead who is up here. It is believed at ``due``, in seconds."""
+    """Somebody holds a member for dead who is up here. It is believed at ``due``, in seconds.
+
+    If that was told before this node's roster could be trusted, the member may not have had a connection, and is told
+    once more.
+    """
 
     epoch: int
     reason: Reason
     due: float
+    is_early: bool
 
 
 class Presence:
@@ -362,7 +367,7 @@ class Presence:
         if index < 0 or number in self._claims or epoch < table.epochs[index] or table.states[index] >= State.DIED:
             return
         # After an outage of the broker it may not have a connection yet.
-        claim = _Claim(epoch, reason, max(now, self.settled_at) + self._timing.claim_s)
+        claim = _Claim(epoch, reason, max(now, self.settled_at) + self._timing.claim_s, now < self.settled_at)
         self._claims[number] = claim
         self.due = min(self.due, claim.due)
 
@@ -374,7 +379,10 @@ class Presence:
             del self._claims[number]
             watch = self._watches.get(number)
             is_heard = watch is not None and watch.phase == Phase.HEARD and watch.last_beat >= 0
-            if watch is None or not is_heard or watch.heard_at < claim.due - self._timing.claim_s:
+            if claim.is_early:
+                self._claims[number] = _Claim(claim.epoch, claim.reason, now + self._timing.claim_s, is_early=False)
+                self._send(number, Verdict(number, claim.epoch, State.DIED, claim.reason))
+            elif watch is None or not is_heard or watch.heard_at < claim.due - self._timing.claim_s:
                 self.roster.move(number, claim.epoch, State.DIED, claim.reason, now)
             elif watch.epoch == claim.epoch:
                 self._send(number, Verdict(number, claim.epoch, State.DIED, claim.reason))

@@ -377,6 +377,25 @@ def test_the_member_with_the_smallest_id_joins_what_others_report() -> None:
     assert state(presence, 10) == State.SUSPECT
 
 
+def test_who_is_claimed_dead_after_an_outage_is_told_when_it_may_hear_that() -> None:
+    """Before, it may not have had a connection again: nobody would have told it that it must begin a new life."""
+    presence = Presence(told(100), 0.0)
+    for number in range(1, 10):
+        presence.receive(number, told(number), 0.0)
+    presence.tick(0.0)
+    presence.lose_link(1.0)
+    presence.regain_link(9.0)
+    presence.outbox.clear()
+    presence.receive(9, Entries([Entry(2, EPOCH, 0, State.DIED)], is_whole=False), 9.1)
+    death = (2, Verdict(2, EPOCH, State.DIED, Reason.LEARNED))
+    assert death in sent(presence)
+    assert death not in pass_time(presence, 10.2)
+    assert death in pass_time(presence, 10.35)
+    assert state(presence, 2) == State.UP
+    pass_time(presence, 10.7)
+    assert state(presence, 2) == State.DIED
+
+
 def test_a_death_that_follows_its_suspicion_at_once_is_believed_later() -> None:
     """The suspect may not have had the time to answer."""
     presence = make_pair()
@@ -479,8 +498,10 @@ def test_one_that_others_take_for_dead_has_the_time_to_connect_after_an_outage()
         presence.tick(now)
         echo(presence, now + 0.001)
     assert state(presence, 9) == State.UP
-    presence.tick(6.4)
-    echo(presence, 6.401)
+    for now in (6.4, 6.8):  # It is told once more first.
+        assert state(presence, 9) == State.UP
+        presence.tick(now)
+        echo(presence, now + 0.001)
     assert state(presence, 9) == State.DIED
 
 
