@@ -604,7 +604,7 @@ class Presence:
             self._reports_at = now + REPORT_S
             self.due = min(self.due, self._reports_at)
         for verdict in verdicts:
-            # Who hears of a suspicion and of the death at once must not take the suspect's silence for consent.
+            # Only the last verdict about a member is told: it cannot answer a suspicion that comes with its death.
             self._reports.pop(verdict.id, None)
             if len(self._reports) < MOST_VERDICTS:
                 self._reports[verdict.id] = verdict
