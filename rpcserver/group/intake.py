@@ -38,7 +38,7 @@ _MESSAGES = (b"MSG ", b"HMSG ")
 
 
 class Intake(asyncio.Protocol):
-    """The protocol of the broker's socket. Put it in place of the library's when no line is half read.
+    """The protocol of the broker's socket. Set it in place of the library's before a message has come.
 
     Parameters:
         library: the protocol of the client library.
@@ -68,27 +68,6 @@ class Intake(asyncio.Protocol):
         self._take_reply = take_reply
         self._parts: list[bytes] = []
         self._missing_bytes = 0
-
-    @classmethod
-    def wrap(
-        cls,
-        transport: asyncio.Transport,
-        prefixes: tuple[str, ...],
-        take: Take,
-        mark: bytes = b"",
-        *,
-        reply_prefix: str = "",
-        take_reply: TakeReply | None = None,
-    ) -> None:
-        """Take messages of a connection from now on.
-
-        Parameters:
-            transport: the socket of the client library, by which no message has come yet.
-            prefixes, take, mark, reply_prefix, take_reply: as of the class.
-        """
-        library = transport.get_protocol()
-        assert isinstance(library, asyncio.Protocol)
-        transport.set_protocol(cls(library, prefixes, take, mark, reply_prefix=reply_prefix, take_reply=take_reply))
 
     def data_received(self, data: bytes) -> None:
         """Take the messages that are whole by now, and keep the beginning of one that is not."""

@@ -439,7 +439,10 @@ class Link:
         to_own = prefix.encode()
         self._socket = socket
         inbox = f"{self._inbox}."
-        Intake.wrap(socket, (prefix, _ALL, _BEAT), take, MARK, reply_prefix=inbox, take_reply=self._take_answer)
+        library = socket.get_protocol()
+        assert isinstance(library, asyncio.Protocol)
+        answer = self._take_answer
+        socket.set_protocol(Intake(library, (prefix, _ALL, _BEAT), take, MARK, reply_prefix=inbox, take_reply=answer))
         self._subscriptions = Subscriptions(socket)
 
     async def _take(self, message: Msg) -> None:

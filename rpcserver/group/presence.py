@@ -10,10 +10,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from .comparing import compare, is_ahead
+from .comparing import compare
+from .hearing import Hearing
+from .heralding import Reports, find_herald
 from .members import Announcement, Reason, State, next_epoch
 from .messages import (
-    MOST_VERDICTS,
     Alive,
     Ask,
     Beat,
@@ -28,20 +29,11 @@ from .messages import (
     Want,
 )
 from .ring import TIMING, Phase, Timing, Watch, walk
-from .roster import MOST_MEMBERS, Roster
-from .table import Entry
+from .roster import Roster
+from .wishes import Wishes
 
 HERALD_BEATS = 4
 """How many beats of its own the member with the smallest id makes between two announcements."""
-FEW_WANTS = 8
-"""For how many announcements a node asks at once, when it compares tables."""
-MANY_WANTS_S = 0.75
-"""How long it waits with more of them, in seconds: who has just come gets many tables, and the entries of the bucket as
-well, which tell of everybody at once. A thousand that asked a thousand each would send a million questions."""
-SOME_WANTS = 64
-"""With more than this it waits until the entries have been read."""
-MOST_WANTS = 256
-"""For how many announcements it asks then, with each beat of its own."""
 MOST_TABLES = 8
 """How many tables a node sends between two of its own beats."""
 SOON_TABLES = 2
@@ -53,12 +45,8 @@ MOST_LATE_S = 0.5
 """The largest lateness that counts, in seconds."""
 LATE_PATIENCE = 3.0
 """How many times its own lateness a node waits longer for others: their machine may be as busy."""
-REPORT_S = 0.2
-"""How long verdicts that others report are kept, to be told together, in seconds."""
 MOST_CHECKS = 16
 """How many members a node checks at once that another one does not know."""
-MOST_ECHOES = 64
-"""How many echoes a node waits for. Of older ones it does not know any more when they were sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,24 +104,17 @@ class Presence:
         self._beat_at = now
         self._late_s = 0.0  # How late its own beats were lately.
         self._look_at = now
-        self._is_deaf = False
-        self._echo_number = 0
-        self._echoes: dict[int, float] = {}  # When those were sent that have not come back, in their order.
-        self._heard_until = -math.inf
-        self._fastest_s = 0.0  # Of all echoes on this connection.
+        self._hearing = Hearing(timing)
         self._digest = -1
         self._digest_at = now
         self._compare_at = now
         self._tables = 0
         self._claims: dict[int, _Claim] = {}
         self._checks: set[int] = set()  # They are alive here, and another one does not know it.
-        self._wants: dict[int, Entry] = {}  # Of which others have told that they know more.
-        self._wants_at = now
-        self._entries_until = now
+        self._wishes = Wishes(now)
         self._newcomers: set[int] = set()
         self._beats_to_herald = HERALD_BEATS
-        self._reports: dict[int, Verdict] = {}  # By the id of the member that is judged.
-        self._reports_at = now
+        self._reports = Reports()
         self.roster.announce(announcement, Reason.ANNOUNCED, now)
         self._send(None, announcement)
 
@@ -155,7 +136,7 @@ class Presence:
     @property
     def is_deaf(self) -> bool:
         """Whether what this node hears is too old, or nothing at all: then it judges nobody."""
-        return self._is_deaf
+        return self._hearing.is_deaf
 
     @property
     def watches(self) -> Iterable[int]:
@@ -197,15 +178,15 @@ class Presence:
         """Take note that there is no connection to the broker: nobody is judged until there is one again."""
         self._look(now)
         self.is_linked = False
-        self._echoes.clear()
-        self._wants.clear()
+        self._hearing.lose_link()
+        self._wishes.clear()
         self._reports.clear()
         self.outbox.clear()
 
     def regain_link(self, now: float) -> None:
         """Take note that there is a connection to the broker again."""
         self._look_at = now
-        self._fastest_s = 0.0
+        self._hearing.regain_link()
         self.is_linked = True
         self.settled_at = now + self._timing.settle_s
         self._beat_at = self.due = now
@@ -237,12 +218,12 @@ class Presence:
         """Take note that the entries of the bucket are being read, until a time: many others are not asked meanwhile
         what the entries will tell.
         """
-        self._entries_until = until
+        self._wishes.entries_until = until
 
     def enter(self, announcements: Iterable[Announcement], now: float) -> None:
         """Take note of the entries of the bucket. They may be old."""
         self._look(now)
-        self._entries_until = now
+        self._wishes.entries_until = now
         for each in announcements:
             if each.id != self.id:
                 self.roster.announce(each, Reason.ENTRY, now)
@@ -477,17 +458,16 @@ class Presence:
             self._beats_to_herald -= 1
             if self._beats_to_herald < 0:
                 self._herald()
-            if self._is_deaf:
+            if self.is_deaf:
                 self._send_echo(now)
             if self._newcomers:
                 self._walk(now)
                 for number in self._newcomers:
                     self._welcome(number)
                 self._newcomers.clear()
-            if self._wants and now >= max(
-                self._wants_at, self._entries_until if len(self._wants) > SOME_WANTS else 0.0
-            ):
-                self._ask_for_many()
+            if self._wishes:
+                for number in self._wishes.take(self.roster.table, now):
+                    self._send(number, Want())
             self.roster.expire(now)
             if self._digest != self.roster.table.digest:
                 self._digest = self.roster.table.digest
@@ -500,36 +480,37 @@ class Presence:
             return
         if self._claims:
             self._settle_claims(now)
-        if self._reports and now >= self._reports_at:
-            self._send_reports()
+        if self._reports and now >= self._reports.due:
+            for verdict in self._reports.take():
+                self._send(None, verdict)
         while self._walk_version != self.roster.ring_version:
             self._walk(now)
             for watch in self._watches.values():
                 if watch.phase != Phase.GONE and now >= self._silent_at(watch):
                     self._judge(watch, now)
-        due = min(self._beat_at, self._reports_at) if self._reports else self._beat_at
+        due = min(self._beat_at, self._reports.due) if self._reports else self._beat_at
         for watch in self._watches.values():
             if watch.phase != Phase.GONE:
                 if now >= self._silent_at(watch):
                     self._judge(watch, now)
-                elif not watch.is_asked and now >= watch.heard_at + self._timing.ask_s and not self._is_deaf:
+                elif not watch.is_asked and now >= watch.heard_at + self._timing.ask_s and not self.is_deaf:
                     watch.is_asked, watch.is_plain = True, False
                     self._send(watch.id, Ask())
                 due = min(due, self._next_look(watch))
         for claim in self._claims.values():
-            due = min(due, claim.due if now < claim.due else self._echo_due(claim.due))
+            due = min(due, claim.due if now < claim.due else self._hearing.due(claim.due))
         self.due = due
 
     def _next_look(self, watch: Watch) -> float:
         """When to look at a member again, if it stays silent until then: always later than now."""
-        if self._is_deaf:
+        if self.is_deaf:
             return math.inf
         if watch.phase == Phase.HEARD:
             silent_at = self._silent_at(watch)
             return silent_at if watch.is_asked else min(watch.heard_at + self._timing.ask_s, silent_at)
         silence_s = self._silence_to_judge(watch, self._look_at)
-        if silence_s is not None and self._heard_until < watch.heard_at + silence_s:
-            return self._echo_due(watch.heard_at + silence_s)
+        if silence_s is not None and self._hearing.heard_until < watch.heard_at + silence_s:
+            return self._hearing.due(watch.heard_at + silence_s)
         wait_s = self._wait_for_others(watch)
         if not self.roster.is_suspect(watch.id) and self._look_at < watch.heard_at + watch.suspect_s + wait_s:
             return watch.heard_at + watch.suspect_s + wait_s
@@ -562,7 +543,7 @@ class Presence:
 
     def _judge(self, watch: Watch, now: float) -> None:
         """Judge a member that has been silent, as far as this node knows."""
-        if self._is_deaf:
+        if self.is_deaf:
             return
         if watch.phase == Phase.HEARD:
             self._fall_silent(watch, now)
@@ -582,7 +563,8 @@ class Presence:
         smallest id, together with those of others: when a hundred die at once, each member would get hundreds of
         messages. If that member is gone itself, the next one who judges hears nothing, and tells everybody.
         """
-        herald = self._find_herald(verdict.id) if rank == 0 else None
+        members = self._timing.herald_members
+        herald = find_herald(self.roster.table, verdict.id, members) if rank == 0 else None
         if herald is None:
             self._send(None, verdict)
         elif herald == self.id:
@@ -590,24 +572,11 @@ class Presence:
         else:
             self._send(herald, Report((verdict,)))
 
-    def _find_herald(self, number: int) -> int | None:
-        """Return the id of the member that tells verdicts about another one; ``None`` if the group is small."""
-        table = self.roster.table
-        if len(table) < self._timing.herald_members:
-            return None
-        up = (table.ids[index] for index in range(len(table)) if table.states[index] == State.UP)
-        return next((each for each in up if each != number), None)
-
     def _collect(self, verdicts: Iterable[Verdict], now: float) -> None:
         """Keep verdicts that are to be told to everybody soon, together with others."""
-        if not self._reports:
-            self._reports_at = now + REPORT_S
-            self.due = min(self.due, self._reports_at)
-        for verdict in verdicts:
-            # Only the last verdict about a member is told: it cannot answer a suspicion that comes with its death.
-            self._reports.pop(verdict.id, None)
-            if len(self._reports) < MOST_VERDICTS:
-                self._reports[verdict.id] = verdict
+        self._reports.add(verdicts, now)
+        if self._reports:
+            self.due = min(self.due, self._reports.due)
 
     def _take_report(self, verdicts: Iterable[Verdict], now: float) -> None:
         """Follow the verdicts of another member, and tell them to everybody. Those about a life of which this node
@@ -615,11 +584,6 @@ class Presence:
         for verdict in verdicts:
             self._judge_by(verdict, now)
         self._collect([each for each in verdicts if self._epoch_of(each.id) == each.epoch and each.id != self.id], now)
-
-    def _send_reports(self) -> None:
-        reports, self._reports = self._reports, {}
-        for verdict in reports.values():
-            self._send(None, verdict)
 
     def _fall_silent(self, watch: Watch, now: float) -> None:
         """Ask a member whether it is there, and oneself whether one hears."""
@@ -635,52 +599,30 @@ class Presence:
 
     def _send_echo(self, now: float) -> None:
         """Send an echo, unless one has been sent at this moment."""
-        if self._echoes.get(self._echo_number) == now:
-            return
-        self._echo_number += 1
-        self._echoes[self._echo_number] = now
-        if len(self._echoes) > MOST_ECHOES:
-            del self._echoes[next(iter(self._echoes))]
-        self._send(self.id, Echo(self._echo_number))
+        number = self._hearing.begin_echo(now)
+        if number is not None:
+            self._send(self.id, Echo(number))
 
     def _hear_echo(self, number: int, now: float) -> None:
         """Learn how old is what this node hears: whatever the broker had for it before the echo has been read."""
-        sent_at = self._echoes.pop(number, None)
-        if sent_at is None:
-            return
-        for older in [each for each in self._echoes if each < number]:
-            del self._echoes[older]
-        self._heard_until = max(self._heard_until, sent_at)
-        self._fastest_s = min(self._fastest_s or math.inf, now - sent_at)
-        if now - sent_at > self._patience_s:
-            self._is_deaf = True
-        elif self._is_deaf:
-            self._listen_anew(now)
-        self._finish(now)
+        if self._hearing.is_awaited(number):
+            if self._hearing.end_echo(number, now):
+                self._listen_anew(now)
+            self._finish(now)
 
     def _has_heard_until(self, time: float, now: float) -> bool:
         """Whether everything has been read that the broker had for this node at a time. If that is not known, find out:
         if it is not known soon, what this node hears is too old to judge anybody by it.
         """
-        if self._heard_until >= time or self._is_deaf:
-            return not self._is_deaf
-        due = self._echo_due(time)
+        hearing = self._hearing
+        if hearing.heard_until >= time or hearing.is_deaf:
+            return not hearing.is_deaf
+        due = hearing.due(time)
         if due == math.inf:
             self._send_echo(now)
         elif now >= due:
-            self._is_deaf = True
+            hearing.is_deaf = True
         return False
-
-    def _echo_due(self, time: float) -> float:
-        """When an echo has to be back that was sent at a time or later; infinity if there is none."""
-        if self._is_deaf:
-            return math.inf
-        return next((at + self._patience_s for at in self._echoes.values() if at >= time), math.inf)
-
-    @property
-    def _patience_s(self) -> float:
-        """How long an echo may take, in seconds: twice as long as the fastest one, if the broker is far away."""
-        return min(max(self._timing.deaf_s, 2 * self._fastest_s), self._timing.most_deaf_s)
 
     def _hurry(self, watch: Watch, reason: Reason, now: float) -> None:
         """Give a member only a short time, because the broker knows something bad of it."""
@@ -703,8 +645,7 @@ class Presence:
 
     def _listen_anew(self, now: float) -> None:
         """Count the silence of all members from now on: what they said before, this node could not hear."""
-        self._is_deaf = False
-        self._echoes.clear()
+        self._hearing.listen_anew()
         self._claims.clear()
         self.roster.prolong_suspicions(now)
         for watch in self._watches.values():
@@ -759,14 +700,8 @@ class Presence:
             self._begin_life(now)
         elif news.is_own_old:
             self._send(source, self._announcement)
-        if len(news.wants) <= FEW_WANTS:
-            for entry in news.wants:
-                self._send(entry.id, Want())
-        else:
-            if not self._wants:
-                self._wants_at = now + MANY_WANTS_S
-            room = max(MOST_MEMBERS - len(self._wants), 0)
-            self._wants.update((entry.id, entry) for entry in news.wants[:room])
+        for number in self._wishes.add(news.wants, now):
+            self._send(number, Want())
         for entry in news.steps:
             self.roster.move(entry.id, entry.epoch, entry.state, Reason.LEARNED, now)
         for entry in news.deaths:
@@ -787,18 +722,6 @@ class Presence:
         if number not in self._watches and len(self._checks) < MOST_CHECKS:
             self._checks.add(number)
             self._walk_version = -1
-
-    def _ask_for_many(self) -> None:
-        """Ask for the announcements of those of whom this node has not heard meanwhile."""
-        table, count = self.roster.table, 0
-        while self._wants and count < MOST_WANTS:
-            number, wish = self._wants.popitem()
-            index = table.find(number)
-            if index < 0 or is_ahead(wish, table.entry(index)):
-                self._send(number, Want())
-                count += 1
-        if not self._wants:
-            self._wants.clear()  # A dictionary that has been large stays so.
 
     def _send(self, target: int | None, message: Message) -> None:
         if self.is_linked and not self.is_displaced and self._state != State.LEFT:

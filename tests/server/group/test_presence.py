@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from rpcserver.group.hearing import MOST_ECHOES
 from rpcserver.group.members import Announcement, Profile, Reason, State, first_epoch, next_epoch
 from rpcserver.group.messages import Alive, Ask, Beat, Compare, Echo, Entries, Goodbye, Message, Report, Verdict, Want
-from rpcserver.group.presence import MOST_CHECKS, MOST_ECHOES, MOST_TABLES, MOST_WANTS, SOON_TABLES, Presence
+from rpcserver.group.presence import MOST_CHECKS, MOST_TABLES, SOON_TABLES, Presence
 from rpcserver.group.ring import WATCHERS
 from rpcserver.group.roster import MOST_MEMBERS
 from rpcserver.group.table import Entry
+from rpcserver.group.wishes import MOST_WANTS
 from tests.server.group.presence_world import Life, Node
 
 EPOCH = first_epoch(0, 1.7e9, 0)
@@ -38,7 +40,7 @@ def hear(presence: Presence, number: int, count: int, now: float, *, epoch: int 
 
 def echo(presence: Presence, now: float) -> None:
     """Bring back the last echo of a node."""
-    presence.receive(presence.id, Echo(presence._echo_number), now)
+    presence.receive(presence.id, Echo(presence._hearing._number), now)
 
 
 def sent(presence: Presence) -> list[tuple[int | None, Message]]:
@@ -287,13 +289,13 @@ def test_a_broker_that_is_far_away_makes_nobody_deaf() -> None:
     assert not presence.is_deaf
     # What takes longer than on the new connection is too old again.
     presence.regain_link(6.0)
-    assert presence._patience_s == 0.3
+    assert presence._hearing.patience_s == 0.3
 
 
 def test_echoes_that_do_not_come_take_no_memory() -> None:
     presence = make_pair()
     pass_time(presence, 100.0, echoes=False)
-    assert len(presence._echoes) == MOST_ECHOES
+    assert len(presence._hearing) == MOST_ECHOES
 
 
 def test_newcomers_at_one_moment_get_few_tables() -> None:
@@ -677,7 +679,7 @@ def test_who_is_asked_answers_and_not_without_limit() -> None:
         many = tuple(Entry(number, EPOCH, 0, State.UP) for number in range(first, first + 10_000))
         presence.receive(2, Entries(many, is_whole=False), 0.1)
     assert sent(presence) == []
-    assert len(presence._wants) == MOST_MEMBERS
+    assert len(presence._wishes) == MOST_MEMBERS
     presence.tick(1.0)
     assert sum(isinstance(message, Want) for _, message in sent(presence)) == MOST_WANTS
 
