@@ -331,7 +331,7 @@ class GroupCalls:
         rest, source = delivery.rest, delivery.source
         if delivery.is_absent:
             if len(rest) >= 3 and (call := self._calls.get(rest[0])) is not None:
-                call.asking.on_absence(f"{source:016x}", 2 if rest[2] == "2" else 1)
+                call.asking.on_absence(f"{source:016x}", _read_attempt(rest[2]))
             return
         if len(rest) < 3 or (epoch := _read_epoch(rest[1])) is None:
             return
@@ -581,6 +581,10 @@ def _no_broker() -> Unavailable:
 
 def _why(member: Member) -> str:
     return f"the node {member.name} {'has died' if member.state is State.DIED else 'has left'}: {member.reason.words}"
+
+
+def _read_attempt(word: str) -> int:
+    return int(word) if len(word) == 1 and word.isdecimal() else 0
 
 
 def _read_epoch(word: str) -> int | None:

@@ -34,13 +34,14 @@ class Delays:
     """How long to wait, in seconds.
 
     Attributes:
-        second_try_s: between the two tries to reach a node. A broker of a cluster may not know for some milliseconds
-            that a node has subscribed at another one.
+        tries_s: before each further try to reach a node that the broker does not know. A broker of a cluster may not
+            know for some time that a node has subscribed at another one; a node whose broker has died needs up to a
+            second to be at another one; and the death of a node is known after two seconds.
         last_words_s: for the answer of a node whose death or leave is known.
         cancel_s: for the answer of a node that was told to cancel.
     """
 
-    second_try_s: float = 0.05
+    tries_s: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 0.8)
     last_words_s: float = 0.05
     cancel_s: float = 2.0
 
@@ -55,7 +56,8 @@ class Send:
 
     Attributes:
         to: the addressee.
-        attempt: 1 or 2. What the broker says of a request must be told with the attempt that it is about.
+        attempt: counts the tries from 1 on. What the broker says of a request must be told with the attempt that it
+            is about.
     """
 
     to: Addressee

@@ -7,14 +7,15 @@ one of these phases::
     WAITING ─▶ QUEUED ──may_send──▶ SENT ──begin──▶ BEGUN
                   ▲                  │                │
                   └──── ABSENT ◀─────┘                ▼
-                    (nobody there; a second try)    ENDED   (from each phase)
+                    (nobody there; a further try)   ENDED   (from each phase)
 
 What makes its outcomes true:
 
 - Until the driver has asked :meth:`Gathering.may_send`, a request has not left, so ``executed`` is ``no``. After the
   end of an addressee it returns false, and so nothing leaves any more.
-- ``gone`` needs the broker's word that nobody got the request. It may be wrong right after a node has subscribed, so it
-  counts when it comes twice; both times the request was delivered to nobody.
+- ``gone`` needs the broker's word that nobody got the request. A living node may be on its way to another broker, so
+  the word counts when it comes for each of several tries; each time the request was delivered to nobody. If the roster
+  says that the node is dead, the word counts at once.
 - ``refused`` is believed only of an addressee that has not said that it has begun.
 - An answer may be just behind the news of a death, since they come by different ways. So a dead addressee may still
   answer for :attr:`~rpcserver.group.commands.Delays.last_words_s`.
@@ -32,6 +33,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from heapq import heappop, heappush
 
 from rpcwire.errors import (
     Cancelled,
@@ -48,9 +50,6 @@ from rpcwire.group.outcomes import ALL_AT_ONCE, NodeOutcome, Policy, State
 
 from .commands import DELAYS, Addressee, Cancel, Delays, Drops, Item, Output, Send, Wake
 from .members import is_same_process
-
-MOST_TRIES = 2
-"""How often a request is sent to an addressee that is not there, before it is ``gone``."""
 
 
 class _Phase(IntEnum):
@@ -119,6 +118,8 @@ class Gathering:
         self._policy = policy
         self._unknown = tuple(unknown)
         self._delays = delays
+        # Where one of many will do, the next one is asked sooner.
+        self._further_tries = min(len(delays.tries_s), 1) if policy.one else len(delays.tries_s)
         self.drops = Drops()
         self._left = len(self._slots)
         self._next = 0  # The index of the first slot that was not looked at yet.
@@ -130,8 +131,8 @@ class Gathering:
         self._has_stopped = False
         self._now_s = float("-inf")
         self._wake_s = float("inf")
+        self._retries: list[tuple[float, int, _Slot]] = []  # A heap. The index keeps those of one time in their order.
         # Each queue is for waits of one length, so its first entry is the earliest.
-        self._retries: deque[tuple[float, _Slot]] = deque()
         self._deaths: deque[tuple[float, _Slot]] = deque()
         self._cancels: deque[tuple[float, _Slot]] = deque()
 
@@ -252,13 +253,13 @@ class Gathering:
             self.drops.contradictions += 1
         elif slot.phase is not _SENT or attempt != slot.attempt:
             self._drop(slot)
-        elif slot.death or attempt >= MOST_TRIES:
+        elif slot.death or attempt > self._further_tries:
             self._end(slot, "gone", "no", _is_gone(slot.death or "nobody receives the requests to this node"), out)
         elif slot.is_told:
             self._end(slot, "cancelled", "no", _was_cancelled("no"), out)
         else:
             slot.phase = _ABSENT
-            self._retries.append((self._now_s + self._delays.second_try_s, slot))
+            heappush(self._retries, (self._now_s + self._delays.tries_s[attempt - 1], slot.index, slot))
         return self._complete(out)
 
     def on_begin(self, node: str, epoch: int, now_s: float) -> list[Output]:
@@ -440,7 +441,7 @@ class Gathering:
             self._expire(out)
             return False
         while self._retries and self._retries[0][0] <= now_s:
-            slot = self._retries.popleft()[1]
+            slot = heappop(self._retries)[2]
             if slot.phase is _ABSENT:
                 self._send(slot, out)
         while self._deaths and self._deaths[0][0] <= now_s:
@@ -462,7 +463,11 @@ class Gathering:
         """Tell the time of the next wait, if it has become earlier."""
         if self._left and self._now_s < self._deadline_s:
             wake_s = self._deadline_s
-            for waits in (self._retries, self._deaths, self._cancels):
+            while self._retries and self._retries[0][2].phase is _ENDED:
+                heappop(self._retries)
+            if self._retries:
+                wake_s = min(wake_s, self._retries[0][0])
+            for waits in (self._deaths, self._cancels):
                 while waits and waits[0][1].phase is _ENDED:
                     waits.popleft()
                 if waits and waits[0][0] < wake_s:

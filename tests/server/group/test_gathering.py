@@ -95,27 +95,51 @@ def test_all_nodes_at_once() -> None:
     assert call.gathering.drops == Drops()
 
 
-def test_a_node_is_gone_when_nobody_got_the_request_twice() -> None:
+def test_a_node_is_gone_when_nobody_gets_the_request_in_any_try() -> None:
     call = Call()
-    call.on_absence("a", 1)
-    assert call.wakes[-1] == DELAYS.second_try_s
-    call.at(0.04)
-    assert call.asked == [("a", 1)]
-    call.at(DELAYS.second_try_s)
-    assert call.asked == [("a", 1), ("a", 2)]
-    call.on_absence("a", 1)  # The old word again says nothing of the second request.
-    assert not call.outcomes
-    call.on_absence("a", 2)
+    tries = [("a", 1)]
+    for attempt, wait_s in enumerate(DELAYS.tries_s, 1):
+        call.on_absence("a", attempt)
+        again_s = call.now + wait_s
+        assert call.wakes[-1] == again_s
+        call.at(again_s - 0.001)
+        assert call.asked == tries
+        call.at(again_s)
+        tries.append(("a", attempt + 1))
+        assert call.asked == tries
+        call.on_absence("a", attempt)  # The old word again says nothing of the next request.
+        assert not call.outcomes
+    call.on_absence("a", len(tries))
     assert call.states == {"a": "gone no"}
-    assert call.gathering.drops.duplicates == 1
+    assert 1.5 < call.now < 2.0
+    assert call.gathering.drops.duplicates == len(DELAYS.tries_s)
 
 
-def test_a_node_that_is_there_at_the_second_try() -> None:
+@pytest.mark.parametrize("attempt", range(1, len(DELAYS.tries_s) + 1))
+def test_a_node_that_is_there_at_a_further_try(attempt: int) -> None:
+    """It was on its way to another broker."""
     call = Call()
-    call.on_absence("a", 1)
-    call.at(0.05)
+    for number, wait_s in enumerate(DELAYS.tries_s[:attempt], 1):
+        call.on_absence("a", number)
+        call.at(call.now + wait_s)
     call.on_result("a", 1, 1)
     assert call.states == {"a": "ok yes"}
+
+
+def test_each_node_has_its_next_try_when_it_is_due() -> None:
+    """The waits of different tries have different lengths."""
+    call = Call(2)
+    call.on_absence("a", 1)
+    call.at(0.05)
+    call.on_absence("a", 2)  # Until 0.15.
+    call.at(0.06)
+    call.on_absence("b", 1)  # Until 0.11.
+    assert call.wakes[-1] == 0.06 + DELAYS.tries_s[0]
+    call.at(0.12)
+    assert call.asked[3:] == [("b", 2)]
+    assert call.wakes[-1] == 0.05 + DELAYS.tries_s[1]
+    call.at(0.15001)
+    assert call.asked[4:] == [("a", 3)]
 
 
 @pytest.mark.parametrize("has_begun", [False, True])
@@ -137,7 +161,7 @@ def test_a_node_that_dies_has_a_moment_for_its_last_words(has_begun: bool) -> No
 def test_a_dead_node_is_gone_if_it_got_nothing() -> None:
     call = Call(3, Policy(parallel=2))
     call.on_absence("a", 1)
-    call.on_death("a", 1, "silent")  # Between its two tries.
+    call.on_death("a", 1, "silent")  # Between two tries.
     call.on_death("b", 1, "silent")
     call.on_absence("b", 1)  # And nobody got it.
     call.on_new_life("c", 2)

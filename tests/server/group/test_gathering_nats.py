@@ -247,7 +247,10 @@ def test_each_kind_of_outcome(broker: Broker) -> None:
     asyncio.run(use())
 
 
-def test_a_node_that_subscribes_between_the_two_tries_is_reached(broker: Broker) -> None:
+@pytest.mark.parametrize("absences", [1, 2, 5])
+def test_a_node_that_subscribes_between_two_tries_is_reached(broker: Broker, absences: int) -> None:
+    """It is on its way from one broker of a cluster to another."""
+
     async def use() -> None:
         async with group(broker, {"late": None}) as (driver, _):
             member = Member("late", await connect(broker, "late"), give_result)
@@ -257,12 +260,14 @@ def test_a_node_that_subscribes_between_the_two_tries_is_reached(broker: Broker)
                 await member.listen()
                 driver.obey(driver.gathering.on_time(driver.loop.time() + LIMIT_S / 2))
 
-            def note_absence(*args: Any) -> list[Output]:
-                driver.do(join())
-                return on_absence(*args)
+            def note_absence(node: str, attempt: int, now_s: float) -> list[Output]:
+                if attempt == absences:
+                    driver.do(join())
+                return on_absence(node, attempt, now_s)
 
             driver.gathering.on_absence = note_absence  # type: ignore[method-assign]
-            driver.gathering._delays = Delays(second_try_s=LIMIT_S / 2)
+            tries_s = driver.gathering._delays.tries_s
+            driver.gathering._delays = Delays(tries_s=(*tries_s[: absences - 1], LIMIT_S / 2, *tries_s[absences:]))
             assert await driver.run() == {"late": "ok yes"}
             await member.connection.close()
 
