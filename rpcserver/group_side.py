@@ -9,7 +9,7 @@ from typing import Any, cast
 from rpcwire.codec import SUBPROTOCOLS, Subprotocol
 from rpcwire.context import Principal
 from rpcwire.dispatch import Dispatch
-from rpcwire.errors import Busy, InvalidRequest, Unavailable
+from rpcwire.errors import Busy, InvalidRequest, RpcError, Unavailable
 from rpcwire.logs import printable
 from rpcwire.registry import Registry
 from rpcwire.service import Service
@@ -157,9 +157,14 @@ class GroupSide:
         await self.membership.prepare()
         node, settings = self.membership.node, self._settings
         directory = NodeDirectory(node)
-        circuits = self.circuits = Circuits(node.link, directory, _read_gateways(settings()), self._admit_circuit)
-        self._authentication.is_vouched_for = circuits.is_vouched_for
         reporter = Reporter(self._dispatch)
+
+        def report_circuit(principal: Principal | None, remote: str, error: RpcError) -> None:
+            reporter.report_circuit(principal, remote, directory.own, error)
+
+        gateways = _read_gateways(settings())
+        circuits = self.circuits = Circuits(node.link, directory, gateways, self._admit_circuit, report_circuit)
+        self._authentication.is_vouched_for = circuits.is_vouched_for
         executing = Executing(
             directory, lambda: circuits.gateways, self._adopt_call, lambda: settings().limits.message_bytes, reporter
         )

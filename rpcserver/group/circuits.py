@@ -48,6 +48,7 @@ from .circuit import (
 )
 from .line import Line
 from .members import LIVE, InvalidGroupMessage, Member, State, is_same_process, parse_id
+from .reporting import describe_place
 from .vouching import Gateways, identify
 from .watching import Change, Snapshot
 
@@ -251,6 +252,7 @@ class Circuits:
         directory: the roster.
         gateways: which nodes may vouch for clients.
         admit: makes connections of circuits that lead here.
+        report: takes each refusal: the client, or ``None`` if nobody may vouch for it; where it is; and the reason.
 
     Attributes:
         gateways: the parameter.
@@ -259,7 +261,14 @@ class Circuits:
         ends: counts how circuits have ended, by the value of :class:`~rpcserver.group.circuit.Cause`.
     """
 
-    def __init__(self, broker: Broker | None, directory: Directory, gateways: Gateways, admit: Admit) -> None:
+    def __init__(
+        self,
+        broker: Broker | None,
+        directory: Directory,
+        gateways: Gateways,
+        admit: Admit,
+        report: Callable[[Principal | None, str, RpcError], None],
+    ) -> None:
         self.gateways = gateways
         self.opened_count = self.accepted_count = 0
         self.ends: Counter[str] = Counter()
@@ -267,6 +276,7 @@ class Circuits:
         self._broker = broker
         self._directory = directory
         self._admit = admit
+        self._report = report
         self._lines: dict[_Key, Line] = {}
         self._attempts: dict[_Key, _Attempt] = {}
         self._own: set[_Key] = set()  # Circuits of this node's clients.
@@ -502,24 +512,29 @@ class Circuits:
                 raise InvalidRequest("there is such a circuit already", executed="no")
             answer = self._acceptances[key] = self._grant(key, datagram.body)
         except RpcError as exc:
-            answer = _pack_refusal(datagram.number, exc)
+            answer = self._refuse(key, datagram.body, exc)
         except Exception:
             extra = about(f"the node {key[0]:016x}", is_known=False)
             logger.exception("a circuit from %016x could not be made", key[0], extra=extra)
-            answer = _pack_refusal(datagram.number, InternalError("the circuit could not be made"))
+            answer = self._refuse(key, datagram.body, InternalError("the circuit could not be made"))
         self._post(key[0], answer)
 
+    def _refuse(self, key: _Key, body: bytes, error: RpcError) -> bytes:
+        """Tell those who observe calls of a circuit that is refused, and return the answer."""
+        principal, place = None, describe_place(key[0])
+        with contextlib.suppress(RpcError):  # If nobody may vouch for the client, it has no name here.
+            opening = _read_opening(body)
+            principal = self._identify(key[0], opening)
+            place = describe_place(key[0], printable(opening.remote, 100))
+        self._report(principal, place, error)
+        return _pack_refusal(key[1], error)
+
     def _grant(self, key: _Key, body: bytes) -> bytes:
-        try:
-            opening = msgspec.msgpack.decode(body, type=Opening)
-        except UNREADABLE as exc:
-            raise InvalidRequest(f"opening: {exc}", executed="no") from None
+        opening = _read_opening(body)
         if not is_same_process(opening.to_epoch, self._directory.epoch):
             raise Unavailable("the node has been started anew: look for it again", executed="no")
         self._check_room()
-        member = self._directory.member(key[0])
-        told_name = "" if member is None else member.name
-        principal = identify(self.gateways, f"{key[0]:016x}", told_name, opening.principal)
+        principal = self._identify(key[0], opening)
         line = self._add(key, opening.epoch, FIRST_FRAME_BYTES)
         try:
             acceptance = self._admit(line, principal, opening)
@@ -528,6 +543,10 @@ class Circuits:
             raise
         self.accepted_count += 1
         return pack(Kind.ACCEPT, key[1], body=msgspec.msgpack.encode(acceptance))
+
+    def _identify(self, source: int, opening: Opening) -> Principal:
+        member = self._directory.member(source)
+        return identify(self.gateways, f"{source:016x}", "" if member is None else member.name, opening.principal)
 
     # --- what happens to others --------------------------------------------------------------------------------
 
@@ -630,6 +649,13 @@ class Circuits:
                 line.probe(now)
             elif now >= line.circuit.wake_at:
                 line.tick(now)
+
+
+def _read_opening(body: bytes) -> Opening:
+    try:
+        return msgspec.msgpack.decode(body, type=Opening)
+    except UNREADABLE as exc:
+        raise InvalidRequest(f"opening: {exc}", executed="no") from None
 
 
 def _pack_refusal(number: int, error: RpcError) -> bytes:

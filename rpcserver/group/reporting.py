@@ -1,5 +1,5 @@
 """Tells those who observe calls, such as the audit log, of what comes from another node and never gets a connection, on
-which it would be a call: group calls that are refused before they begin, and wishes for events."""
+which it would be a call: group calls and circuits that are refused before they begin, and wishes for events."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ CONNECTION = "group"
 """The id that stands in the place of a connection's."""
 FOLLOW = "rpc.follow"
 """The method whose call makes a wish for events."""
+CONNECT = "rpc.connect_node"
+"""The method whose call makes a circuit."""
 
 
 class Nobody:
@@ -100,6 +102,18 @@ class Reporter:
         if self._dispatch.is_observed:
             params = Raw(msgspec.msgpack.encode({"events": events}))
             self._report(principal, remote, number, FOLLOW, params, error, is_packed=True)
+
+    def report_circuit(self, principal: Principal | None, remote: str, own: int, error: RpcError) -> None:
+        """Tell of a circuit that is refused, which is as good as a call of ``rpc.connect_node`` at this node.
+
+        Parameters:
+            principal, remote: as of :meth:`report_call`.
+            own: the id of this node.
+            error: why it is refused.
+        """
+        if self._dispatch.is_observed:
+            params = Raw(msgspec.msgpack.encode({"node": format_id(own)}))
+            self._report(principal, remote, CALL_ID, CONNECT, params, error, is_packed=True)
 
     def _report(
         self,

@@ -10,7 +10,7 @@ import pytest
 
 from rpcclient import AsyncClient
 from rpcserver import event
-from rpcwire.errors import InvalidParams, ServiceError
+from rpcwire.errors import ConnectFailed, InvalidParams, PermissionDenied, ServiceError
 from rpcwire.group.outcomes import NodeOutcome
 from tests.server.group.test_group_calls import (  # noqa: F401 - the broker is a fixture
     LIMIT_S,
@@ -100,6 +100,31 @@ def test_each_refused_group_call_has_a_line(tmp_path: Path, broker: str) -> None
         ("", "PermissionDenied", gateway),
     ]
     assert [line["count"] for line in records(tmp_path / "db-1") if "count" in line] == [1]
+
+
+def test_each_refused_circuit_has_a_line(tmp_path: Path, broker: str) -> None:  # noqa: F811
+    """At the node that refuses it, where no connection was made: of one that takes no clients from the gateway, and of
+    one that stops. The gateway has a line for the call that has asked for it."""
+    node = ""
+
+    async def main() -> None:
+        nonlocal node
+        strict = {"url": broker, "name": "db-1", "labels": {"role": "db"}}
+        sections = {**ALL_AUDITED, "db_1": {"audit": AUDIT, "group": strict}}
+        async with start(broker, tmp_path, **sections) as (group, client):
+            node = group.node("web-1")
+            with pytest.raises(PermissionDenied, match=r"group\.gateways"):
+                await client.node("db-1").call("work.echo", [1])
+            group.servers["web-2"].group.is_stopping = True
+            with pytest.raises(ConnectFailed, match="stopping"):
+                await client.node("web-2").call("work.echo", [1])
+
+    asyncio.run(asyncio.wait_for(main(), LIMIT_S))
+    connect = "rpc.connect_node"
+    assert lines(tmp_path, "db-1", connect) == [(connect, "PermissionDenied", f"the node {node}")]
+    assert lines(tmp_path, "web-2", connect) == [(connect, "Unavailable", "owner via web-1")]
+    at_gateway = [(method, outcome) for method, outcome, _ in lines(tmp_path, "web-1", connect)]
+    assert at_gateway == [(connect, "PermissionDenied"), (connect, "Unavailable")]
 
 
 def test_wishes_for_events_have_lines(tmp_path: Path, broker: str) -> None:  # noqa: F811

@@ -150,7 +150,7 @@ class World:
         await server.start()
         # In place of its own group of one: here the test says what the roster says.
         circuits = server.group.circuits = Circuits(
-            link, Roster(number, self.members), gateways, server.group._admit_circuit
+            link, Roster(number, self.members), gateways, server.group._admit_circuit, lambda *_: None
         )
         link.start()
         await asyncio.wait_for(up.wait(), LIMIT_S)
