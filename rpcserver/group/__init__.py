@@ -18,7 +18,8 @@ suspect may answer.
 
 **Many verdicts.** Each verdict for everybody is a thousand messages in a group of a thousand. From twenty members on
 the first watcher has its verdicts told by the living member with the smallest id, which joins those of 0.2 s into one
-message. If that member is gone itself, nothing is heard, and the second watcher tells everybody.
+message. If that member is gone itself, the first watcher hears nothing of its verdict within 0.4 s, and tells everybody
+itself; if the first watcher is gone, too, the second one does.
 
 **When it is we who do not hear.** Nobody is judged for a time in which we did not listen: without a connection, while
 our own loop was blocked (we looked at the clock too late), and while what we read is old, because more has come than we

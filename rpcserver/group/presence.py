@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from .comparing import compare
 from .hearing import Hearing
-from .heralding import Reports, find_herald
+from .heralding import Handovers, Reports, find_herald
 from .members import Announcement, Reason, State, next_epoch
 from .messages import (
     Alive,
@@ -115,6 +115,7 @@ class Presence:
         self._newcomers: set[int] = set()
         self._beats_to_herald = HERALD_BEATS
         self._reports = Reports()
+        self._handovers = Handovers()
         self.roster.announce(announcement, Reason.ANNOUNCED, now)
         self._send(None, announcement)
 
@@ -181,6 +182,7 @@ class Presence:
         self._hearing.lose_link()
         self._wishes.clear()
         self._reports.clear()
+        self._handovers.clear()
         self.outbox.clear()
 
     def regain_link(self, now: float) -> None:
@@ -303,6 +305,7 @@ class Presence:
 
     def _judge_by(self, verdict: Verdict, now: float) -> None:
         """Follow the verdict of another member."""
+        self._handovers.hear(verdict)
         number, epoch, state, reason = verdict
         if number == self.id:
             if epoch == self.epoch:
@@ -483,12 +486,16 @@ class Presence:
         if self._reports and now >= self._reports.due:
             for verdict in self._reports.take():
                 self._send(None, verdict)
+        if now >= self._handovers.due:
+            self._tell_handovers(now)
         while self._walk_version != self.roster.ring_version:
             self._walk(now)
             for watch in self._watches.values():
                 if watch.phase != Phase.GONE and now >= self._silent_at(watch):
                     self._judge(watch, now)
-        due = min(self._beat_at, self._reports.due) if self._reports else self._beat_at
+        due = min(self._beat_at, self._handovers.due)
+        if self._reports:
+            due = min(due, self._reports.due)
         for watch in self._watches.values():
             if watch.phase != Phase.GONE:
                 if now >= self._silent_at(watch):
@@ -561,7 +568,8 @@ class Presence:
     def _tell(self, verdict: Verdict, rank: int, now: float) -> None:
         """Tell everybody a verdict. In a large group the first one who judges has it told by the member with the
         smallest id, together with those of others: when a hundred die at once, each member would get hundreds of
-        messages. If that member is gone itself, the next one who judges hears nothing, and tells everybody.
+        messages. If that member is gone itself, the first one hears nothing of it, and tells everybody itself; so does
+        the next one who judges.
         """
         members = self._timing.herald_members
         herald = find_herald(self.roster.table, verdict.id, members) if rank == 0 else None
@@ -571,6 +579,16 @@ class Presence:
             self._collect((verdict,), now)
         else:
             self._send(herald, Report((verdict,)))
+            self._handovers.add(verdict, now + self._timing.herald_s + LATE_PATIENCE * self._late_s)
+            self.due = min(self.due, self._handovers.due)
+
+    def _tell_handovers(self, now: float) -> None:
+        """Tell everybody what the herald has not told in time, if it is still so."""
+        table = self.roster.table
+        for verdict in self._handovers.take(now):
+            index = table.find(verdict.id)
+            if index >= 0 and table.epochs[index] == verdict.epoch and table.states[index] == verdict.state:
+                self._send(None, verdict)
 
     def _collect(self, verdicts: Iterable[Verdict], now: float) -> None:
         """Keep verdicts that are to be told to everybody soon, together with others."""

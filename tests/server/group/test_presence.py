@@ -9,7 +9,20 @@ import pytest
 
 from rpcserver.group.hearing import MOST_ECHOES
 from rpcserver.group.members import Announcement, Profile, Reason, State, first_epoch, next_epoch
-from rpcserver.group.messages import Alive, Ask, Beat, Compare, Echo, Entries, Goodbye, Message, Report, Verdict, Want
+from rpcserver.group.messages import (
+    Alive,
+    Ask,
+    Beat,
+    Compare,
+    Echo,
+    Entries,
+    Goodbye,
+    Message,
+    Report,
+    Verdict,
+    Verdicts,
+    Want,
+)
 from rpcserver.group.presence import MOST_CHECKS, MOST_TABLES, SOON_TABLES, Presence
 from rpcserver.group.ring import WATCHERS
 from rpcserver.group.roster import MOST_MEMBERS
@@ -330,25 +343,60 @@ def make_large() -> Presence:
     return presence
 
 
-def keep_alive(presence: Presence, numbers: tuple[int, ...], until: float) -> list[tuple[int | None, Message]]:
-    """Let time pass while some are heard."""
-    messages, count = [], 2
-    for step in range(1, int(until / 0.1) + 1):
+def keep_alive(
+    presence: Presence, numbers: tuple[int, ...], until: float, *, since: float = 0.0, herald: bool = False
+) -> list[tuple[int | None, Message]]:
+    """Let time pass while some are heard. If there is a herald, it tells at once what it is asked to tell."""
+    messages, count = [], 2 + round(since * 10)
+    for step in range(round(since * 10) + 1, round(until * 10) + 1):
+        now = step / 10
         for number in numbers:
-            hear(presence, number, count, step / 10)
+            hear(presence, number, count, now)
         count += 1
-        messages += pass_time(presence, step / 10)
+        news = pass_time(presence, now)
+        for target, message in news:
+            if herald and isinstance(message, Report):
+                assert target is not None
+                presence.receive(target, Verdicts(message.verdicts), now)
+        messages += news
     return messages
 
 
 def test_in_a_large_group_the_first_watcher_has_its_verdict_told_by_the_smallest() -> None:
-    messages = keep_alive(make_large(), (997, 998), 2.9)
+    messages = keep_alive(make_large(), (997, 998), 2.9, herald=True)
     reports = [(target, message) for target, message in messages if isinstance(message, Report)]
     assert reports == [
         (1, Report((Verdict(999, EPOCH, State.SUSPECT, Reason.SILENT),))),
         (1, Report((Verdict(999, EPOCH, State.DIED, Reason.SILENT),))),
     ]
     assert verdicts(messages) == []
+
+
+def test_the_first_watcher_tells_everybody_itself_what_the_smallest_does_not_tell() -> None:
+    """It may have died with the one about whom it was to tell, and the other watchers may be gone, too."""
+    presence = make_large()
+    messages = keep_alive(presence, (997, 998), 1.6)
+    assert verdicts(messages) == []
+    messages = keep_alive(presence, (997, 998), 2.3, since=1.6)
+    assert verdicts(messages) == [(999, State.SUSPECT, Reason.SILENT)]
+    messages = keep_alive(presence, (997, 998), 2.9, since=2.3)
+    assert verdicts(messages) == [(999, State.DIED, Reason.SILENT)]
+
+
+def test_a_verdict_that_is_not_true_any_more_is_not_told() -> None:
+    presence = make_large()
+    keep_alive(presence, (997, 998), 1.5)
+    presence.receive(999, Alive(EPOCH), 1.5)
+    assert state(presence, 999) == State.UP
+    assert verdicts(keep_alive(presence, (997, 998, 999), 2.9, since=1.5)) == []
+
+
+def test_what_was_handed_over_before_the_connection_was_lost_is_forgotten() -> None:
+    presence = make_large()
+    keep_alive(presence, (997, 998), 1.5)
+    presence.lose_link(1.5)
+    presence.regain_link(1.6)
+    assert verdicts(keep_alive(presence, (997, 998, 999), 2.9, since=1.6)) == []
 
 
 def test_the_next_watcher_tells_everybody_itself_if_it_has_heard_nothing() -> None:
