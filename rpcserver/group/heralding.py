@@ -73,15 +73,16 @@ class Handovers:
     """Verdicts that this node has handed to a herald, the last one about each member, until it hears them told.
 
     A herald may die with those about whom it was to tell. Then nobody would hear of them.
-
-    Attributes:
-        due: when the first one has to be told by this node itself, on the clock that does not jump, in seconds;
-            infinity if there is none.
     """
 
     def __init__(self) -> None:
-        self.due = math.inf
         self._verdicts: dict[int, tuple[float, Verdict]] = {}  # With the time, by the id of the member that is judged.
+
+    @property
+    def due(self) -> float:
+        """When the first one has to be told by this node itself, on the clock that does not jump, in seconds; infinity
+        if there is none."""
+        return min((due for due, _ in self._verdicts.values()), default=math.inf)
 
     def add(self, verdict: Verdict, due: float) -> None:
         """Take note that a verdict was handed over.
@@ -91,26 +92,20 @@ class Handovers:
             due: until when it has to be heard.
         """
         self._verdicts[verdict.id] = due, verdict
-        self.due = min(self.due, due)
 
     def hear(self, verdict: Verdict) -> None:
         """Take note that somebody has told a verdict."""
         handed = self._verdicts.get(verdict.id)
         if handed is not None and handed[1].epoch == verdict.epoch and handed[1].state <= verdict.state:
-            self._drop(verdict.id)
+            del self._verdicts[verdict.id]
 
     def take(self, now: float) -> list[Verdict]:
         """Return the verdicts that nobody has told in time, and forget them."""
         late = [verdict for due, verdict in self._verdicts.values() if now >= due]
         for verdict in late:
-            self._drop(verdict.id)
+            del self._verdicts[verdict.id]
         return late
 
     def clear(self) -> None:
         """Forget them."""
         self._verdicts.clear()
-        self.due = math.inf
-
-    def _drop(self, number: int) -> None:
-        del self._verdicts[number]
-        self.due = min((due for due, _ in self._verdicts.values()), default=math.inf)

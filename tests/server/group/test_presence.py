@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from rpcserver.group.hearing import MOST_ECHOES
+from rpcserver.group.heralding import Handovers
 from rpcserver.group.members import Announcement, Profile, Reason, State, first_epoch, next_epoch
 from rpcserver.group.messages import (
     Alive,
@@ -381,6 +383,20 @@ def test_the_first_watcher_tells_everybody_itself_what_the_smallest_does_not_tel
     assert verdicts(messages) == [(999, State.SUSPECT, Reason.SILENT)]
     messages = keep_alive(presence, (997, 998), 2.9, since=2.3)
     assert verdicts(messages) == [(999, State.DIED, Reason.SILENT)]
+
+
+def test_a_later_verdict_has_a_time_of_its_own_to_be_told() -> None:
+    """The first one's time must not stay: the node would be due again and again."""
+    handovers = Handovers()
+    handovers.add(Verdict(7, EPOCH, State.SUSPECT, Reason.SILENT), 1.0)
+    death = Verdict(7, EPOCH, State.DIED, Reason.SILENT)
+    handovers.add(death, 2.0)
+    assert handovers.due == 2.0
+    assert handovers.take(1.5) == []
+    handovers.hear(Verdict(7, EPOCH, State.SUSPECT, Reason.SILENT))  # The earlier one was told, and the death was not.
+    handovers.hear(death._replace(epoch=EPOCH - 1))
+    assert handovers.take(2.0) == [death]
+    assert handovers.due == math.inf
 
 
 def test_a_verdict_that_is_not_true_any_more_is_not_told() -> None:
