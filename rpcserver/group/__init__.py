@@ -24,8 +24,9 @@ itself; if the first watcher is gone, too, the second one does.
 **When it is we who do not hear.** Nobody is judged for a time in which we did not listen: without a connection, while
 our own loop was blocked (we looked at the clock too late), and while what we read is old, because more has come than we
 can read. A node finds that out by echoes: messages to itself, which the broker puts behind everything that it has for
-this node. Before each verdict one must have come back that was sent after the silence was long enough; one that takes
-more than 0.3 s, or than twice the usual time where the broker is far away, says that we judge nobody until another one
+this node. Before each verdict one must have come back that was sent after the silence was long enough, and as long as
+somebody is silent one is sent with each beat, so that it is noticed if the broker stands still meanwhile. One that
+takes more than 0.3 s, or than twice the usual time where the broker is far away, says that we judge nobody until one
 is faster. Afterwards all silence is counted from zero. And who has been late with its own beats waits three times as
 much longer for others, who may be as busy. Only the clock that does not jump decides anything.
 

@@ -86,6 +86,10 @@ class Hearing:
             return False
         return self.is_deaf
 
+    def note_late(self, now: float) -> None:
+        """Take note that the node is deaf, if an echo should have been back by now."""
+        self.is_deaf = self.is_deaf or self.due(-math.inf) <= now
+
     def due(self, time: float) -> float:
         """Return when an echo has to be back that was sent at a time or later; infinity if there is none."""
         if self.is_deaf:

@@ -461,8 +461,7 @@ class Presence:
             self._beats_to_herald -= 1
             if self._beats_to_herald < 0:
                 self._herald()
-            if self.is_deaf:
-                self._send_echo(now)
+            self._check_hearing(now)
             if self._newcomers:
                 self._walk(now)
                 for number in self._newcomers:
@@ -614,6 +613,15 @@ class Presence:
         self._send_echo(now)
 
     # --- whether this node hears -------------------------------------------------------------------------------
+
+    def _check_hearing(self, now: float) -> None:
+        """With each beat, as long as somebody is silent, find out whether the broker has delivered all the while: if it
+        stood still, everybody was silent."""
+        if any(watch.phase == Phase.SILENT for watch in self._watches.values()):
+            self._hearing.note_late(now)
+        elif not self.is_deaf:
+            return
+        self._send_echo(now)
 
     def _send_echo(self, now: float) -> None:
         """Send an echo, unless one has been sent at this moment."""
