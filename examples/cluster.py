@@ -11,6 +11,8 @@ import fcntl
 import importlib.util
 import os
 import re
+import select
+import shlex
 import shutil
 import signal
 import socket
@@ -21,7 +23,7 @@ import tempfile
 import termios
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -46,14 +48,16 @@ HAS_DISCOVERY = importlib.util.find_spec("zeroconf") is not None
 
 
 class Cluster:
-    """Three servers, each with a folder, a configuration and credentials of its own.
+    """Servers, each with a folder, a configuration and credentials of its own.
 
     Parameters:
         folder: where their folders are.
+        labels: those of each node, by its name. One is called ``db-1``.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, labels: Mapping[str, Mapping[str, str]] = LABELS) -> None:
         self._folder = folder
+        self._labels = labels
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self._broker_port = probe.getsockname()[1]
         self._processes: dict[str, subprocess.Popen[str]] = {}
@@ -67,11 +71,16 @@ class Cluster:
         """Return the variables with which the command ``rpcclient`` reaches one node."""
         return {**os.environ, "RPC_URL": self._urls[name], "RPC_TOKEN_FILE": str(self._state(name) / "token")}
 
-    def start(self, name: str) -> None:
-        """Start one node, and wait until it listens. The first one, ``db-1``, brings the broker."""
+    def start(self, name: str, release: str = "") -> None:
+        """Start one node, and wait until it listens. The first one, ``db-1``, brings the broker.
+
+        Parameters:
+            name: of the node.
+            release: what the variable ``RELEASE`` of the programs that it runs says.
+        """
         state = self._state(name)
         state.mkdir(mode=0o700, exist_ok=True)
-        labels = ", ".join(f'{key} = "{value}"' for key, value in LABELS[name].items())
+        labels = ", ".join(f'{key} = "{value}"' for key, value in self._labels[name].items())
         is_first = name == "db-1"
         url = "embedded" if is_first else f"nats://127.0.0.1:{self._broker_port}"
         lines = [
@@ -90,7 +99,7 @@ class Cluster:
             "trust_gateway_names = true",
         ]
         if is_first:
-            others = ", ".join(f'"{each}"' for each in LABELS if each != name)
+            others = ", ".join(f'"{each}"' for each in self._labels if each != name)
             lines += [f"broker = {{ port = {self._broker_port}, nodes = [{others}] }}"]
         else:
             credentials = self._folder / f"{name}.json"
@@ -99,10 +108,12 @@ class Cluster:
         # Who is the owner at db-1 may do everything here, too.
         lines += ["[roles.from-db-1]", 'principals = ["owner via db-1"]', 'permissions = ["*"]']
         lines += ["[roles.from-db-1.programs]", 'may_run = "anything"']
+        lines += ["[services.programs]", 'environment = ["RELEASE"]']
         config = self._folder / f"{name}.toml"
         config.write_text("\n".join(lines) + "\n")
         command = [sys.executable, "-m", "rpcserver", "serve", "--config", str(config)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        environment = {**os.environ, "RELEASE": release}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         self._processes[name] = process
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -250,7 +261,7 @@ class Terminal:
         self._master, slave = os.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "rpcclient", *words.split()],
+            [sys.executable, "-m", "rpcclient", *shlex.split(words)],
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
             env={**cluster.environment("db-1"), "TERM": "xterm-256color"},
         )  # fmt: skip
@@ -261,10 +272,9 @@ class Terminal:
         """Read until the text matches a pattern, and return what has come since the last time."""
         end = time.monotonic() + LIMIT_S
         while re.search(pattern, self._text, re.DOTALL) is None:
-            data = os.read(self._master, 65536)
-            self._text += data.decode(errors="replace")
-            if time.monotonic() > end:
-                raise SystemExit(f"in {LIMIT_S:.0f} s, the command has not shown {pattern}")
+            if not select.select([self._master], [], [], max(end - time.monotonic(), 0))[0]:
+                raise SystemExit(f"in {LIMIT_S:.0f} s, the command has not shown {pattern}, but {self._text!r}")
+            self._text += os.read(self._master, 65536).decode(errors="replace")
         text, self._text = self._text, ""
         return text
 
