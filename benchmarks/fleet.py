@@ -34,11 +34,11 @@ from rpcclient import AsyncClient
 from rpcserver.config import ServerConfig
 from rpcserver.server import Server
 from rpcservices.programs import Programs
+from tests.server.group.answering import wait_for_all
 from tests.server.group.test_joining import run_broker
 
 from .fleet_ssh import connect_ssh, run_over_ssh
 from .fleet_sshd import find_sshd, run_sshds
-from .group_calls import wait_for_all
 
 TOKEN = "t" * 32
 COMMAND = "uptime"

@@ -27,10 +27,10 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-from benchmarks.group_calls import TOKEN, Work
 from rpcserver.config import ServerConfig
 from rpcserver.server import Server
-from tests.server.group.crowd import POLL_S, Process, measure_memory, read_memory
+from tests.server.group.answering import TOKEN
+from tests.server.group.crowd import POLL_S, Process, Work, measure_memory, read_memory
 
 
 async def start_server(folder: Path, group: dict[str, str]) -> Server:

@@ -1,8 +1,8 @@
 """A crowd of real nodes in few processes: each has its own :class:`Node`, :class:`Link` and connection to the broker.
 
-Each also has a dispatcher with one method, so that calls to all of them can be measured. :class:`Crowd` starts the
-processes and speaks to them; ``python -m tests.server.group.crowd`` is one of them, which gets commands and gives
-answers as lines of JSON.
+They can be told to answer group calls, too, by what servers answer them with (:mod:`tests.server.group.answering`).
+:class:`Crowd` starts the processes and speaks to them; ``python -m tests.server.group.crowd`` is one of them, which gets
+commands and gives answers as lines of JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rpcserver.group.identity import Identity
 from rpcserver.group.link import Link, LinkSettings
@@ -33,9 +33,10 @@ from rpcserver.group.node import Description, Node
 from rpcserver.group.roster import Roster
 from rpcserver.group.watching import ChangeKind
 from rpcserver.trimming import trim_heap
-from rpcwire.dispatch import Dispatch
-from rpcwire.registry import Registry
 from rpcwire.service import Service, method
+
+if TYPE_CHECKING:
+    from .answering import AnsweringNode
 
 ROOT = Path(__file__).parents[3]
 POLL_S = 0.02
@@ -43,16 +44,43 @@ KINDS = tuple(ChangeKind)
 NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 SPARE_FILES = 200
 """How many file descriptors a process needs besides those of connections."""
-logger = logging.getLogger("crowd")
+CONNECT_S = 60.0
+"""How long a connection may take, in seconds, where many are made at once."""
+BARE_ANSWER = b"y" * 60
+"""What a bare subscription answers."""
 
 
 class Work(Service):
-    """What each node of the crowd offers."""
+    """What each node of the crowd offers.
+
+    Attributes:
+        runs: how often its methods have begun.
+        gate: lets calls of :meth:`pass_gate` end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs = 0
+        self.gate = asyncio.Event()
 
     @method(kind="read")
     async def memory(self) -> dict[str, int]:
         """Tell numbers like those of the memory of a machine."""
+        self.runs += 1
         return {"total_bytes": 64 << 30, "used_bytes": 17 << 30, "free_bytes": 47 << 30}
+
+    @method()
+    async def do(self) -> int:
+        """Do something."""
+        self.runs += 1
+        await asyncio.sleep(0)
+        return self.runs
+
+    @method()
+    async def pass_gate(self) -> None:
+        """Wait until the gate is open."""
+        self.runs += 1
+        await self.gate.wait()
 
 
 def raise_file_limit(connections: int) -> None:
@@ -101,17 +129,15 @@ class Log:
 
 
 class CrowdNode:
-    """One node: a member of the group, and who decides on calls there.
+    """One node: a member of the group.
 
     Parameters:
         urls: those of the broker.
         name: its name.
-        dispatch: decides on calls. One will do for all nodes of a process.
     """
 
-    def __init__(self, urls: tuple[str, ...], name: str, dispatch: Dispatch | None = None) -> None:
+    def __init__(self, urls: tuple[str, ...], name: str) -> None:
         self.name = name
-        self.dispatch = dispatch or make_dispatch()
         number = secrets.randbits(64)
         self.link = Link(number, name, lambda: LinkSettings(urls=urls))
         labels = (("role", "web"), ("zone", f"zone-{number % 20}"))
@@ -136,13 +162,6 @@ class CrowdNode:
         return {state: states.count(state) for state in State}
 
 
-def make_dispatch() -> Dispatch:
-    """Make who decides on calls of :class:`Work`."""
-    registry = Registry(logger)
-    registry.add(Work())
-    return Dispatch(registry, logger=logger)
-
-
 class Worker:
     """The nodes of one process."""
 
@@ -150,6 +169,9 @@ class Worker:
         self.urls = urls
         self.names = names
         self.nodes: list[CrowdNode] = []
+        self.work = Work()
+        self.answering: list[AnsweringNode] = []
+        self.bare: list[Any] = []
 
     async def start(self, at_once: int) -> dict[str, Any]:
         """Start all nodes, so many at a time: the next ones when these trust their rosters, and nobody is suspect. Many
@@ -158,19 +180,48 @@ class Worker:
         import nats.js.api
         import nats.js.kv  # noqa: F401 - what all nodes of a process share is not counted
 
-        dispatch = make_dispatch()
         before = measure_memory()
         for index in range(0, len(self.names), at_once):
-            nodes = [CrowdNode(self.urls, name, dispatch) for name in self.names[index : index + at_once]]
+            nodes = [CrowdNode(self.urls, name) for name in self.names[index : index + at_once]]
             self.nodes += nodes
             for each in nodes:
                 each.node.start()
             while not all(each.node.is_settled for each in nodes) or nodes[0].count()[State.SUSPECT]:
                 await asyncio.sleep(POLL_S)
-        # Else all nodes of the process would be late by half a second at once, whenever Python looks through them all.
-        gc.collect()
-        gc.freeze()
+        spare_collector()
         return {"before_bytes": before, "ids": [format_id(each.node.id) for each in self.nodes]}
+
+    async def answer(self) -> dict[str, Any]:
+        """Answer group calls from now on, at all nodes, and follow the roster for that."""
+        from .answering import AnsweringNode, Shared
+
+        shared = Shared(self.work)
+        for each in self.nodes:
+            self.answering.append(AnsweringNode(each.node, shared))
+            await asyncio.sleep(0)  # Each reads its whole roster now; meanwhile the others are not to be late.
+        spare_collector()
+        return {}
+
+    async def open_gate(self) -> dict[str, Any]:
+        """Let the calls end that wait for it."""
+        self.work.gate.set()
+        return {}
+
+    async def subscribe(self, first: int) -> dict[str, Any]:
+        """Have a bare subscription beside each node, with a connection of its own, that answers each message at once:
+        that of the first one is to ``raw.FIRST``, and so on."""
+        import nats
+
+        async def answer(message: Any) -> None:
+            await message.respond(BARE_ANSWER)
+
+        for number in range(first, first + len(self.names)):
+            connection = await nats.connect(self.urls[0], connect_timeout=CONNECT_S)
+            self.bare.append(connection)
+            await connection.subscribe(f"raw.{number}", cb=answer)
+            await asyncio.sleep(0)  # So that the subscription is written before the ping of the flush.
+            await connection.flush()
+        return {}
 
     async def connect(self, count: int) -> dict[str, Any]:
         """Tell what a connection takes of memory that is the client library's alone."""
@@ -227,6 +278,7 @@ class Worker:
             "starts": sum(each.link.starts for each in self.nodes),
             "late_s": max((each.node.presence._late_s for each in self.nodes), default=0.0),
             "is_settled": sum(each.node.is_settled for each in self.nodes),
+            "runs": self.work.runs,
             "received": sum(each.link.connection.stats["in_msgs"] for each in self.nodes if each.link.is_up),
         }
 
@@ -260,8 +312,15 @@ class Worker:
         """Return what does a command."""
         commands: tuple[Callable[..., Awaitable[dict[str, Any]]], ...] = (
             *(self.connect, self.start, self.agree, self.settle, self.look, self.note, self.see, self.stop),
+            *(self.answer, self.open_gate, self.subscribe),
         )
         return {each.__name__: each for each in commands}[command]
+
+
+def spare_collector() -> None:
+    """Keep Python from looking through all nodes of the process again: all would be late by half a second at once."""
+    gc.collect()
+    gc.freeze()
 
 
 def measure_memory() -> int:
