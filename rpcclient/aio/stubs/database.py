@@ -58,11 +58,11 @@ class AsyncDatabase(AsyncStub):
         analyze: bool = False,
         transaction: str | None = None,
     ) -> Plan:
-        """How the database would run a statement.
+        """How the database would run a statement. Outside a transaction this changes nothing.
 
         Parameters:
             database, sql, params, transaction: as of :meth:`query`.
-            analyze: run it, and measure; not in SQLite.
+            analyze: run it, and measure; not in SQLite. In a transaction, what it changes belongs to that.
 
         Returns:
             The plan, as text and as the database's rows.

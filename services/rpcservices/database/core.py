@@ -80,6 +80,7 @@ class LentLink:
         session: whether the link stays with the client afterwards.
         own: whether the link belongs to this call only, and goes back to the pool after it.
         loss: returns the error to raise if the transaction ended while a statement ran.
+        only_explains: whether it must change nothing outside a transaction, and is to say so.
     """
 
     link: Link
@@ -88,6 +89,7 @@ class LentLink:
     session: bool = False
     own: bool = False
     loss: Callable[[], TransactionLost | None] = _never
+    only_explains: bool = False
 
     async def clear(self) -> None:
         """End the transaction that a statement on its own has left open: its guard, or one that it began itself."""
@@ -127,6 +129,8 @@ class LentLink:
             return None
         if self.link.config.readonly:
             return "the server's configuration makes this database read-only"
+        if self.only_explains and not self.within:
+            return "outside a transaction explain changes nothing: begin one, explain in it, and roll it back"
         if self.session or self.within:
             if self.readonly:
                 return f"this {'transaction' if self.within else 'session'} only reads"
@@ -416,14 +420,17 @@ class DatabaseCore(Service[DatabaseServiceConfig]):
                 if not within and link.readonly and open_:
                     await finish(link.run(link.rollback()))  # It was the guard of a statement on its own.
 
-    async def _in_own_transaction(self, loan: LentLink, work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-        """Do some work that runs its own statements on the link by ``loan.run()``, in a transaction of its own.
+    async def _in_own_transaction(
+        self, loan: LentLink, work: Callable[[], Coroutine[Any, Any, _T]], *, readonly: bool = False
+    ) -> _T:
+        """Do some work that runs its own statements on the link by ``loan.run()``, in a transaction of its own, which
+        only reads if ``readonly`` is set or the link only reads.
 
         Raises:
             DatabaseError: the work failed, and has been undone.
         """
         link = loan.link
-        await loan.run(link.begin(None, readonly=link.readonly))
+        await loan.run(link.begin(None, readonly=readonly or link.readonly))
         try:
             result = await work()
             if link.tx_state() is not TxState.NONE:

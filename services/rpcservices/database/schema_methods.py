@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 from rpcserver import Context, Value, method
 
 from .core import ERRORS, DatabaseCore
@@ -24,11 +27,11 @@ class SchemaMethods(DatabaseCore):
         transaction: str | None = None,
         ctx: Context,
     ) -> Plan:
-        """How the database would run a statement.
+        """How the database would run a statement. Outside a transaction this changes nothing.
 
         Parameters:
             database, sql, params, transaction: as of :meth:`query`.
-            analyze: run it, and measure; not in SQLite.
+            analyze: run it, and measure; not in SQLite. In a transaction, what it changes belongs to that.
 
         Returns:
             The plan, as text and as the database's rows.
@@ -39,10 +42,15 @@ class SchemaMethods(DatabaseCore):
         check_text(sql)
         target = self._target(database)
         config = target.config
-        async with self._lend(ctx, target, transaction, readonly=True) as loan:
+        async with self._lend(ctx, target, transaction, readonly=True) as lent:
+            loan = replace(lent, only_explains=True)
             limits = Limits(config.max_rows, config.max_bytes, config.page_rows)
             statement = loan.link.explain_sql(sql, analyze=analyze)
-            result, _ = await loan.run(collect(loan.link, statement, params, limits, within=loan.within))
+            explain = partial(collect, loan.link, statement, params, limits)
+            if analyze and not (loan.within or loan.readonly):  # In a session that may change data.
+                result, _ = await self._in_own_transaction(loan, lambda: loan.run(explain(within=True)), readonly=True)
+            else:
+                result, _ = await loan.run(explain(within=loan.within))
         if len(result.columns) == 1:
             text = "\n".join(str(row[0]) for row in result)
         elif target.dialect == "sqlite":

@@ -160,6 +160,43 @@ def test_explain(run_with, any_database, sql):
     run_with(work, main=any_database)
 
 
+def test_explain_changes_nothing_outside_a_transaction(run_with, any_database, sql):
+    """The database's own words would advise to execute the change instead."""
+
+    async def work(bench):
+        db = bench.db
+        await make_schema(db)
+        await db.execute("main", "INSERT INTO zone (id, name) VALUES (1, 'north')")
+        changes = ["INSERT INTO zone (id, name) VALUES (2, 'new')", "UPDATE zone SET name = 'new'", "DELETE FROM zone"]
+        session = (await db.connect("main")).id
+        for change in changes:
+            for place in (None, session):
+                for analyze in (False, True):
+                    try:
+                        plan = await db.explain("main", change, analyze=analyze, transaction=place)
+                    except DatabaseNotSupportedError:
+                        assert analyze and sql.name == "sqlite"
+                    except DatabaseProgrammingError as exc:
+                        assert exc.message.endswith("; outside a transaction explain changes nothing: begin one, "
+                                                    "explain in it, and roll it back"), exc.message  # fmt: skip
+                    else:
+                        assert not analyze and plan.result.tx_state is TxState.NONE
+                    assert [tuple(row) for row in await db.query("main", "SELECT id, name FROM zone")] == [(1, "north")]
+            tx = (await db.begin("main")).id
+            assert (await db.explain("main", change, analyze=sql.name != "sqlite", transaction=tx)).result.tx_state is (
+                TxState.ACTIVE
+            )
+            await db.rollback(tx)
+            assert [tuple(row) for row in await db.query("main", "SELECT id, name FROM zone")] == [(1, "north")]
+        if sql.name != "sqlite":
+            assert (await db.explain("main", "SELECT name FROM zone", analyze=True, transaction=session)).text
+        await db.execute("main", changes[0], transaction=session)
+        assert (await db.query("main", "SELECT count(*) FROM zone")).scalar() == 2
+        await db.disconnect(session)
+
+    run_with(work, main=any_database)
+
+
 def test_an_identity_column(run_with, pg_uri):
     async def work(bench):
         await bench.db.execute("main", "DROP TABLE IF EXISTS numbered")

@@ -399,12 +399,12 @@ const errors1 = { DatabaseError, DatabaseDataError, DatabaseOperationalError, Da
  */
 export interface Database {
   /**
-   * How the database would run a statement.
+   * How the database would run a statement. Outside a transaction this changes nothing.
    * @param params.database - as of :meth:`query`.
    * @param params.sql - as of :meth:`query`.
    * @param params.params - as of :meth:`query`.
    * @param params.transaction - as of :meth:`query`.
-   * @param params.analyze - run it, and measure; not in SQLite.
+   * @param params.analyze - run it, and measure; not in SQLite. In a transaction, what it changes belongs to that.
    * @returns The plan, as text and as the database's rows.
    * @throws DatabaseError: as of :meth:`query`.
    * @throws UnknownDatabase: as of :meth:`query`.
