@@ -658,6 +658,20 @@ class GroupConfig(_Section):
     broker: GroupBrokerConfig = GroupBrokerConfig()
 
 
+class ConsoleConfig(_Section):
+    """What browsers get at the server's address."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Whether browsers get the console, and /docs in it. The pages of plugins do not depend on it.",
+    )
+    public_docs: tuple[str, ...] = Field(
+        default=(),
+        description='Names of services whose methods everybody may read about, but not call, at /docs; "*" for all. '
+        "What others have is shown only to those who sign in.",
+    )
+
+
 def _check_interfaces(addresses: tuple[str, ...]) -> tuple[str, ...]:
     for address in addresses:
         try:
@@ -749,6 +763,7 @@ class ServerConfig(BaseSettings):
     audit: AuditConfig = AuditConfig()
     metrics: MetricsConfig = MetricsConfig()
     opentelemetry: OpenTelemetryConfig = OpenTelemetryConfig()
+    console: ConsoleConfig = ConsoleConfig()
     plugins: PluginsConfig = PluginsConfig()
     group: GroupConfig = GroupConfig()
     discovery: DiscoveryConfig = DiscoveryConfig()

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
@@ -22,6 +22,7 @@ from rpcserver.door.door import Door
 from rpcserver.door.entrance import Entrance
 from rpcserver.door.files import CONSOLE, folders_of
 from rpcserver.door.pages import Pages, pages_of
+from rpcserver.door.public_docs import EVERY_SERVICE, PublicDocs
 from rpcserver.plugins.finding import BrokenPlugin
 from rpcserver.plugins.openrpc import document
 from rpcserver.plugins.running import check_service_settings, start_service
@@ -162,6 +163,7 @@ class Server:
             welcome=self._welcome_service,
         )
         self.upkeep = Upkeep(self.services, broken_plugins, config.plugins, self.registry, host)
+        self.upkeep.check_names("console.public_docs", config.console.public_docs, (EVERY_SERVICE, System.name))
         gate = RoleGate(self.roles, self.upkeep.why_absent)
         self._stop_tracing: Callable[[], None] = lambda: None
         self.dispatch = self._make_dispatch(gate.decide, observers)
@@ -211,6 +213,7 @@ class Server:
         self.announcer = Announcer(config.discovery, self._describe_announcement)
         self._openrpc: dict[str, Any] | None = None
         self._openrpc_lock = asyncio.Lock()
+        self._public_docs = PublicDocs(config.console, self._describe_for_all)
         self._system = system = self._make_system()
         self.registry.add(system, has_reserved_name=True)
         for service in self.services:
@@ -277,7 +280,9 @@ class Server:
         )
 
     def _list_pages(self) -> list[str]:
-        """List the addresses of the server's own page, as seen from this machine."""
+        """List the addresses of the console, as seen from this machine; none if it is turned off."""
+        if not self.config.console.enabled:
+            return []
         return [
             "http" + url.removeprefix("ws").replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
             for url in self.addresses
@@ -296,6 +301,8 @@ class Server:
             pages_of([system, *self.upkeep]),
             self.authentication,
             self.roles,
+            config.console,
+            self._public_docs,
             config.listen.path_prefix,
             folders_of(self._console, self.services),
         )
@@ -384,7 +391,7 @@ class Server:
     def openrpc(self) -> dict[str, Any]:
         """The OpenRPC document of all methods. It is made when it is first asked for."""
         if self._openrpc is None:
-            self._openrpc = document(self.registry, title="rpcserver", version=self.version)
+            self._openrpc = document(self.registry.offers.values(), title="rpcserver", version=self.version)
         return self._openrpc
 
     async def _describe_methods(self) -> dict[str, Any]:
@@ -393,6 +400,11 @@ class Server:
             while self._openrpc is None:
                 await asyncio.to_thread(lambda: self.openrpc)
             return self._openrpc
+
+    async def _describe_for_all(self, names: Collection[str] | None) -> dict[str, Any]:
+        """Return the OpenRPC document of some services, or of all, made in a thread, too."""
+        offers = [each for each in self.registry.offers.values() if names is None or each.spec.service.name in names]
+        return await asyncio.to_thread(document, offers, title="rpcserver", version=self.version)
 
     def _describe_services(self) -> list[ServiceCondition]:
         return [
@@ -438,6 +450,7 @@ class Server:
         pages.add(new_pages)
         pages.add_folders(folders_of(self._console, [service]))
         self._openrpc = None
+        self._public_docs.forget()
         if self.trail is not None:
             self.trail.learn_methods()
         self.reconsider()

@@ -21,7 +21,7 @@ class TicketInfo(BaseModel):
 
     ticket: Annotated[str, Field(description="The ticket: open a page at URL#ticket=TICKET.")]
     expires_in_s: Annotated[float, Field(description="How long it is good, in seconds.")]
-    urls: Annotated[list[str], Field(description="Addresses of the server's own page, as seen from its machine.")]
+    urls: Annotated[list[str], Field(description="Addresses of the console, as seen from its machine.")]
 
 
 class SessionSecret(BaseModel):

@@ -227,7 +227,7 @@ class SystemParts:
         count_waiting: returns the number of connections that have not authenticated, by their state.
         conditions: returns how all services are.
         group: makes the server a node of its group.
-        list_pages: returns the addresses of the server's own page.
+        list_pages: returns the addresses of the console.
         reconsider: asks anew who everybody is.
     """
 

@@ -30,7 +30,10 @@ def command(config_file: Path | None, url: str | None, no_open: bool) -> None:
             raise ConfigError(f"--url: {url[:200]}: write an address such as https://console.example/")
         ticket = ask_server(load_as_server_user(config_file), "rpc.create_ticket")
         if url is None and not ticket["urls"]:
-            raise ConfigError("the server does not listen on TCP: set listen.tcp, or name a proxy's address with --url")
+            raise ConfigError(
+                "the server has no page: its console is turned off (console.enabled), or it does not listen on TCP "
+                "(listen.tcp); name another page's address with --url"
+            )
     except ConfigError as exc:
         click.echo(f"rpcserver: {exc}", err=True)
         sys.exit(2)

@@ -96,6 +96,7 @@ class Entrance:
     def change(self, config: ServerConfig) -> None:
         """Have another configuration from now on, which was checked."""
         self._read(config)
+        self.pages.change(config.console)
         self.descriptors.reserve = config.limits.reserved_descriptors
         self.waiting.change(config.auth)
 

@@ -26,6 +26,9 @@ logger = logging.getLogger("rpcserver.door.pages")
 INDEX = "index.html"
 """The file that answers the address of the folder itself."""
 
+PUBLIC = "public.html"
+"""The file of the console that stands for its index where everybody may read about methods. It names the document."""
+
 CONSOLE = Path(__file__).parent.parent / "console_files"
 """Where the built console lies in an installation that has it."""
 
@@ -101,13 +104,45 @@ class BuiltFile:
         Returns:
             The name of the compression, and the form.
         """
-        offers = map(_COMPRESSION.fullmatch, accept_encoding.split(","))
-        weights = {offer["name"].lower(): offer["weight"] for offer in offers if offer is not None}
+        weights = _read_weights(accept_encoding)
         for name in _PREFERENCE:
-            weight = weights.get(name, "0")
-            if name in self.variants and (weight is None or weight.strip("0.")):
+            if name in self.variants and _is_wanted(weights, name):
                 return name, self.variants[name]
         return "identity", self.variants["identity"]
+
+
+def _read_weights(accept_encoding: str) -> dict[str, str | None]:
+    offers = map(_COMPRESSION.fullmatch, accept_encoding.split(","))
+    return {offer["name"].lower(): offer["weight"] for offer in offers if offer is not None}
+
+
+def _is_wanted(weights: Mapping[str, str | None], name: str) -> bool:
+    weight = weights.get(name, "0")
+    return weight is None or bool(weight.strip("0."))
+
+
+def takes_gzip(headers: Headers) -> bool:
+    """Return whether a client takes what is compressed by gzip.
+
+    Parameters:
+        headers: those of the request.
+    """
+    return _is_wanted(_read_weights(_accept_encoding(headers)), "gzip")
+
+
+def has_current(headers: Headers, etag: str) -> bool:
+    """Return whether a client has already what it asks for.
+
+    Parameters:
+        headers: those of the request.
+        etag: what tells apart the contents that it would get.
+    """
+    known = [tag.strip().removeprefix("W/") for tag in ",".join(headers.get_all("If-None-Match")).split(",")]
+    return etag in known or "*" in known
+
+
+def _accept_encoding(headers: Headers) -> str:
+    return ", ".join(headers.get_all("Accept-Encoding"))
 
 
 class BuiltFiles:
@@ -190,9 +225,8 @@ def head_of(file: BuiltFile, headers: Headers) -> tuple[Response, Path | None]:
     Returns:
         The answer without its body, and the file with the body; ``None`` if the client has it already.
     """
-    form, variant = file.choose(", ".join(headers.get_all("Accept-Encoding")))
-    known = [tag.strip().removeprefix("W/") for tag in ",".join(headers.get_all("If-None-Match")).split(",")]
-    status, path = (304, None) if variant.etag in known or "*" in known else (200, variant.path)
+    form, variant = file.choose(_accept_encoding(headers))
+    status, path = (304, None) if has_current(headers, variant.etag) else (200, variant.path)
     fields = make_headers(file.content_type, variant.size_bytes)
     fields["ETag"] = variant.etag
     fields["Vary"] = "Accept, Accept-Encoding"
@@ -229,7 +263,7 @@ def make_headers(content_type: str, size_bytes: int) -> Headers:
     )
 
 
-_WELCOME = b"""\
+_WELCOME = """\
 <!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -238,22 +272,32 @@ _WELCOME = b"""\
 <h1>This is rpcserver</h1>
 <p>It offers services of this machine by WebSocket: programs, databases, hardware, and those of plugins. Programs
 connect to this address with <code>rpcclient</code>, <code>import rpcclient</code>, or any client for JSON-RPC 2.0.
-<p>The console for browsers is not part of this installation. To get it, build it in the source folder with
-<code>make web</code>, or install a package of remote-services that has it, and start the server anew.
+<p>{console}
 <p><a href="healthz">/healthz</a> and <a href="readyz">/readyz</a> tell how the server is.
 </html>
 """
 
 
-def welcome(*, head: bool) -> Response:
+_MISSING = """\
+The console for browsers is not part of this installation. To get it, build it in the source folder with
+<code>make web</code>, or install a package of remote-services that has it, and start the server anew."""
+
+_TURNED_OFF = """\
+The console for browsers is turned off here: <code>enabled = false</code> in the table <code>[console]</code> of the
+server's configuration."""
+
+
+def welcome(*, head: bool, is_turned_off: bool) -> Response:
     """Make the page for a browser where there is no console.
 
     Parameters:
         head: whether to leave the body out, for HEAD.
+        is_turned_off: whether the configuration says so.
     """
-    fields = make_headers("text/html; charset=utf-8", len(_WELCOME))
+    body = _WELCOME.format(console=_TURNED_OFF if is_turned_off else _MISSING).encode()
+    fields = make_headers("text/html; charset=utf-8", len(body))
     fields["Vary"] = "Accept"
-    return Response(200, "OK", fields, b"" if head else _WELCOME)
+    return Response(200, "OK", fields, b"" if head else body)
 
 
 def is_for_reading(headers: Headers) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Protocol
 
 from websockets.http11 import Response
 
+from rpcserver.config import ConsoleConfig
 from rpcserver.health import TIMEOUT_S as HEALTH_TIMEOUT_S
 from rpcserver.security.authentication import Authentication
 from rpcserver.security.gate import denial
@@ -22,8 +23,10 @@ from rpcwire.logs import about, printable
 from rpcwire.service import Health, Page, Service
 
 from .asking import HttpRequest
-from .files import BuiltFile, BuiltFiles, head_of, is_for_reading, welcome
+from .files import PUBLIC, BuiltFile, BuiltFiles, head_of, is_for_reading, welcome
 from .http import require_upgrade, respond, respond_json
+from .public_docs import PATH as PUBLIC_DOCS
+from .public_docs import PublicDocs
 
 logger = logging.getLogger("rpcserver.door.pages")
 
@@ -32,6 +35,12 @@ SHARED_PAGE = "/metrics"
 
 PAGES_OF_STATE = frozenset({"/healthz", "/readyz", SHARED_PAGE})
 """The pages that web pages of allowed origins may read."""
+
+OWN_PAGES = ("/healthz", "/readyz", PUBLIC_DOCS)
+"""The pages that no service may have."""
+
+CONSOLE = "/"
+"""The folder of the console."""
 
 PAGE_TIMEOUT_S = 30.0
 """How long a service may take to make a page, in seconds. Nothing else bounds how many clients wait for pages."""
@@ -85,6 +94,8 @@ class Pages:
         pages: the pages of services, by path, each with its parts.
         authentication: finds out who a client is.
         roles: who may do what.
+        console: what browsers get.
+        public_docs: answers with what everybody may read about methods.
         path_prefix: the prefix that proxies put before the paths of the server.
         folders: folders of built files, by their paths, each of which ends with a slash.
 
@@ -100,6 +111,8 @@ class Pages:
         pages: Mapping[str, Sequence[Part]],
         authentication: Authentication,
         roles: Roles,
+        console: ConsoleConfig,
+        public_docs: PublicDocs,
         path_prefix: str = "",
         folders: Mapping[str, BuiltFiles] | None = None,
     ) -> None:
@@ -108,6 +121,8 @@ class Pages:
         self._service_pages: dict[str, Sequence[Part]] = dict(pages)
         self._authentication = authentication
         self._roles = roles
+        self._console = console
+        self._public_docs = public_docs
         self._path_prefix = path_prefix
         self._folders = dict(folders or {})
         self._pages: dict[str, Callable[[bool], Awaitable[Response]]] = {
@@ -151,6 +166,15 @@ class Pages:
         """
         self._folders.update(folders)
 
+    def change(self, config: ConsoleConfig) -> None:
+        """Have other settings of the console from now on.
+
+        Parameters:
+            config: the settings.
+        """
+        self._console = config
+        self._public_docs.change(config)
+
     def answer(self, replier: Replier, request: HttpRequest, principal: Principal | None) -> None:
         """Answer a request that is not a WebSocket handshake, now or a little later.
 
@@ -162,16 +186,20 @@ class Pages:
         head, path = request.is_head, request.path
         page = self._pages.get(path)
         parts = self._service_pages.get(path, ())
+        if path == PUBLIC_DOCS and self._public_docs.is_open:
+            self._keep(self._serve_docs(replier, request))
+            return
         if page is None and not parts:
             if self._answer_folder(replier, request):
                 return
             if path == "/" and is_for_reading(request.headers):
-                replier.reply(welcome(head=head))
+                replier.reply(welcome(head=head, is_turned_off=not self._console.enabled))
             elif path == "/":
                 text = "here is a WebSocket for JSON-RPC 2.0: connect with a WebSocket client\n"
                 replier.reply(require_upgrade(text, head=head))
             else:
-                paths = (*self._pages, *self._service_pages)
+                docs = (PUBLIC_DOCS,) if self._public_docs.is_open else ()
+                paths = (*self._pages, *docs, *self._service_pages)
                 text = f"there is {' and '.join(self._path_prefix + p for p in paths)}\n"
                 replier.reply(respond(404, text, head=head))
             return
@@ -198,10 +226,23 @@ class Pages:
         if path == "/" and not is_for_reading(request.headers):
             return False  # It is no browser: it needs to know that a WebSocket is here.
         for folder, files in self._folders.items():
-            if path.startswith(folder) and (file := files.find(path.removeprefix(folder))) is not None:
+            if path.startswith(folder) and (file := self._find(files, folder, path.removeprefix(folder))) is not None:
                 self._keep(self._serve_file(file, replier, request))
                 return True
         return False
+
+    def _find(self, files: BuiltFiles, folder: str, name: str) -> BuiltFile | None:
+        """Find a file of a folder that may be shown now."""
+        if folder != CONSOLE:
+            return files.find(name)
+        if not self._console.enabled:
+            return None
+        if self._public_docs.is_open and name in ("", "docs"):
+            return files.find(PUBLIC) or files.find(name)
+        return files.find(name)
+
+    async def _serve_docs(self, replier: Replier, request: HttpRequest) -> None:
+        replier.reply(await self._public_docs.answer(request.headers, head=request.is_head))
 
     async def _serve_file(self, file: BuiltFile, replier: Replier, request: HttpRequest) -> None:
         response, path = head_of(file, request.headers)
@@ -306,7 +347,7 @@ def pages_of(services: Iterable[HasPages | Service[Any]]) -> dict[str, list[Part
         for path, page in service.http_pages().items():
             if not path.startswith("/") or path == "/" or "?" in path:
                 raise TypeError(f"{service.name}: a page cannot be at {path!r}: write a path such as /metrics")
-            if (path in pages and path != SHARED_PAGE) or path in ("/healthz", "/readyz"):
+            if (path in pages and path != SHARED_PAGE) or path in OWN_PAGES:
                 raise TypeError(f"{service.name}: there is a page at {path} already")
             pages.setdefault(path, []).append(Part(service.name, page))
     return pages

@@ -1,4 +1,4 @@
-"""Makes the OpenRPC 1.4.1 document of a registry, with which ``rpc.discover`` answers."""
+"""Makes the OpenRPC 1.4.1 document of methods, with which ``rpc.discover`` answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema
 from rpcwire.contracts import Parameter
 from rpcwire.errors import ServiceError
 from rpcwire.reading import summary_of
-from rpcwire.registry import Offer, Registry
+from rpcwire.registry import Offer
 from rpcwire.secret import is_secret
 from rpcwire.values.wiretypes import WireType
 
@@ -28,11 +28,11 @@ _STREAM = {
 }
 
 
-def document(registry: Registry, *, title: str, version: str) -> dict[str, Any]:
-    """Describe all methods of a registry.
+def document(methods: Iterable[Offer], *, title: str, version: str) -> dict[str, Any]:
+    """Describe methods.
 
     Parameters:
-        registry: the methods.
+        methods: the methods.
         title: the name of the server.
         version: the version of the server.
 
@@ -45,7 +45,7 @@ def document(registry: Registry, *, title: str, version: str) -> dict[str, Any]:
         called on many nodes at once), ``x-stream`` (the schema of a streamed result's items, or of a parameter's),
         ``x-keyword-only`` of a parameter that is given by name only, and ``x-secret`` of one whose value is secret.
     """
-    offers = sorted(registry.offers.values(), key=lambda offer: offer.name)
+    offers = sorted(methods, key=lambda offer: offer.name)
     inputs: list[tuple[str, JsonSchemaMode, CoreSchema]] = []
     for offer in offers:
         for key, mode, kind in _types(offer):

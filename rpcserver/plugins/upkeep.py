@@ -11,7 +11,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -278,10 +278,23 @@ class Upkeep:
         Raises:
             ConfigError: one is not.
         """
-        for name in settings.essential:
-            if name not in self._lives:
-                there = ", ".join(self._lives) or "none"
-                raise ConfigError(f"plugins.essential: no service {name!r} is offered; there are: {there}")
+        self.check_names("plugins.essential", settings.essential)
+
+    def check_names(self, key: str, names: Iterable[str], besides: Collection[str] = ()) -> None:
+        """Check that services are offered that a setting names.
+
+        Parameters:
+            key: the setting.
+            names: the names of the services.
+            besides: what else the setting may name.
+
+        Raises:
+            ConfigError: one is not offered.
+        """
+        for name in names:
+            if name not in self._lives and name not in besides:
+                there = ", ".join([*self._lives, *besides]) or "none"
+                raise ConfigError(f"{key}: no service {name[:100]!r} is offered; there are: {there}")
 
     def change(self, settings: PluginsConfig) -> None:
         """Use other settings from now on: also for services that are down, and for a start that is under way.

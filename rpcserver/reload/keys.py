@@ -102,6 +102,7 @@ _RULES: Mapping[str, Mapping[Rule, str]] = {
             Effect.RESTART, "the SDK is set up at the start, and the server decides then how it handles calls"
         ): "enabled"
     },
+    "console": {_AT_ONCE: "enabled public_docs"},
     "plugins": {_PLUGINS: "enabled disabled files", _AT_ONCE: "essential restart"},
     "group": {
         _GROUP: "url name labels addresses credentials_file tls broker",

@@ -13,6 +13,7 @@ from typing import Any
 from rpcserver.config import ConfigError, ServerConfig
 from rpcserver.connections import Connections
 from rpcserver.door.door import Door, check_settings
+from rpcserver.door.public_docs import EVERY_SERVICE
 from rpcserver.plugins.finding import make_service
 from rpcserver.plugins.upkeep import Life, Upkeep
 from rpcserver.security import unix_users
@@ -174,6 +175,7 @@ def _prepare_parts(parts: Parts, config: ServerConfig, new: NewSettings, news: I
     call."""
     check_settings(new.config)  # Also what holds only after a restart.
     parts.upkeep.check(config.plugins)
+    parts.upkeep.check_names("console.public_docs", config.console.public_docs, (EVERY_SERVICE, parts.system.name))
     for settings in (new.config, config):
         unix_users.check_settings(
             settings.auth.unix,

@@ -45,7 +45,7 @@ def built(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def serve(tools: Any, console: Path, *services: Service[Any], **sections: Any) -> AsyncIterator[Server]:
+async def serve(tools: Any, console: Path, /, *services: Service[Any], **sections: Any) -> AsyncIterator[Server]:
     sections = {"state_dir": str(tools.folder / "state"), **sections}
     server = Server(tools.config(**sections), services or (tools.Calc(),), token=tools.TOKEN, console=console)
     await server.start()

@@ -141,7 +141,7 @@ def made(*services: Service[Any]) -> dict[str, Any]:
     registry.add(system, has_reserved_name=True)
     for service in services or (Shop(),):
         registry.add(service)
-    return json.loads(json.dumps(document(registry, title="shop", version="1.2.3")))  # type: ignore[no-any-return]
+    return json.loads(json.dumps(document(registry.offers.values(), title="shop", version="1.2.3")))  # type: ignore[no-any-return]
 
 
 def installed_services() -> list[Service[Any]]:

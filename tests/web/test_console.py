@@ -58,16 +58,24 @@ class Served:
         modules: those of the contract suite.
         hardware: settings of the hardware service.
         places: the folders of a recorded machine; those of this one where not given.
+        public_docs: names of services about which everybody may read.
     """
 
     def __init__(
-        self, console: Path, folder: Path, modules: Mapping[str, Any], hardware: Any, places: Places | None = None
+        self,
+        console: Path,
+        folder: Path,
+        modules: Mapping[str, Any],
+        hardware: Any,
+        places: Places | None = None,
+        public_docs: tuple[str, ...] = (),
     ) -> None:
         self._console = console
         self._folder = folder
         self._modules = modules
         self._hardware = hardware
         self._places = places
+        self._public_docs = public_docs
         self._port = 0
         self._running: Running | None = None
         self.visitor = ""
@@ -92,6 +100,7 @@ class Served:
             {
                 "state_dir": str(self._folder / "state"),
                 "listen": {"port": self._port, "unix": "none"},
+                "console": {"public_docs": self._public_docs},
                 "services": {
                     "database": {
                         "databases": {
@@ -184,13 +193,14 @@ def served(
 
 @pytest.fixture(scope="module")
 def recorded(built: Path, modules: Any, tmp_path_factory: pytest.TempPathFactory, served: Served) -> Iterator[Served]:
-    """A server of a recorded machine, whose disks answer as one has answered."""
+    """A server of a recorded machine, whose disks answer as one has answered. Everybody may read about its hardware."""
     folder = tmp_path_factory.mktemp("recorded")
     expand(folder / "machine", (MACHINES / "server.txt").read_text(encoding="utf-8"))
     smartctl = folder / "smartctl"
     smartctl.write_text(f"#!/bin/sh\ncat {MACHINES.parent / 'recorded' / 'smart_ata.json'}\n", encoding="utf-8")
     smartctl.chmod(0o755)
-    made = Served(built, folder, modules, {"smartctl": str(smartctl)}, Places.under(folder / "machine"))
+    settings = {"smartctl": str(smartctl)}
+    made = Served(built, folder, modules, settings, Places.under(folder / "machine"), ("hardware",))
     yield made
     made.close()
 
@@ -259,7 +269,7 @@ def test_a_parquet_file_has_the_exact_values(run_node: RunNode, tmp_path: Path) 
 def test_every_file_is_compressed_beside_itself(built: Path) -> None:
     files = [path for path in built.rglob("*") if path.is_file()]
     plain = [path for path in files if path.suffix in (".js", ".css", ".html", ".svg")]
-    assert len(plain) > 4 and built / "docs.html" in plain
+    assert len(plain) > 4 and {built / "docs.html", built / "public.html"} < {*plain}
     for path in plain:
         assert path.with_name(f"{path.name}.gz") in files and path.with_name(f"{path.name}.br") in files
     assert "<script>" not in (built / "index.html").read_text(encoding="utf-8")

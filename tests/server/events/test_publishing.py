@@ -297,7 +297,7 @@ def test_streams_of_events_outlive_the_object_of_a_service_and_end_with_the_serv
 def test_events_are_in_what_is_told_of_the_service(tools: Any) -> None:
     async def use() -> None:
         async with tools.serve(Disks()) as server, client_of(server) as client:
-            (about,) = [each for each in document(server.registry, title="t", version="1")["methods"]
+            (about,) = [each for each in document(server.registry.offers.values(), title="t", version="1")["methods"]
                         if each["name"] == "disks.disk_full"]  # fmt: skip
             assert about["x-event"] is True and about["x-permission"] == "disks.watch" and about["x-kind"] == "read"
             assert about["summary"] == "A disk is full."

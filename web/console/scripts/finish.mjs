@@ -10,6 +10,10 @@ const FOLDER = process.env.CONSOLE_FOLDER ?? new URL("../../../rpcserver/console
 const manifest = JSON.parse(readFileSync(join(FOLDER, "manifest.json"), "utf8"));
 rmSync(join(FOLDER, "manifest.json"));
 copyFileSync(join(FOLDER, "index.html"), join(FOLDER, "docs.html"));
+// What stands for both where everybody may read about methods: it names the document (RFC 8631).
+const index = readFileSync(join(FOLDER, "index.html"), "utf8");
+const description = '<link rel="service-desc" href="./openrpc.json" type="application/json" />';
+writeFileSync(join(FOLDER, "public.html"), index.replace("</head>", `  ${description}\n  </head>`));
 
 const compressed = new Map();
 for (const entry of readdirSync(FOLDER, { recursive: true, withFileTypes: true })) {

@@ -2,14 +2,14 @@
 
 import { Component, type ComponentChildren, type ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { leave, link, signIn, tell, type Entry, type Link } from "./connection.ts";
+import { leave, link, publicDocument, signIn, tell, type Entry, type Link } from "./connection.ts";
 import { EntryContext, useEntry } from "./entry.ts";
 import { formatDuration } from "./format.ts";
 import { HelpDialog } from "./help.tsx";
 import { NodePicker, RosterWatch } from "./node_picker.tsx";
 import { useNode, type NodeAnswer } from "./nodes.ts";
 import { findNode, isThere, roster } from "./roster.ts";
-import { hashOf, PAGES, place, type Page, type PageProps } from "./routes.ts";
+import { hashOf, isAtDocs, PAGES, place, type Page, type PageProps } from "./routes.ts";
 import { listenForKeys, type Shortcut } from "./shortcuts.ts";
 import { SignInPage } from "./sign_in_page.tsx";
 import { Store, useStore } from "./store.ts";
@@ -18,7 +18,37 @@ import { nextTheme, showTheme, theme } from "./theme.ts";
 /** The whole console. */
 export function App() {
   const state = useStore(signIn);
-  return state.kind === "in" ? <Shell entry={state.entry} /> : <SignInPage state={state} />;
+  if (state.kind === "in") return <Shell entry={state.entry} />;
+  const isReader = state.kind === "out" && state.reason === "" && isAtDocs() && publicDocument() !== undefined;
+  return isReader ? <ReaderShell /> : <SignInPage state={state} />;
+}
+
+/** What whoever is not signed in sees at `/docs`, where everybody may read about methods. */
+function ReaderShell() {
+  const here = useStore(place);
+  const [loaded, setLoaded] = useState<{ readonly view: ComponentType<PageProps> }>();
+  const [failure, setFailure] = useState("");
+  useEffect(() => {
+    import("./pages/services/public_page.tsx").then(
+      (module) => { setLoaded({ view: module.PublicServicesPage }); },
+      (error: unknown) => { setFailure(tell(error)); },
+    );
+  }, []);
+  const View = loaded?.view;
+  return (
+    <div class="reader">
+      <header class="head">
+        <a class="brand" href="./" aria-label="remote-services"><img src="./icon.svg" alt="" /><span>remote-services</span></a>
+        <span class="grow" />
+        <ThemeButton />
+        <a class="button" href="./">Sign in</a>
+      </header>
+      <main>
+        {failure !== "" && <p class="note bad" role="alert">This page could not be loaded: {failure}</p>}
+        {View !== undefined && <View rest={here.page === "services" ? here.rest : ""} />}
+      </main>
+    </div>
+  );
 }
 
 function Shell({ entry: server }: { readonly entry: Entry }) {

@@ -56,9 +56,19 @@ export const link = new Store<Link>({ state: "idle", since: Date.now(), reason: 
 let current: Client | undefined;
 let session: KeptSession | undefined;
 
-/** The address of the WebSocket: the folder of the page, so that a prefix of a proxy stays. */
+/** The address of the server: the folder of the page, so that a prefix of a proxy stays. */
 function address(): string {
   return new URL(".", location.href).href;
+}
+
+/** The address of the server's WebSocket. */
+export function socketAddress(): string {
+  return address().replace(/^http/, "ws");
+}
+
+/** The address of the document that everybody may read; undefined if there is none. The server says so in the page. */
+export function publicDocument(): string | undefined {
+  return document.querySelector<HTMLLinkElement>("link[rel=service-desc]")?.href;
 }
 
 /** Signs in with what this tab has: a ticket in its address, or its session. */

@@ -88,10 +88,15 @@ export function hashOf(page: string, rest = "", node = place.value.node): string
   return rest === "" ? `#/${at}${page}` : `#/${at}${page}/${encodeURIComponent(rest)}`;
 }
 
+/** Tells whether the page was opened at `/docs`. */
+export function isAtDocs(): boolean {
+  return location.pathname.endsWith("/docs");
+}
+
 /** Follows the address. */
 export function followAddress(): void {
   const read = (): void => {
-    place.set(readPlace(location.hash, location.pathname.endsWith("/docs")));
+    place.set(readPlace(location.hash, isAtDocs()));
   };
   addEventListener("hashchange", read);
   read();

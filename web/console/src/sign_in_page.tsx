@@ -1,7 +1,7 @@
 /** What whoever is not signed in sees. */
 
 import { useState } from "preact/hooks";
-import { enter, leave, signIn, type SignIn } from "./connection.ts";
+import { enter, leave, publicDocument, signIn, type SignIn } from "./connection.ts";
 
 /** Offers to sign in, and says why that is needed. */
 export function SignInPage({ state }: { readonly state: Exclude<SignIn, { kind: "in" }> }) {
@@ -28,6 +28,7 @@ export function SignInPage({ state }: { readonly state: Exclude<SignIn, { kind: 
               <p class="muted">The token is exchanged for a session of this tab, and not kept.</p>
               <p>Without a token, have an address printed that signs you in once:</p>
               <pre class="output">rpcserver console   # on the server{"\n"}rpcclient console   # from anywhere</pre>
+              {publicDocument() !== undefined && <p><a href="./docs">Read about the methods</a> without signing in.</p>}
             </div>
           </>
         )}

@@ -2,7 +2,7 @@
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Refusal } from "../../app.tsx";
-import { useEntry } from "../../entry.ts";
+import { socketAddress, type Entry } from "../../connection.ts";
 import { hashOf } from "../../routes.ts";
 import { CallRunner, type Run } from "./call_runner.ts";
 import { isAllowed, isStream, nameType, type Method, type Schemas } from "./document.ts";
@@ -12,9 +12,18 @@ import { RunView } from "./run_view.tsx";
 import { writeSnippets } from "./snippets.ts";
 import { FieldProblem, makeField, parseExactly, readFields, writeValue, type Field } from "./values.ts";
 
+/** Who may call methods. */
+export type Caller = Pick<Entry, "client" | "permissions" | "principal">;
+
+interface MethodProps {
+  readonly method: Method;
+  readonly schemas: Schemas;
+  /** Who may call it; undefined for whoever only reads. */
+  readonly caller: Caller | undefined;
+}
+
 /** Shows a method. */
-export function MethodView({ method, schemas }: { readonly method: Method; readonly schemas: Schemas }) {
-  const { client, permissions, principal } = useEntry();
+export function MethodView({ method, schemas, caller }: MethodProps) {
   const fields = useMemo(() => method.params.map((each) => makeField(each, schemas)), [method, schemas]);
   const [typed, setTyped] = useState<Record<string, string>>({});
   const [json, setJson] = useState<string>();
@@ -23,16 +32,17 @@ export function MethodView({ method, schemas }: { readonly method: Method; reado
   const runner = useRef<CallRunner>(undefined);
   useEffect(() => () => { runner.current?.stop(); }, []);
   const read = (): Record<string, unknown> => (json === undefined ? readFields(fields, typed) : readJson(json));
-  const may = isAllowed(method, permissions);
+  const may = caller !== undefined && isAllowed(method, caller.permissions);
   const isRunning = run?.state === "running";
 
   const submit = (event: Event): void => {
     event.preventDefault();
+    if (caller === undefined) return;
     try {
       const params = read();
       setProblem(undefined);
       runner.current?.stop();
-      runner.current = new CallRunner(client, method, params, setRun);
+      runner.current = new CallRunner(caller.client, method, params, setRun);
       void runner.current.start();
     } catch (error) {
       if (!(error instanceof FieldProblem)) throw error;
@@ -63,7 +73,7 @@ export function MethodView({ method, schemas }: { readonly method: Method; reado
         Answers with {isStream(method) ? `a stream of ${nameType(method.result["x-stream"], schemas, 1)}` : nameType(method.result.schema, schemas, 1)}.
         {(method.errors ?? []).length > 0 && <> Declares {method.errors?.map((each) => each.data?.type ?? String(each.code)).join(", ")}.</>}
       </p>
-      {!may && <Refusal permission={method["x-permission"]} role={principal.role} />}
+      {caller !== undefined && !may && <Refusal permission={method["x-permission"]} role={caller.principal.role} />}
       <form class="card stack" onSubmit={submit} aria-label={`Call ${method.name}`}>
         <div class="row"><h3 class="grow">Parameters</h3>
           {fields.length > 0 && <button type="button" class="quiet small" onClick={switchForm}>{json === undefined ? "as JSON" : "as a form"}</button>}</div>
@@ -80,13 +90,15 @@ export function MethodView({ method, schemas }: { readonly method: Method; reado
             </label>
           )}
         <div class="row">
-          <button class="primary" type="submit" disabled={!may || isRunning}>{isStream(method) ? "Open the stream" : "Call"}</button>
+          {caller === undefined
+            ? <p class="small muted"><a href={`./${hashOf("services", method.name)}`}>Sign in</a> to call it.</p>
+            : <button class="primary" type="submit" disabled={!may || isRunning}>{isStream(method) ? "Open the stream" : "Call"}</button>}
           {isRunning && <button type="button" class="danger" onClick={() => { runner.current?.stop(); }}>{isStream(method) ? "Stop" : "Cancel"}</button>}
           {method["x-kind"] === "once" && <span class="small muted">It may change something each time it is called.</span>}
         </div>
       </form>
       {run !== undefined && <RunView run={run} isStream={isStream(method)} />}
-      <Snippets method={method} read={read} fields={fields} url={client.url} />
+      <Snippets method={method} read={read} fields={fields} url={caller?.client.url ?? socketAddress()} />
     </div>
   );
 }

@@ -4,15 +4,26 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import type { PageProps } from "../../routes.ts";
 import { hashOf } from "../../routes.ts";
 import { tell } from "../../connection.ts";
-import { useAnswer, useEntry } from "../../entry.ts";
+import { useAnswer, useEntry, type Answer } from "../../entry.ts";
 import { groupMethods, isAllowed, isStream, type Discovery, type Method } from "./document.ts";
-import { MethodView } from "./method_view.tsx";
+import { MethodView, type Caller } from "./method_view.tsx";
 import "./services.css";
 
 /** The page. */
 export function ServicesPage({ rest }: PageProps) {
-  const { permissions } = useEntry();
   const found = useAnswer((client) => client.call<Discovery>("rpc.discover"), []);
+  return <ServicesView rest={rest} found={found} caller={useEntry()} />;
+}
+
+interface ServicesProps extends PageProps {
+  /** What the server tells of its methods, as far as that is there. */
+  readonly found: Answer<Discovery>;
+  /** Who may call them; undefined for whoever only reads. */
+  readonly caller: Caller | undefined;
+}
+
+/** The methods, and the one that is chosen. */
+export function ServicesView({ rest, found, caller }: ServicesProps) {
   const [search, setSearch] = useState("");
   const methods = found.value?.methods;
   const groups = useMemo(() => groupMethods(methods ?? [], search), [methods, search]);
@@ -35,7 +46,7 @@ export function ServicesPage({ rest }: PageProps) {
             <section key={group.name}>
               <h2>{group.name}</h2>
               <ul>
-                {group.methods.map((each) => <Entry key={each.name} method={each} isHere={each === method} isAllowed={isAllowed(each, permissions)} />)}
+                {group.methods.map((each) => <Entry key={each.name} method={each} isHere={each === method} isAllowed={caller === undefined || isAllowed(each, caller.permissions)} />)}
               </ul>
             </section>
           ))}
@@ -43,15 +54,16 @@ export function ServicesPage({ rest }: PageProps) {
       </div>
       <div class="method">
         {method !== undefined && found.value !== undefined
-          ? <MethodView key={method.name} method={method} schemas={found.value.components.schemas} />
-          : methods !== undefined && <Nothing name={rest} />}
+          ? <MethodView key={method.name} method={method} schemas={found.value.components.schemas} caller={caller} />
+          : methods !== undefined && <Nothing name={rest} mayCall={caller !== undefined} />}
       </div>
     </div>
   );
 }
 
-function Nothing({ name }: { readonly name: string }) {
-  return <p class="muted">{name === "" ? "Choose a method to read about it and to call it." : `This server has no method ${name}.`}</p>;
+function Nothing({ name, mayCall }: { readonly name: string; readonly mayCall: boolean }) {
+  const words = mayCall ? `This server has no method ${name}.` : `There is no method ${name} about which everybody may read.`;
+  return <p class="muted">{name === "" ? `Choose a method to read about it${mayCall ? " and to call it" : ""}.` : words}</p>;
 }
 
 function Entry({ method, isHere, isAllowed: may }: { readonly method: Method; readonly isHere: boolean; readonly isAllowed: boolean }) {
