@@ -31,6 +31,7 @@ settings.load_profile("any machine")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "soak: a long proof, run by `make soak` only")
+    config.addinivalue_line("markers", "also_soak: run by `make soak` as well, longer or with stricter times")
     # The token, the history and the configuration of the machine and of whoever runs the tests are neither read nor
     # changed.
     folder = tempfile.mkdtemp(prefix="remote-services-tests-")
@@ -40,12 +41,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """`make soak` runs the long proofs, and the properties with all examples; `make test` all but the long proofs."""
+    """`make soak` runs the long proofs, the tests that are longer or stricter there, and the properties with all
+    examples; `make test` all but the long proofs."""
 
     def is_kept(item: pytest.Item) -> bool:
         is_long = item.get_closest_marker("soak") is not None
         draws = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-        return is_long or draws if SOAK else not is_long
+        grows = item.get_closest_marker("also_soak") is not None
+        return is_long or grows or draws if SOAK else not is_long
 
     kept = [item for item in items if is_kept(item)]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])

@@ -224,6 +224,7 @@ class Chaos:
                     assert count == 1, what
 
 
+@pytest.mark.also_soak
 @pytest.mark.timeout(5400 if SOAK else 300)
 def test_no_outcome_contradicts_what_the_nodes_have_noted(tmp_path: Path) -> None:
     seed = secrets.randbits(32)

@@ -22,6 +22,7 @@ from rpcclient.models import NodeInfo, NodesEvent
 from rpcserver.group.ring import TIMING
 from tests.examples import SOAK
 
+pytestmark = pytest.mark.also_soak
 LIMIT_S = 60.0
 PROMISE_S = 3.0
 """How soon a death is to be seen, on a machine that has nothing else to do (`make soak`)."""

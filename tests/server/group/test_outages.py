@@ -21,6 +21,7 @@ from tests.server.group.brokers import brokers
 from tests.server.group.crowd import crowd
 from tests.server.group.lost_network import LINK
 
+pytestmark = pytest.mark.also_soak
 LIMIT_S = 120.0
 DEATH_S, RETURN_S = 3.0, 2.0
 """How soon a death is seen, and how soon all is right after an outage, on a quiet machine (`make soak`)."""
