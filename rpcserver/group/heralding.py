@@ -95,8 +95,8 @@ class Handovers:
 
     def hear(self, verdict: Verdict) -> None:
         """Take note that somebody has told a verdict."""
-        handed = self._verdicts.get(verdict.id)
-        if handed is not None and handed[1].epoch == verdict.epoch and handed[1].state <= verdict.state:
+        mine = self._verdicts.get(verdict.id)
+        if mine is not None and mine[1].epoch == verdict.epoch and mine[1].state <= verdict.state:
             del self._verdicts[verdict.id]
 
     def take(self, now: float) -> list[Verdict]:
