@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import ssl
+import sys
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from rpcwire.errors import (
@@ -17,6 +18,7 @@ from rpcwire.errors import (
     Unavailable,
     from_wire,
 )
+from rpcwire.forking import hold_forks
 from rpcwire.group.nodes import NodeAmbiguous, NodeNotFound
 from rpcwire.locations import DEFAULT_PORT
 
@@ -24,26 +26,13 @@ from .eyeballs import NoAddressAnswers, Trail, reason_of
 from .targets import Target
 from .tunnels import ProxyRefused
 
-_NO_TLS_REASONS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"})
-_REMEDIES = {
-    "CERTIFICATE_REQUIRED": "give cert_file, and key_file where that does not hold the key",
-    "UNKNOWN_CA": "the server does not know the authority that has issued the certificate in cert_file",
-    "CERTIFICATE_EXPIRED": "give a new certificate as cert_file",
-    "CERTIFICATE_REVOKED": "give another certificate as cert_file",
-    "HANDSHAKE_FAILURE": "the server asks for a certificate (give cert_file), or takes none of this client's suites",
-    "PROTOCOL_VERSION": "the server takes none of this client's versions of TLS",
-}
-"""What to do about alerts of the server (RFC 8446, section 6.2; RFC 5246, section 7.2.2)."""
-_BREAKS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+if TYPE_CHECKING:
+    import ssl
+    from typing import TypeGuard
+
 _RESETS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 """How a system tells that the other side has closed. The alert in which a server of TLS 1.3 says why is lost when the
 reset overtakes it (RFC 8446, section 6.1)."""
-_PASSING_ALERTS = frozenset({
-    "TLSV1_ALERT_INTERNAL_ERROR", "TLSV1_ALERT_USER_CANCELLED", "SSLV3_ALERT_BAD_RECORD_MAC",
-    "UNEXPECTED_EOF_WHILE_READING",
-})  # fmt: skip
-"""The alerts of a proxy that is starting or stopping (RFC 8446, section 6.2). Another attempt may succeed after
-them, but not after other alerts, which are about this side's certificate or settings."""
 
 
 def to_connect_error(exc: BaseException, target: Target, seconds: float, trail: Trail) -> RpcError | None:
@@ -66,9 +55,11 @@ def to_connect_error(exc: BaseException, target: Target, seconds: float, trail: 
         return ConnectFailed(f"{where}no answer within {seconds:g} s" + (f" ({details})" if details else ""))
     if isinstance(exc, ProxyRefused):
         return ConnectFailed(f"{where}{exc}", retryable=exc.retryable)
-    if isinstance(exc, ssl.SSLError):
-        passes = isinstance(exc, _BREAKS) or exc.reason in _PASSING_ALERTS
-        return ConnectFailed(f"{where}TLS: {tls_reason(exc)}", retryable=passes)
+    if _is_tls_error(exc):
+        with hold_forks():  # This may be the thread of a connection.
+            from .tls_failures import passes, tls_reason
+
+        return ConnectFailed(f"{where}TLS: {tls_reason(exc)}", retryable=passes(exc))
     if isinstance(exc, OSError):
         reason = str(exc) if isinstance(exc, NoAddressAnswers) else reason_of(exc)
         if not reason:  # asyncio gives no reason when the other side hangs up during the TLS handshake.
@@ -85,6 +76,11 @@ def to_connect_error(exc: BaseException, target: Target, seconds: float, trail: 
     if isinstance(exc, ValueError):  # A host or path that no socket takes.
         return ConnectFailed(f"{where}{exc}", retryable=False)
     return None
+
+
+def _is_tls_error(exc: BaseException) -> TypeGuard[ssl.SSLError]:
+    """Return whether TLS failed. Where nobody has loaded Python's module for TLS, it is no error of that module."""
+    return isinstance(exc, getattr(sys.modules.get("ssl"), "SSLError", ()))
 
 
 def broken_error(target: Target, place: str = "", reason: str = "") -> ConnectFailed:
@@ -151,20 +147,3 @@ def to_node_error(exc: BaseException, target: Target, node: str, seconds: float)
     if isinstance(exc, MethodNotFound):
         return ConnectFailed(f"{where}: the server is too old: it has no {CONNECT_NODE}", retryable=False)
     return None
-
-
-def tls_reason(exc: ssl.SSLError) -> str:
-    """Return why TLS failed or ended, in OpenSSL's words."""
-    if isinstance(exc, ssl.SSLCertVerificationError):
-        return f"certificate verify failed: {exc.verify_message}"
-    reason: str = exc.reason or ""
-    if reason in _NO_TLS_REASONS:
-        return f"{_words(reason)}: the other side does not seem to use TLS on this port"
-    _, is_alert, alert = reason.partition("_ALERT_")
-    if is_alert and alert in _REMEDIES:
-        return f"{_words(reason)}: {_REMEDIES[alert]}"
-    return _words(reason) or exc.strerror or str(exc)
-
-
-def _words(reason: str) -> str:
-    return reason.replace("_", " ").lower()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 from websockets.client import ClientProtocol
@@ -14,7 +12,6 @@ from websockets.typing import Subprotocol as WebSocketSubprotocol
 from websockets.uri import parse_uri
 
 from rpcwire.codec import SUBPROTOCOLS, Subprotocol
-from rpcwire.forking import hold_forks
 from rpcwire.limits import (
     BATCH_ITEMS,
     BATCH_ITEMS_HEADER,
@@ -23,9 +20,13 @@ from rpcwire.limits import (
     SessionLimits,
 )
 from rpcwire.logs import QUIET
+from rpcwire.version import VERSION
 
 from .options import ConnectOptions
 from .targets import Target
+
+USER_AGENT = f"rpcclient/{VERSION}"
+"""What the client says it is (RFC 9110, section 10.1.5)."""
 
 
 def begin_handshake(target: Target, message_bytes: int, only: Subprotocol | None) -> tuple[ClientProtocol, Request]:
@@ -48,7 +49,7 @@ def begin_handshake(target: Target, message_bytes: int, only: Subprotocol | None
     )
     ws.debug = False  # It would log the headers of the request, and so the token.
     request = ws.connect()
-    request.headers["User-Agent"] = _user_agent()
+    request.headers["User-Agent"] = USER_AGENT
     request.headers[MESSAGE_BYTES_HEADER] = str(message_bytes)
     headers = target.headers() if callable(target.headers) else target.headers
     for name, value in headers.items():
@@ -56,12 +57,6 @@ def begin_handshake(target: Target, message_bytes: int, only: Subprotocol | None
     if target.token_by_header is not None:
         request.headers["Authorization"] = f"Bearer {target.token_by_header}"
     return ws, request
-
-
-@cache
-def _user_agent() -> str:
-    with hold_forks():  # Reading the metadata of packages imports modules.
-        return f"rpcclient/{version('remote-services')}"
 
 
 def session_limits(options: ConnectOptions, response: Response) -> SessionLimits:

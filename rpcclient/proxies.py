@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-import ssl
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from rpcwire.errors import ConnectFailed
 
 from .addresses import Host, host_of
 from .trust import Trust
+
+if TYPE_CHECKING:
+    import ssl
 
 ProxyChoice = str | Literal[True] | None
 """A proxy's URL, ``True`` for the system's own choice, ``None`` for none."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from websockets.exceptions import InvalidStatus
 
 from rpcwire.errors import ConnectFailed, PermissionDenied, RpcError, Unauthenticated
+from rpcwire.forking import hold_forks
 from rpcwire.limits import ANSWER_HEADER
 from rpcwire.logs import printable
 
@@ -37,6 +37,9 @@ def retry_after_ms(value: str | None, now: float) -> int | None:
     text = value.strip()
     if text.isascii() and text.isdigit():
         return int(text[:9]) * 1000
+    with hold_forks():  # This may be the thread of a connection.
+        from email.utils import parsedate_to_datetime
+
     try:
         at = parsedate_to_datetime(text).timestamp()
     except (ValueError, OverflowError):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 import socket
-import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, TypedDict, cast, get_args
+from typing import TYPE_CHECKING, Literal, TypedDict, cast, get_args
 from urllib.parse import SplitResult, quote, urlsplit
 
 from rpcwire import locations
@@ -21,6 +20,9 @@ from .addresses import LOCALHOST, Host, host_of
 from .headers import AUTHORIZATION, HeadersChoice, headers_of, is_secret, prepare_headers
 from .proxies import Proxy, ProxyChoice, proxy_of
 from .trust import PathText, Trust, trust_of
+
+if TYPE_CHECKING:
+    import ssl
 
 TokenBy = Literal["header", "call"]
 """How a token is sent."""
@@ -87,7 +89,11 @@ class Target:
     @property
     def is_verified(self) -> bool:
         """Whether TLS makes sure of who the server is."""
-        return self.tls is not None and self.tls.verify_mode is ssl.CERT_REQUIRED and self.tls.check_hostname
+        if self.tls is None:
+            return False
+        import ssl  # Whoever uses no TLS does not load it.
+
+        return self.tls.verify_mode is ssl.CERT_REQUIRED and self.tls.check_hostname
 
     @property
     def token_by_header(self) -> str | None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from rpcwire.errors import ConnectFailed
 from rpcwire.trusted_files import UntrustedFile, check_file, read_file
+
+if TYPE_CHECKING:
+    import ssl
 
 PathText = str | os.PathLike[str]
 _T = TypeVar("_T")
@@ -49,6 +51,8 @@ class Trust:
         if self.context is not None:
             self._check_alone()
             return self.context
+        import ssl  # Whoever uses no TLS does not load it.
+
         if self.ca_file is None:
             context = ssl.create_default_context()
         else:
@@ -65,6 +69,8 @@ class Trust:
         Raises:
             ConnectFailed: a file cannot be read.
         """
+        import ssl
+
         context = ssl.create_default_context()
         if self.ca_file is not None:
             _load_authorities(self.ca_file, context.load_verify_locations)
@@ -76,6 +82,8 @@ class Trust:
                 raise _wrong(f"{name}: ssl_context replaces it: load the file into ssl_context")
 
     def _load_certificate(self, context: ssl.SSLContext, cert_file: PathText) -> None:
+        import ssl
+
         key_file = cert_file if self.key_file is None else self.key_file
         for name, file in (("cert_file", cert_file), ("key_file", key_file)):
             try:
@@ -120,6 +128,8 @@ def _load_authorities(file: PathText, load: Callable[[str], _T]) -> _T:
     Raises:
         ConnectFailed: the file cannot be read, others may change it, or it holds no certificate in PEM.
     """
+    import ssl
+
     try:
         check_file(file)
         return load(os.fspath(file))

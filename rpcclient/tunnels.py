@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Generator, Iterable
-from importlib.metadata import version
 
 from websockets.datastructures import Headers
 from websockets.headers import build_authorization_basic
@@ -16,6 +15,7 @@ from websockets.http11 import Response
 from websockets.streams import StreamReader
 
 from rpcwire.logs import printable
+from rpcwire.version import VERSION
 
 from .eyeballs import Address
 from .interim import MOST_BYTES, Interim
@@ -96,7 +96,7 @@ def tunnel_through(proxy: Proxy, host: str, port: int) -> Tunnel:
 def _http(proxy: Proxy, host: str, port: int) -> Tunnel:
     """Speak HTTP's CONNECT (RFC 9110, section 9.3.6)."""
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    headers = Headers({"Host": authority, "User-Agent": f"rpcclient/{version('remote-services')}"})
+    headers = Headers({"Host": authority, "User-Agent": f"rpcclient/{VERSION}"})
     if proxy.username is not None:
         headers["Proxy-Authorization"] = build_authorization_basic(proxy.username, proxy.password or "")
     reader = StreamReader()

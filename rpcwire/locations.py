@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 DEFAULT_HOST = "127.0.0.1"
@@ -28,4 +27,6 @@ def socket_file() -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and Path(runtime).is_dir():
         return Path(runtime) / "remote-services" / "rpcserver.sock"
+    import tempfile  # It loads a dozen modules, and few systems have no such folder.
+
     return Path(tempfile.gettempdir()) / f"remote-services-{os.getuid()}" / "rpcserver.sock"

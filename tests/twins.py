@@ -15,6 +15,7 @@ import tokenize
 VIEWS = (
     "client",
     "database",
+    "descriptions",
     "dynamic",
     "greeting",
     "group",

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
-from rpcclient.describe import ServiceDescription
 from rpcclient.following import follow_params
 from rpcclient.headers import HeadersChoice
 from rpcclient.memory import MemoryDial
 from rpcclient.methods import Method, method_of
-from rpcclient.nearby import locate_node
 from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions
 from rpcclient.proxies import ProxyChoice
 from rpcclient.targets import TokenBy, find_target, memory_target, split_urls
@@ -30,16 +27,20 @@ from rpcwire.limits import BUFFER_ITEMS
 from .batch import AsyncBatch
 from .calling import AsyncCalls
 from .connector import Connector
-from .dynamic import AsyncDescriptions, AsyncServiceProxy
+from .descriptions import AsyncDescriptions
 from .stream import AsyncStream
 
 if TYPE_CHECKING:
+    import ssl
+
+    from rpcclient.describe import ServiceDescription
     from rpcclient.group.request import GroupProgressHook, NamedNode
     from rpcclient.models import EventNews, Hello, NodeInfo, NodesEvent, ServiceInfo
     from rpcwire.publishing import EventPolicy
     from rpcwire.service import Service
 
     from .database import AsyncDatabase
+    from .dynamic import AsyncServiceProxy
     from .group import AsyncGroup
     from .hardware import AsyncHardware
     from .lease import AsyncLease
@@ -147,6 +148,8 @@ class AsyncClient:
                 "allow_token_in_clear": allow_token_in_clear,
             }
             if node is not None and split_urls(url) == [None]:
+                from rpcclient.nearby import locate_node
+
                 # TLS is for the node, which may be on the local network, and not for the server of this machine.
                 locate = partial(locate_node, node, access)
                 access = {**access, "cert_file": None, "key_file": None, "ssl_context": None, "server_hostname": None}
@@ -555,6 +558,8 @@ class AsyncClient:
         Parameters:
             name: the service's name, as in :meth:`services`.
         """
+        from .dynamic import AsyncServiceProxy
+
         return AsyncServiceProxy(self._calls, self._descriptions, name)
 
     def offer(self, service: Service[Any]) -> None:

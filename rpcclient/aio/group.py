@@ -28,7 +28,8 @@ from rpcwire.group.outcomes import Policy
 from rpcwire.limits import BUFFER_ITEMS
 
 from .calling import AsyncCalls
-from .dynamic import AsyncDescriptions, AsyncServiceProxy
+from .descriptions import AsyncDescriptions
+from .dynamic import AsyncServiceProxy
 from .outcomes import AsyncGroupStream, AsyncOutcomes
 from .picking import AsyncPickCalls
 from .stream import AsyncStream

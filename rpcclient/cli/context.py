@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -173,6 +172,8 @@ class WithValues(click.Command):
         for word in args[: args.index("--")] if "--" in args else args:
             match = _OPTION.fullmatch(word)
             if match and match[1] not in options:
+                import difflib  # Only for errors.
+
                 raise click.NoSuchOption(match[1], possibilities=difflib.get_close_matches(match[1], options), ctx=ctx)
         return super().parse_args(ctx, args)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -65,6 +64,8 @@ class LazyGroup(click.Group):
         name = args[0]
         if name in COMMANDS or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
+        import difflib  # Only for errors.
+
         alike = difflib.get_close_matches(name, COMMANDS)
         if alike:
             remedy = f"did you mean {' or '.join(alike)}?"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -108,6 +107,8 @@ def capture(margin: int = 0) -> Iterator[Paper]:
     Parameters:
         margin: how much narrower it must be than the terminal, in characters.
     """
+    import shutil  # It loads a dozen modules.
+
     width = max(shutil.get_terminal_size().columns - margin, 20)
     with redirect_stdout(Paper(is_terminal=sys.stdout.isatty(), width=width)) as paper:
         yield paper

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -182,6 +180,8 @@ def terminal_size(size: os.terminal_size) -> TerminalSize:
 
 def size_of_none() -> TerminalSize:
     """The terminal for a remote program if there is no local one: its size comes from the environment."""
+    import shutil  # Few commands need it, and it loads a dozen modules.
+
     return terminal_size(shutil.get_terminal_size())
 
 
@@ -262,6 +262,8 @@ def _hint(argv: Sequence[str]) -> str:
     """What to write instead of a whole command line in one word; empty if the program's name is none."""
     if not argv or len(argv[0].split()) < 2:
         return ""
+    import shlex
+
     try:
         words = shlex.split(argv[0])
     except ValueError:  # It has a quotation mark without its counterpart.

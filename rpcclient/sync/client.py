@@ -4,19 +4,16 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
-from rpcclient.describe import ServiceDescription
 from rpcclient.following import follow_params
 from rpcclient.headers import HeadersChoice
 from rpcclient.memory import MemoryDial
 from rpcclient.methods import Method, method_of
-from rpcclient.nearby import locate_node
 from rpcclient.options import CONNECT_GRACE_S, CallOptions, ConnectOptions
 from rpcclient.proxies import ProxyChoice
 from rpcclient.targets import TokenBy, find_target, memory_target, split_urls
@@ -31,16 +28,20 @@ from rpcwire.limits import BUFFER_ITEMS
 from .batch import Batch
 from .calling import Calls
 from .connector import Connector
-from .dynamic import Descriptions, ServiceProxy
+from .descriptions import Descriptions
 from .stream import Stream
 
 if TYPE_CHECKING:
+    import ssl
+
+    from rpcclient.describe import ServiceDescription
     from rpcclient.group.request import GroupProgressHook, NamedNode
     from rpcclient.models import EventNews, Hello, NodeInfo, NodesEvent, ServiceInfo
     from rpcwire.publishing import EventPolicy
     from rpcwire.service import Service
 
     from .database import Database
+    from .dynamic import ServiceProxy
     from .group import Group
     from .hardware import Hardware
     from .lease import Lease
@@ -148,6 +149,8 @@ class Client:
                 "allow_token_in_clear": allow_token_in_clear,
             }
             if node is not None and split_urls(url) == [None]:
+                from rpcclient.nearby import locate_node
+
                 # TLS is for the node, which may be on the local network, and not for the server of this machine.
                 locate = partial(locate_node, node, access)
                 access = {**access, "cert_file": None, "key_file": None, "ssl_context": None, "server_hostname": None}
@@ -553,6 +556,8 @@ class Client:
         Parameters:
             name: the service's name, as in :meth:`services`.
         """
+        from .dynamic import ServiceProxy
+
         return ServiceProxy(self._calls, self._descriptions, name)
 
     def offer(self, service: Service[Any]) -> None:

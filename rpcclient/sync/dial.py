@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import ssl
 import time
+from typing import TYPE_CHECKING
 
 from websockets.http11 import Response
 from websockets.protocol import OPEN, Event
@@ -22,13 +22,17 @@ from rpcclient.refusals import HEAD_BYTES, to_refusal_error
 from rpcclient.targets import Target
 from rpcclient.tunnels import choose_address, tunnel_through
 from rpcwire.errors import ConnectionClosed
-from rpcwire.forking import keep_from_children
+from rpcwire.forking import hold_forks, keep_from_children
 from rpcwire.head import HeadEnd
 from rpcwire.threads.link import RECEIVE_BYTES, OpenSocket
-from rpcwire.threads.tls import Layer, NestedTls, TlsLayer
 from rpcwire.threads.waiter import READABLE, WRITABLE, Waiter
 
 from .reach import addresses, reach
+
+if TYPE_CHECKING:
+    import ssl
+
+    from rpcwire.threads.tls import Layer
 
 RETRY_S = 0.01
 
@@ -161,6 +165,9 @@ class _Attempt:
         return sock
 
     def _secure(self, context: ssl.SSLContext, hostname: str) -> None:
+        with hold_forks():  # This is the thread of a connection.
+            from rpcwire.threads.tls import NestedTls, TlsLayer
+
         outer = self._tls
         tls = TlsLayer(context, hostname)
         done, output = tls.handshake(b"")

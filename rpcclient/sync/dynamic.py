@@ -7,39 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rpcclient.describe import ServiceDescription, descriptions, find
-from rpcclient.methods import method_of
+from rpcclient.describe import ServiceDescription
 from rpcclient.proxy import DynamicMethod, bind, dress, names_of, overview
 from rpcwire.errors import RpcError
 
 from .calling import Calls
+from .descriptions import Descriptions
 from .waits import value_now
-
-
-class Descriptions:
-    """The descriptions of services. They are fetched once."""
-
-    def __init__(self) -> None:
-        self._by_service: dict[str, ServiceDescription] = {}
-
-    def get(self, service: str) -> ServiceDescription | None:
-        """Return the description of a service, if it was fetched before."""
-        return self._by_service.get(service)
-
-    def fetch(self, calls: Calls, service: str) -> ServiceDescription:
-        """Return the description of a service, and fetch it first if that was not done before.
-
-        Parameters:
-            calls: makes the call.
-            service: the service's name.
-
-        Raises:
-            MethodNotFound: the server has no such service.
-            RpcError: as of any call.
-        """
-        if service not in self._by_service:
-            self._by_service.update(descriptions(calls.invoke(method_of("rpc.discover"), None)))
-        return find(self._by_service, service)
 
 
 class ServiceProxy:

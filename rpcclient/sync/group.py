@@ -29,7 +29,8 @@ from rpcwire.group.outcomes import Policy
 from rpcwire.limits import BUFFER_ITEMS
 
 from .calling import Calls
-from .dynamic import Descriptions, ServiceProxy
+from .descriptions import Descriptions
+from .dynamic import ServiceProxy
 from .outcomes import GroupStream, Outcomes
 from .picking import PickCalls
 from .stream import Stream

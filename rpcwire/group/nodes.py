@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from rpcwire.errors import Executed, ServiceError
@@ -57,6 +56,8 @@ def not_found_error(name: str, names: Iterable[str]) -> NodeNotFound:
         names: those of the nodes that there are.
     """
     name = name[:_NAME_CHARACTERS]
+    import difflib  # Whoever only knows the errors does not load it.
+
     nearest = difflib.get_close_matches(name, sorted(set(names)), NEAREST)
     hint = f"did you mean {' or '.join(nearest)}?" if nearest else "client.nodes() lists those there are"
     return NodeNotFound(f"no node of the group is called {name!r}: {hint}", node=name, nearest=nearest)

@@ -7,12 +7,11 @@ import contextlib
 import logging
 import math
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from websockets.client import ClientProtocol
 from websockets.frames import DATA_OPCODES, Frame
@@ -26,8 +25,10 @@ from rpcwire.limits import LinkLimits
 from rpcwire.liveness import Farewell, Heartbeat, Keepalive, Look, Stall, heartbeat_s
 
 from .interrupts import Flag
-from .tls import Layer
 from .waiter import READABLE, WRITABLE, Waiter
+
+if TYPE_CHECKING:
+    from .tls import Layer
 
 logger = logging.getLogger("rpcclient")
 
@@ -354,8 +355,8 @@ class SocketLink:
         try:
             with self.lock:
                 return tls.decrypt(data)
-        except ssl.SSLError as exc:
-            self._reason = self._reason or f"connection lost: TLS: {exc.reason or exc}"
+        except OSError as exc:  # An ssl.SSLError. Whoever uses no TLS does not load its module.
+            self._reason = self._reason or f"connection lost: TLS: {getattr(exc, 'reason', None) or exc}"
             return b"", True
 
     def _read(self, data: bytes, receiver: FrameReceiver, *, is_last: bool = False) -> None:

@@ -1,26 +1,25 @@
-"""Calls a method on many nodes, prints their answers, and says in the end which nodes are not well."""
+"""Calls a method on many nodes, prints their answers, and says in the end which nodes are not well. What prints them is
+loaded when there is something to print, so that the nodes work meanwhile."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from rpcclient.cli import characters, outcome, show
+from rpcclient.cli import characters, outcome
 from rpcclient.cli.context import Settings
-
-from .bar import Bar
-from .colours import has_colours, paint_red
-from .names import tell_apart
-from .printing import ByLine, Gathered, Piece, Printer
-from .summary import tell, tell_interruption
 
 if TYPE_CHECKING:
     from rpcclient import Client
     from rpcwire.errors import ServiceError
     from rpcwire.group.outcomes import NodeOutcome
+
+    from .bar import Bar
+    from .printing import Piece, Printer
 
 
 class Rendering:
@@ -36,6 +35,8 @@ class Rendering:
 
     def item(self, name: str, item: Any) -> Iterator[Piece]:
         """What is printed of an item of a node's stream."""
+        from rpcclient.cli import show
+
         with show.capture(self.margin) as paper:
             show.show_item(item, readable=True)
         yield "stdout", paper.take()
@@ -44,6 +45,8 @@ class Rendering:
         """What is printed of a node's result."""
         if end.result is None:
             return
+        from rpcclient.cli import show
+
         with show.capture(self.margin) as paper:
             show.show(end.result, readable=True)
         yield "stdout", paper.take()
@@ -92,12 +95,22 @@ class Asking:
         self._settings = settings
         self._rendering = rendering
         self._as_json = as_json
-        self._bar = Bar(sys.stderr)
-        self._printer: Printer = (Gathered if settings.many.gather else ByLine)(self._bar)
         self._names: dict[str, str] = {}
         self._left: dict[str, None] = {}
         self._problems: list[tuple[str, str]] = []
         self._total = self._drops = 0
+
+    @cached_property
+    def _bar(self) -> Bar:
+        from .bar import Bar
+
+        return Bar(sys.stderr)
+
+    @cached_property
+    def _printer(self) -> Printer:
+        from .printing import ByLine, Gathered
+
+        return (Gathered if self._settings.many.gather else ByLine)(self._bar)
 
     def run(self, method: str, params: Any = None, *, deadline_s: float | None = None) -> int:
         """Call the method.
@@ -123,6 +136,8 @@ class Asking:
                     self._take(event)
                     self._bar.draw()
         except KeyboardInterrupt:
+            from .summary import tell_interruption
+
             self._end()
             self._say(tell_interruption(self._left) if self._names else "interrupted")
             self._summarize()
@@ -156,6 +171,8 @@ class Asking:
             self._finish(event)
 
     def _begin(self, event: Mapping[str, Any]) -> None:
+        from .names import tell_apart
+
         nodes = event["nodes"]
         self._names |= tell_apart({node["id"]: node["name"] for node in nodes})
         self._total = len(nodes) + len(event["unknown"])
@@ -192,6 +209,8 @@ class Asking:
         self._bar.count(name, "ok" if problem is None else end.state if end.state != "ok" else "failed")
 
     def _print_json(self, kind: str, name: str, node: str, more: Mapping[str, Any]) -> None:
+        from rpcclient.cli import show
+
         self._bar.clear()
         show.show_item({"kind": kind, "node": name, "id": node, **more}, readable=False)
 
@@ -206,6 +225,10 @@ class Asking:
         self._bar.clear()
 
     def _summarize(self) -> None:
+        if not self._problems and not self._drops:
+            return
+        from .summary import tell
+
         for number, line in enumerate(tell(self._total, self._problems, drops=self._drops)):
             self._say(line) if not number else self._print_error(line)
 
@@ -213,6 +236,8 @@ class Asking:
         self._print_error(f"rpcclient: {text}")
 
     def _print_error(self, text: str) -> None:
+        from .colours import has_colours, paint_red
+
         self._bar.clear()
         line = characters.visible(text)
         print(paint_red(line) if has_colours(sys.stderr) else line, file=sys.stderr, flush=True)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from .colours import has_colours, paint_dim
-from .ranges import fold
 
 _BAR = 20
 _LEAST_S = 0.1
@@ -30,6 +28,8 @@ def bar_line(total: int, counts: Mapping[str, int], left: Sequence[str], width: 
     words = [f"{state} {count}" for state, count in sorted(counts.items(), key=lambda pair: (pair[0] != "ok", pair[0]))]
     line = "  ".join([f"{'█' * part}{'·' * (_BAR - part)} {done}/{total}", *words])
     if left:
+        from .ranges import fold
+
         line += f"  waiting for {fold(left)}"
     return line if len(line) <= width else line[: max(width - 1, 0)] + "…"
 
@@ -67,6 +67,8 @@ class Bar:
             return
         self._next_s = now_s + _LEAST_S
         self._is_drawn = True
+        import shutil  # It loads a dozen modules, and is for terminals alone.
+
         width = shutil.get_terminal_size().columns - 1
         line = bar_line(self._total, self._counts, list(self._left), width)
         self._out.write(f"\r{paint_dim(line) if has_colours(self._out) else line}\x1b[K")

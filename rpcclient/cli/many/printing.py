@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Literal, Protocol, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TextIO, TypeAlias
 
-from .answers import fold_answers
-from .bar import Bar
 from .colours import has_colours, paint
 from .lines import Lines, for_terminal
+
+if TYPE_CHECKING:
+    from .bar import Bar
 
 StreamName: TypeAlias = Literal["stdout", "stderr"]
 """Where something is printed."""
@@ -149,6 +150,8 @@ class Gathered:
 
     def end(self) -> None:
         """Print all answers."""
+        from .answers import fold_answers
+
         self._bar.clear()
         for stream, texts in self._texts.items():
             output = _Output(getattr(sys, stream))

@@ -12,13 +12,14 @@ from rpcclient.cli.context import Settings
 from rpcclient.cli.missing import missing
 
 from .asking import Rendering, ask
-from .lines import Lines
-from .printing import Piece
 from .typed import read_as
 
 if TYPE_CHECKING:
     from rpcclient.stubs.programs import OutputChunk
     from rpcwire.group.outcomes import NodeOutcome
+
+    from .lines import Lines
+    from .printing import Piece
 
 _OF_A_START = ("cwd", "env", "env_base", "user", "labels", "timeout_s", "grace_s", "stderr")
 """The options of :meth:`Programs.start` that :meth:`Programs.stream` has, too."""
@@ -50,6 +51,8 @@ class Output(Rendering):
     def items_as_json(self, name: str, item: Any) -> Iterator[Mapping[str, Any]]:
         """A program's lines, and its end."""
         from rpcclient.stubs.programs import RunEvent
+
+        from .lines import Lines
 
         event = read_as(RunEvent, item)
         if (chunk := event.output) is not None:

@@ -54,14 +54,14 @@ class Many:
         """
         from rpcwire.group.selectors import InvalidSelector, Names, parse
 
-        from .ranges import unfold
-
         if self.on in EVERYONE:
             return {"everyone": True}
         try:
             if self.on is not None:
                 parse(self.on)
                 return {"selector": self.on}
+            from .ranges import unfold
+
             return {"names": list(Names(tuple(name for text in self.names for name in unfold(text))).names)}
         except InvalidSelector as exc:
             raise click.UsageError(f"{'--nodes' if self.on is None else '--on'}: {exc}") from None
