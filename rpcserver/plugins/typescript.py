@@ -479,13 +479,24 @@ def _write_record(members: Mapping[str, str]) -> str:
 
 
 def _write_doc(text: str, indent: str) -> str:
-    lines = _to_tags(_LITERAL.sub(r"`\1`", text.replace("*/", "* /")).splitlines())
+    plain = _ROLE.sub(_write_code, text.replace("*/", "* /"))
+    lines = _to_tags(_LITERAL.sub(r"`\1`", plain).splitlines())
     if len(lines) == 1:
         return f"{indent}/** {lines[0]} */\n"
     body = "".join(f"{indent} * {line}".rstrip() + "\n" for line in lines)
     return f"{indent}/**\n{body}{indent} */\n"
 
 
+def _write_code(role: re.Match[str]) -> str:
+    """Write what a role of Sphinx refers to as editors of TypeScript show code: without modules behind a tilde, and
+    without the target of a reference that has a text."""
+    text = " ".join(role[1].split())
+    text = text.partition(" <")[0]
+    return f"`{text.rpartition('.')[2] if text.startswith('~') else text}`"
+
+
+_ROLE = re.compile(r":(?:[a-z]+:)?[a-z]+:`([^`]+)`")
+"""A role of Sphinx, such as ``:meth:`read```; its text may go on in the next line."""
 _LITERAL = re.compile(r"``([^`\n]+)``")
 _SECTIONS = {"Parameters:": "@param params.", "Returns:": "@returns", "Raises:": "@throws"}
 _ENTRY = re.compile(r"    (\w[\w, ]*): (.*)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -86,12 +87,13 @@ class Shelf(Service):
     async def put(self, item: str, places: Annotated[int, Field(ge=0, le=2**64 - 1)]) -> dict[str, int]:
         """Put something there.
 
-        It stays.
+        It stays. :meth:`find` finds it, as :py:func:`~desk.tools.search` and :class:`the
+        others <desk.Others>` do.
 
         Parameters:
             item: what; ``pears``
                 or others.
-            places: where.
+            places: where, as of :meth:`find`.
 
         Returns:
             What is where.
@@ -107,6 +109,11 @@ class Shelf(Service):
         return 2**63
 
 
+@pytest.mark.parametrize("path", sorted((CLIENT / "src" / "stubs").glob("*.ts")), ids=lambda path: path.stem)
+def test_stubs_have_no_roles_of_sphinx(path: Path) -> None:
+    assert re.findall(r":\w+:`", path.read_text(encoding="utf-8")) == []
+
+
 def test_docstrings_become_tsdoc_and_long_integers_say_so() -> None:
     text = generate_typescript(Shelf)
     assert (
@@ -114,10 +121,10 @@ def test_docstrings_become_tsdoc_and_long_integers_say_so() -> None:
   /**
    * Put something there.
    *
-   * It stays.
+   * It stays. `find` finds it, as `search` and `the others` do.
    * @param params.item - what; `pears`
    *   or others.
-   * @param params.places - where.
+   * @param params.places - where, as of `find`.
    * @returns What is where.
    * @throws ValueError: it is full.
    */

@@ -400,15 +400,15 @@ const errors1 = { DatabaseError, DatabaseDataError, DatabaseOperationalError, Da
 export interface Database {
   /**
    * How the database would run a statement. Outside a transaction this changes nothing.
-   * @param params.database - as of :meth:`query`.
-   * @param params.sql - as of :meth:`query`.
-   * @param params.params - as of :meth:`query`.
-   * @param params.transaction - as of :meth:`query`.
+   * @param params.database - as of `query`.
+   * @param params.sql - as of `query`.
+   * @param params.params - as of `query`.
+   * @param params.transaction - as of `query`.
    * @param params.analyze - run it, and measure; not in SQLite. In a transaction, what it changes belongs to that.
    * @returns The plan, as text and as the database's rows.
-   * @throws DatabaseError: as of :meth:`query`.
-   * @throws UnknownDatabase: as of :meth:`query`.
-   * @throws TransactionLost: as of :meth:`query`.
+   * @throws DatabaseError: as of `query`.
+   * @throws UnknownDatabase: as of `query`.
+   * @throws TransactionLost: as of `query`.
    */
   explain(params: {
     database: string;
@@ -420,14 +420,14 @@ export interface Database {
 
   /**
    * What a statement takes and gives, without running it.
-   * @param params.database - as of :meth:`query`.
-   * @param params.sql - as of :meth:`query`.
-   * @param params.transaction - as of :meth:`query`.
+   * @param params.database - as of `query`.
+   * @param params.sql - as of `query`.
+   * @param params.transaction - as of `query`.
    * @returns Its parameters, its columns, and whether it only reads. SQLite and MariaDB tell the columns of `RETURNING`
    *   only while it runs.
-   * @throws DatabaseError: as of :meth:`query`.
-   * @throws UnknownDatabase: as of :meth:`query`.
-   * @throws TransactionLost: as of :meth:`query`.
+   * @throws DatabaseError: as of `query`.
+   * @throws UnknownDatabase: as of `query`.
+   * @throws TransactionLost: as of `query`.
    */
   describe(params: {
     database: string;
@@ -439,8 +439,8 @@ export interface Database {
    * The schemas of a database.
    * @param params.database - its name.
    * @returns Their names.
-   * @throws DatabaseError: as of :meth:`query`.
-   * @throws UnknownDatabase: as of :meth:`query`.
+   * @throws DatabaseError: as of `query`.
+   * @throws UnknownDatabase: as of `query`.
    */
   schemas(params: {
     database: string;
@@ -451,8 +451,8 @@ export interface Database {
    * @param params.database - its name.
    * @param params.schema - the schema; the default one where not given.
    * @returns Their names and kinds, in the order of their names.
-   * @throws DatabaseError: as of :meth:`query`.
-   * @throws UnknownDatabase: as of :meth:`query`.
+   * @throws DatabaseError: as of `query`.
+   * @throws UnknownDatabase: as of `query`.
    */
   tables(params: {
     database: string;
@@ -466,8 +466,8 @@ export interface Database {
    * @param params.schema - the schema; the default one where not given.
    * @returns The table.
    * @throws DatabaseProgrammingError: there is no such table.
-   * @throws DatabaseError: as of :meth:`query`.
-   * @throws UnknownDatabase: as of :meth:`query`.
+   * @throws DatabaseError: as of `query`.
+   * @throws UnknownDatabase: as of `query`.
    */
   table(params: {
     database: string;
@@ -477,16 +477,16 @@ export interface Database {
 
   /**
    * PostgreSQL: run `COPY … FROM STDIN`, and have it read what the client sends. All rows go in, or none.
-   * @param params.database - as of :meth:`execute`.
-   * @param params.transaction - as of :meth:`execute`.
+   * @param params.database - as of `execute`.
+   * @param params.transaction - as of `execute`.
    * @param params.sql - the statement, which says the format: text, csv or binary.
    * @param params.data - the rows in that format, in pieces of any length; text in UTF-8. Whoever sends nothing for the
    *   configured `stream_idle_s` ends it.
    * @returns How many rows were copied.
    * @throws DatabaseNotSupportedError: the database is not PostgreSQL.
-   * @throws DatabaseError: as of :meth:`query`.
-   * @throws UnknownDatabase: as of :meth:`query`.
-   * @throws TransactionLost: as of :meth:`query`.
+   * @throws DatabaseError: as of `query`.
+   * @throws UnknownDatabase: as of `query`.
+   * @throws TransactionLost: as of `query`.
    */
   copy_in(params: {
     database: string;
@@ -498,14 +498,14 @@ export interface Database {
   /**
    * PostgreSQL: run `COPY … TO STDOUT`, and give what it writes. Closing the stream stops the database's work,
    * and so does reading nothing for the configured `stream_idle_s`.
-   * @param params.database - as of :meth:`query`.
-   * @param params.transaction - as of :meth:`query`.
+   * @param params.database - as of `query`.
+   * @param params.transaction - as of `query`.
    * @param params.sql - the statement, which says the format: text, csv or binary.
    * @returns The rows in that format, in pieces of any length; text in UTF-8.
    * @throws DatabaseNotSupportedError: the database is not PostgreSQL.
-   * @throws DatabaseError: as of :meth:`query`.
-   * @throws UnknownDatabase: as of :meth:`query`.
-   * @throws TransactionLost: as of :meth:`query`.
+   * @throws DatabaseError: as of `query`.
+   * @throws UnknownDatabase: as of `query`.
+   * @throws TransactionLost: as of `query`.
    */
   copy_out(params: {
     database: string;
@@ -521,8 +521,8 @@ export interface Database {
    * @param params.readonly - have the database refuse every change in it.
    * @param params.session - the id of a session to begin it in; the transaction has the same id.
    * @returns The transaction; its `id` goes with each statement that belongs to it, and each renews its lease.
-   * @throws DatabaseError: as of :meth:`query`.
-   * @throws UnknownDatabase: as of :meth:`query`.
+   * @throws DatabaseError: as of `query`.
+   * @throws UnknownDatabase: as of `query`.
    */
   begin(params: {
     database: string;
@@ -557,8 +557,8 @@ export interface Database {
    * @param params.database - its name.
    * @param params.readonly - have the database refuse every change.
    * @returns The session; its `id` is given as `transaction` to statements.
-   * @throws DatabaseError: as of :meth:`query`.
-   * @throws UnknownDatabase: as of :meth:`query`.
+   * @throws DatabaseError: as of `query`.
+   * @throws UnknownDatabase: as of `query`.
    */
   connect(params: {
     database: string;
@@ -599,7 +599,7 @@ export interface Database {
   /**
    * Undo everything since a savepoint, which stays. A failed transaction is active again afterwards.
    *
-   * Parameters and errors are those of :meth:`savepoint`.
+   * Parameters and errors are those of `savepoint`.
    */
   rollback_to(params: {
     transaction: string;
@@ -609,7 +609,7 @@ export interface Database {
   /**
    * Forget a savepoint; what was done since stays.
    *
-   * Parameters and errors are those of :meth:`savepoint`.
+   * Parameters and errors are those of `savepoint`.
    */
   release(params: {
     transaction: string;
@@ -622,7 +622,7 @@ export interface Database {
   /**
    * Read rows with one statement. Outside a transaction the database refuses any change; in one, the
    * transaction's own mode decides.
-   * @param params.database - its name, as :meth:`databases` lists it.
+   * @param params.database - its name, as `databases` lists it.
    * @param params.sql - one statement.
    * @param params.params - values for `:name` (a dictionary) or `?` (a list) in it.
    * @param params.transaction - the id of an open transaction to run it in.
@@ -643,7 +643,7 @@ export interface Database {
   /**
    * Run one statement that may change the database, and return the rows it gives, if any (`RETURNING`).
    *
-   * Parameters, result and errors are those of :meth:`query`.
+   * Parameters, result and errors are those of `query`.
    */
   execute(params: {
     database: string;
@@ -656,15 +656,15 @@ export interface Database {
   /**
    * Read any number of rows, page by page; neither side ever holds them all. Closing the stream stops the
    * database's work, and so does reading nothing for the configured `stream_idle_s`.
-   * @param params.database - as of :meth:`query`. A transaction runs nothing else meanwhile.
-   * @param params.sql - as of :meth:`query`. A transaction runs nothing else meanwhile.
-   * @param params.params - as of :meth:`query`. A transaction runs nothing else meanwhile.
-   * @param params.transaction - as of :meth:`query`. A transaction runs nothing else meanwhile.
+   * @param params.database - as of `query`. A transaction runs nothing else meanwhile.
+   * @param params.sql - as of `query`. A transaction runs nothing else meanwhile.
+   * @param params.params - as of `query`. A transaction runs nothing else meanwhile.
+   * @param params.transaction - as of `query`. A transaction runs nothing else meanwhile.
    * @param params.page_rows - rows in one page at most; the database's own limit where not given, or where it is lower.
    * @returns Pages of rows, at least one.
-   * @throws DatabaseError: as of :meth:`query`.
-   * @throws UnknownDatabase: as of :meth:`query`.
-   * @throws TransactionLost: as of :meth:`query`.
+   * @throws DatabaseError: as of `query`.
+   * @throws UnknownDatabase: as of `query`.
+   * @throws TransactionLost: as of `query`.
    */
   stream(params: {
     database: string;
@@ -676,15 +676,15 @@ export interface Database {
 
   /**
    * Run one statement once for each set of parameters: all of them, or none.
-   * @param params.database - as of :meth:`execute`.
-   * @param params.sql - as of :meth:`execute`.
-   * @param params.transaction - as of :meth:`execute`.
+   * @param params.database - as of `execute`.
+   * @param params.sql - as of `execute`.
+   * @param params.transaction - as of `execute`.
    * @param params.params - a list of dictionaries (`:name`) or of lists (`?`).
    * @param params.first_row - the number of the first set in errors, where the sets of one statement go in several calls.
    * @returns How many rows were changed.
-   * @throws DatabaseError: as of :meth:`query`.
-   * @throws UnknownDatabase: as of :meth:`query`.
-   * @throws TransactionLost: as of :meth:`query`.
+   * @throws DatabaseError: as of `query`.
+   * @throws UnknownDatabase: as of `query`.
+   * @throws TransactionLost: as of `query`.
    */
   executemany(params: {
     database: string;
@@ -696,13 +696,13 @@ export interface Database {
 
   /**
    * Run one statement once for each set of parameters, of which there may be any number: all of them, or none.
-   * @param params.database - as of :meth:`execute`.
-   * @param params.sql - as of :meth:`execute`.
-   * @param params.params - the sets, in parts, each of which is as the parameter of :meth:`executemany`. Whoever sends nothing
+   * @param params.database - as of `execute`.
+   * @param params.sql - as of `execute`.
+   * @param params.params - the sets, in parts, each of which is as the parameter of `executemany`. Whoever sends nothing
    *   for the configured `stream_idle_s` ends it, and nothing is changed.
    * @returns How many rows were changed.
-   * @throws DatabaseError: as of :meth:`query`.
-   * @throws UnknownDatabase: as of :meth:`query`.
+   * @throws DatabaseError: as of `query`.
+   * @throws UnknownDatabase: as of `query`.
    * @throws InvalidParams: a set does not fit.
    */
   executemany_parts(params: {
@@ -713,8 +713,8 @@ export interface Database {
 
   /**
    * Run several statements in one call. A step is skipped unless all its conditions on earlier steps hold.
-   * @param params.database - as of :meth:`execute`.
-   * @param params.transaction - as of :meth:`execute`.
+   * @param params.database - as of `execute`.
+   * @param params.transaction - as of `execute`.
    * @param params.steps - the statements, their parameters and conditions.
    * @param params.atomic - run all in one transaction; the first error undoes all and is raised, with its `step`. Otherwise
    *   each commits itself, an error becomes the step's result, and the batch goes on.
@@ -723,8 +723,8 @@ export interface Database {
    * @throws DatabaseError: a step of an atomic batch, or of one in a transaction, failed.
    * @throws InvalidParams: a condition names a step that is not earlier, or parameters of a step do not fit: nothing
    *   has run.
-   * @throws UnknownDatabase: as of :meth:`query`.
-   * @throws TransactionLost: as of :meth:`query`.
+   * @throws UnknownDatabase: as of `query`.
+   * @throws TransactionLost: as of `query`.
    */
   batch(params: {
     database: string;
@@ -736,16 +736,16 @@ export interface Database {
 
   /**
    * Run several statements, one after another, without parameters; their rows are dropped.
-   * @param params.database - as of :meth:`execute`.
-   * @param params.transaction - as of :meth:`execute`.
+   * @param params.database - as of `execute`.
+   * @param params.transaction - as of `execute`.
    * @param params.sql - the statements, separated by semicolons.
    * @param params.atomic - run all in one transaction, which a script that says COMMIT or ROLLBACK cannot be (in MariaDB and
    *   MySQL, statements that define tables, and COMMIT, commit anyway).
    * @returns How many statements ran, and how many rows they changed.
    * @throws DatabaseNotSupportedError: the database, or the transaction, only reads.
-   * @throws DatabaseError: as of :meth:`query`.
-   * @throws UnknownDatabase: as of :meth:`query`.
-   * @throws TransactionLost: as of :meth:`query`.
+   * @throws DatabaseError: as of `query`.
+   * @throws UnknownDatabase: as of `query`.
+   * @throws TransactionLost: as of `query`.
    */
   script(params: {
     database: string;

@@ -825,7 +825,7 @@ export interface GpuProcess {
 }
 
 /**
- * Metrics of one moment. A metric's name is its place in :class:`Snapshot`, with what it belongs to in braces:
+ * Metrics of one moment. A metric's name is its place in `Snapshot`, with what it belongs to in braces:
  * `cpu.percent`, `network.interfaces.bytes_recv_per_s{eth0}`, `disks.filesystems.percent{/home}`.
  */
 export interface Sample {
@@ -1079,8 +1079,8 @@ export interface Hardware {
 
   /**
    * Open a serial port for this connection alone. It is closed when the connection ends. What comes in is kept
-   * from now on, until :meth:`read_serial` takes it.
-   * @param params.port - its id, file or name, as :meth:`serial_ports` lists it.
+   * from now on, until `read_serial` takes it.
+   * @param params.port - its id, file or name, as `serial_ports` lists it.
    * @param params.baudrate - bits per second.
    * @param params.bytesize - data bits.
    * @param params.parity - none, even, odd, mark or space.
@@ -1111,7 +1111,7 @@ export interface Hardware {
   /**
    * Read what comes in, until the port is closed. A reader that grants no credit holds the port back: by its own
    * flow control, once the server's buffer is full.
-   * @param params.id - as of :meth:`open_serial`.
+   * @param params.id - as of `open_serial`.
    * @throws SerialNotOpen: this connection has no such port.
    * @throws SerialPortBusy: it is being read already.
    * @throws SerialPortGone: it was unplugged. Everything that came before is given first.
@@ -1122,9 +1122,9 @@ export interface Hardware {
 
   /**
    * Write bytes; returns how many, when the system has taken all of them.
-   * @param params.id - as of :meth:`open_serial`.
+   * @param params.id - as of `open_serial`.
    * @param params.data - the bytes.
-   * @param params.timeout_s - how long the other side may take nothing, in seconds; as given to :meth:`open_serial` where not
+   * @param params.timeout_s - how long the other side may take nothing, in seconds; as given to `open_serial` where not
    *   given. With 0, what the system does not take at once is not written.
    * @throws SerialNotOpen: this connection has no such port.
    * @throws SerialTimeout: the other side takes nothing; the error says how many bytes were written.
@@ -1138,7 +1138,7 @@ export interface Hardware {
 
   /**
    * Wait until everything that was written has been sent.
-   * @param params.id - as of :meth:`open_serial`.
+   * @param params.id - as of `open_serial`.
    * @throws SerialNotOpen: this connection has no such port.
    * @throws SerialPortGone: it was unplugged.
    */
@@ -1148,8 +1148,8 @@ export interface Hardware {
 
   /**
    * Throw away what has come in, or what was not sent yet.
-   * @param params.id - as of :meth:`open_serial`.
-   * @param params.input - what has come in. Data of :meth:`read_serial` with fewer `resets` than this returns is void.
+   * @param params.id - as of `open_serial`.
+   * @param params.input - what has come in. Data of `read_serial` with fewer `resets` than this returns is void.
    * @param params.output - what was not sent yet.
    * @returns How often input has been thrown away.
    * @throws SerialNotOpen: this connection has no such port.
@@ -1163,7 +1163,7 @@ export interface Hardware {
 
   /**
    * Set a port up anew.
-   * @param params.id - as of :meth:`open_serial`.
+   * @param params.id - as of `open_serial`.
    * @param params.settings - all of them.
    * @throws SerialNotOpen: this connection has no such port.
    * @throws SerialPortGone: it was unplugged.
@@ -1176,7 +1176,7 @@ export interface Hardware {
 
   /**
    * The control lines, and how many bytes wait.
-   * @param params.id - as of :meth:`open_serial`.
+   * @param params.id - as of `open_serial`.
    * @throws SerialNotOpen: this connection has no such port.
    * @throws SerialPortGone: it was unplugged.
    */
@@ -1186,7 +1186,7 @@ export interface Hardware {
 
   /**
    * Set control lines. A port without lines, such as a pseudo-terminal, takes no notice.
-   * @param params.id - as of :meth:`open_serial`.
+   * @param params.id - as of `open_serial`.
    * @param params.dtr - data terminal ready; stays as it is where not given, as do the others.
    * @param params.rts - request to send.
    * @param params.break_condition - hold the line at break.
@@ -1202,7 +1202,7 @@ export interface Hardware {
 
   /**
    * Hold the line at break for a while.
-   * @param params.id - as of :meth:`open_serial`.
+   * @param params.id - as of `open_serial`.
    * @param params.duration_s - how long, in seconds.
    * @throws SerialNotOpen: this connection has no such port.
    * @throws SerialPortGone: it was unplugged.
@@ -1214,7 +1214,7 @@ export interface Hardware {
 
   /**
    * Close a port. Readers see the end of their stream.
-   * @param params.id - as of :meth:`open_serial`.
+   * @param params.id - as of `open_serial`.
    * @throws SerialNotOpen: this connection has no such port.
    */
   close_serial(params: {
@@ -1241,7 +1241,7 @@ export interface Hardware {
 
   /**
    * What a disk says of its own health (SMART).
-   * @param params.disk - its name, file or link, as :meth:`devices` lists it.
+   * @param params.disk - its name, file or link, as `devices` lists it.
    * @throws DeviceNotFound: there is no such disk.
    * @throws SectionUnavailable: smartctl is not installed, or gives no answer.
    * @throws HardwareRefused: the caller's role does not list the disk.
@@ -1265,9 +1265,9 @@ export interface Hardware {
 
   /**
    * Follow the processes of the machine. A reader that is too slow gets the latest list.
-   * @param params.attributes - as of :meth:`processes`.
-   * @param params.sort - as of :meth:`processes`.
-   * @param params.limit - as of :meth:`processes`.
+   * @param params.attributes - as of `processes`.
+   * @param params.sort - as of `processes`.
+   * @param params.limit - as of `processes`.
    * @param params.interval_s - time between two readings, in seconds. Two digits of it count, so that readers share them.
    * @throws InvalidParams: the interval is shorter than the server allows.
    */
@@ -1281,7 +1281,7 @@ export interface Hardware {
   /**
    * Everything about one process.
    * @param params.pid - its number.
-   * @param params.create_time - when it started, as :meth:`processes` lists it; whichever has the number where not given.
+   * @param params.create_time - when it started, as `processes` lists it; whichever has the number where not given.
    * @throws ProcessGone: it has ended.
    * @throws ProcessDenied: the system hides it from the server's user, or the caller's role does.
    */
@@ -1293,8 +1293,8 @@ export interface Hardware {
   /**
    * Send a signal to a process, which must be the one that is meant: a number that is another's by now is left
    * alone.
-   * @param params.pid - the process, as :meth:`processes` lists it.
-   * @param params.create_time - the process, as :meth:`processes` lists it.
+   * @param params.pid - the process, as `processes` lists it.
+   * @param params.create_time - the process, as `processes` lists it.
    * @param params.signal - its name, such as `TERM` or `SIGHUP`.
    * @throws InvalidParams: there is no such signal.
    * @throws ProcessGone: it has ended.
@@ -1308,8 +1308,8 @@ export interface Hardware {
 
   /**
    * Set the priority of a process.
-   * @param params.pid - the process, as :meth:`processes` lists it.
-   * @param params.create_time - the process, as :meth:`processes` lists it.
+   * @param params.pid - the process, as `processes` lists it.
+   * @param params.create_time - the process, as `processes` lists it.
    * @param params.nice - from -20 (first) to 19 (last).
    * @returns The priority that it has then.
    * @throws ProcessGone: it has ended.
@@ -1323,8 +1323,8 @@ export interface Hardware {
 
   /**
    * Set the processors that a process may run on.
-   * @param params.pid - the process, as :meth:`processes` lists it.
-   * @param params.create_time - the process, as :meth:`processes` lists it.
+   * @param params.pid - the process, as `processes` lists it.
+   * @param params.create_time - the process, as `processes` lists it.
    * @param params.cpus - the numbers of the processors.
    * @returns Those that it may run on then.
    * @throws InvalidParams: none of them can be used.
@@ -1370,7 +1370,7 @@ export interface Hardware {
   /**
    * What metrics were: the last hour finely, the last day coarsely (as the server is configured). Counters are
    * kept as their rates, and the host's own figures not at all.
-   * @param params.metrics - their names, as :meth:`subscribe` gives and takes them; at most 1,000, 32 of them with wildcards.
+   * @param params.metrics - their names, as `subscribe` gives and takes them; at most 1,000, 32 of them with wildcards.
    * @param params.start_s - from when on, in seconds since 1970, or, if negative, before now; an hour ago where not given.
    * @param params.end_s - until when, likewise; now where not given.
    * @param params.step_s - the time that each point is to cover, in seconds; as fine as is known where not given. The

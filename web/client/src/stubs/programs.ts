@@ -363,8 +363,8 @@ export interface Programs {
   } | null, options?: CallOptions): Promise<ProgramInfo[]>;
 
   /**
-   * Follow the output of several programs at once, those that :meth:`list` lists at this moment, as
-   * :meth:`output` does for one. The stream ends when all of them have ended.
+   * Follow the output of several programs at once, those that `list` lists at this moment, as
+   * `output` does for one. The stream ends when all of them have ended.
    * @param params.beginning - only those whose ids begin like this.
    * @param params.labels - only those that have all of these labels.
    * @param params.owner - only those of this owner.
@@ -414,7 +414,7 @@ export interface Programs {
    * Follow a program's output, from what is kept of it to its end. Any number of readers may; none holds up
    * another, and one that falls behind what is kept goes on after it, with `lost_bytes` in its next piece.
    *
-   * The stream ends with the output; then :meth:`wait` tells how the program ended. A reader that was cut off goes
+   * The stream ends with the output; then `wait` tells how the program ended. A reader that was cut off goes
    * on with `offsets` at the end of the last piece that it got.
    * @param params.id - the program.
    * @param params.stream - only this output; both where not given.
@@ -491,9 +491,9 @@ export interface Programs {
   }, options?: CallOptions): Promise<null>;
 
   /**
-   * Start a program and leave it running. The caller's connection controls it; see :meth:`control`.
+   * Start a program and leave it running. The caller's connection controls it; see `control`.
    *
-   * What it writes is kept, by byte offset, for :meth:`output`, until some time after its end.
+   * What it writes is kept, by byte offset, for `output`, until some time after its end.
    * @param params.argv - the program and its arguments.
    * @param params.cwd - where to run it; the home directory of its user where not given.
    * @param params.env - variables to set besides the base.
@@ -516,7 +516,7 @@ export interface Programs {
    * @param params.retain_s - how long to keep it after the program's end, in seconds; the server's default where not given.
    * @param params.user - as whom to run it, if not as the role says: by default as the server's own user.
    * @param params.limits - what it may take of the machine.
-   * @param params.labels - notes, for :meth:`list` and :meth:`watch`.
+   * @param params.labels - notes, for `list` and `watch`.
    * @returns Its id and what else there is to say.
    * @throws ProgramNotStarted: there is no such program or directory, or the system does not let it run.
    * @throws ProgramRefused: the server's policy does not let it run.
@@ -562,7 +562,7 @@ export interface Programs {
    * @param params.stderr - where standard error goes.
    * @param params.user - as whom to run it, if not as the role says: by default as the server's own user.
    * @param params.limits - what it may take of the machine.
-   * @param params.labels - notes, for :meth:`list` and :meth:`watch`.
+   * @param params.labels - notes, for `list` and `watch`.
    * @throws ProgramNotStarted: there is no such program or directory, or the system does not let it run.
    * @throws ProgramRefused: the server's policy does not let it run.
    * @throws ProgramUnsuccessful: it has not ended well, and was to (`check`).
@@ -602,7 +602,7 @@ export interface Programs {
    *   and never more than fits into a message. What comes after it is read, counted and dropped.
    * @param params.user - as whom to run it, if not as the role says: by default as the server's own user.
    * @param params.limits - what it may take of the machine.
-   * @param params.labels - notes, for :meth:`list` and :meth:`watch`.
+   * @param params.labels - notes, for `list` and `watch`.
    * @param params.check - fail unless it has ended with code 0, by itself.
    * @returns How it ended and what it wrote. A code other than 0 is a result, not an error, without `check`.
    * @throws ProgramNotStarted: there is no such program or directory, or the system does not let it run.
@@ -629,8 +629,8 @@ export interface Programs {
   }, options?: CallOptions): Promise<Completed>;
 
   /**
-   * The most output that :meth:`run` returns of a program, per stream, in bytes: for whoever does what it does by
-   * way of :meth:`start`, as its input is larger than a message.
+   * The most output that `run` returns of a program, per stream, in bytes: for whoever does what it does by
+   * way of `start`, as its input is larger than a message.
    * @param params.argv - the program and its arguments, which are in the same message.
    */
   run_output_bytes(params: {
