@@ -1,8 +1,8 @@
-# The server in an image: docker build --tag rpcserver .
+# The server in an image: make web, then docker build --tag rpcserver .
 # docs/operations.md tells how to run it, with a read-only root.
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /source
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml hatch_build.py constraints.txt README.md LICENSE ./
 COPY config config/
 COPY rpcwire rpcwire/
 COPY rpcclient rpcclient/

@@ -55,7 +55,7 @@ coverage: ## run the tests with line coverage, at least 95 % in rpcwire, rpcclie
 check: $(READY) ## lint, types, generated files, docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict $(PACKAGES) tests/typing examples benchmarks debian web/building.py
+	$(BIN)/mypy --strict $(PACKAGES) tests/typing examples benchmarks debian web/building.py hatch_build.py
 	$(BIN)/pyright
 	$(BIN)/python -m tests.documented
 	$(BIN)/python -m tests.generated --check

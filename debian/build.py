@@ -21,6 +21,7 @@ from pathlib import Path
 from rpcserver.installing.contents import SERVICES, find_share, list_files
 from rpcserver.installing.layout import PACKAGE
 from rpcserver.installing.placing import at
+from web.building import build_console
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -63,6 +64,7 @@ def make_environment(tree: Path, python: str, wheel: Path | None) -> str:
     pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
     with tempfile.TemporaryDirectory() as folder:
         if wheel is None:
+            build_console(ROOT / "rpcserver" / "console_files")
             run(*pip, "wheel", "--no-deps", "--wheel-dir", folder, ROOT)
             (wheel,) = Path(folder).glob("*.whl")
         run(

@@ -46,15 +46,30 @@ def install() -> None:
         _STAMP.write_text(digest, encoding="utf-8")
 
 
-def run_script(script: str, arguments: Sequence[str] = ()) -> int:
+def run_script(script: str, arguments: Sequence[str] = (), more: Mapping[str, str] | None = None) -> int:
     """Run a script of `web/package.json`, and return its exit status.
 
     Parameters:
         script: its name.
         arguments: further arguments.
+        more: further variables.
     """
     command = [str(NODE), str(NPM), "run", "--silent", script, "--", *arguments]
-    return subprocess.run(command, cwd=WEB, env=make_environment(), check=False).returncode
+    return subprocess.run(command, cwd=WEB, env=make_environment(more), check=False).returncode
+
+
+def build_console(folder: Path) -> None:
+    """Build the console into a folder.
+
+    Parameters:
+        folder: the folder, which gets nothing else.
+
+    Raises:
+        RuntimeError: it cannot be built; what has failed has said why.
+    """
+    install()
+    if run_script("build:console", more={"CONSOLE_FOLDER": str(folder)}):
+        raise RuntimeError("the console cannot be built")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ import pytest
 
 from debian import build
 
+from .test_artifact import wheel as wheel
+from .test_artifact import whole_source as whole_source
+
 ROOT = Path(__file__).resolve().parents[2]
 DEBIAN = ROOT / "debian"
 LIMIT_S = 1500.0
@@ -109,10 +112,8 @@ def test_the_life_of_the_debian_package_under_systemd(package: Path, missing: Ca
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_the_wheel_works_where_nothing_else_is(tmp_path: Path) -> None:
-    wheels, environment = tmp_path / "wheels", tmp_path / "environment"
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", wheels, ROOT)
-    (wheel,) = wheels.glob("*.whl")
+def test_the_wheel_works_where_nothing_else_is(wheel: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
     run(sys.executable, "-m", "venv", environment)
     commands = environment / "bin"
     run(commands / "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", f"{wheel}[server]")
