@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -310,4 +311,12 @@ class HostedProgram(Program):
     def discard(self) -> None:
         super().discard()
         if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)  # Somebody may have removed files already.
+            _remove(self._folder)
+
+
+def _remove(folder: str) -> None:
+    """Remove a folder, which is nearly always empty by now: then one call of the system does it."""
+    try:
+        os.rmdir(folder)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)  # Somebody may have removed it already.
