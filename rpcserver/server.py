@@ -204,6 +204,8 @@ class Server:
             self.upkeep.running,
             self._count_waiting,
             lambda: self.authentication.wrong_attempts.count,
+            lambda: len(self.authentication.sessions.list_live()),
+            lambda: self.authentication.sessions.counts,
             lambda: self.door.certificate_expiries,
             self.group,
             self.version,

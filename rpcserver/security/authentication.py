@@ -331,6 +331,9 @@ class Authentication:
         except Unauthenticated as exc:
             fault = exc.__cause__ if isinstance(exc.__cause__, _Fault) else exc.message
             self._penalties.note_wrong(credentials.keys, time.monotonic())
+            kind = credentials.kind
+            if kind == "ticket" or self._is_session(credentials):
+                self.sessions.counts["ticket" if kind == "ticket" else "session", "refused"] += 1
             self.wrong_attempts.note(who, credentials.address, str(fault))
             raise
 
@@ -340,8 +343,7 @@ class Authentication:
             return self._check_ticket(text, origin)
         principal = ask(way, text)
         if principal is None:
-            is_session = credentials.kind == "session" or (way is self._bearer and text.startswith(SECRET_PREFIX))
-            raise self.sessions.explain(text) if is_session else Unauthenticated(way.wrong)
+            raise self.sessions.explain(text) if self._is_session(credentials) else Unauthenticated(way.wrong)
         if way is not self._bearer:
             self._way_of_method[principal.method] = way
         elif principal.method == SESSION:
@@ -356,6 +358,11 @@ class Authentication:
                 raise Unauthenticated(way.wrong) from fault  # Whoever has stolen it learns nothing.
             self.named_tokens.note_use(principal)
         return principal
+
+    def _is_session(self, credentials: Credentials) -> bool:
+        """Return whether credentials are meant as the secret of a session."""
+        is_bearer = credentials.way is self._bearer and credentials.text.startswith(SECRET_PREFIX)
+        return credentials.kind == "session" or is_bearer
 
     @property
     def forms(self) -> str:
@@ -433,7 +440,9 @@ class Authentication:
         maker = self._describe_maker(principal, evidence)
         if maker is None:
             raise Unavailable(f"the credentials of {principal.name} have just ended", executed="no")
-        return self._tickets.make(maker, self.sessions.role_of(principal))
+        ticket = self._tickets.make(maker, self.sessions.role_of(principal))
+        self.sessions.counts["ticket", "created"] += 1
+        return ticket
 
     def _describe_maker(self, principal: Principal, evidence: Evidence | None) -> Maker | None:
         """Describe the credentials of somebody, so that it can be found out later whether they are still good."""
@@ -502,6 +511,7 @@ class Authentication:
         ticket = self._tickets.check(text)
         grant = self.sessions.begin(ticket.maker, ticket.role, address)
         ticket.is_used = True
+        self.sessions.counts["ticket", "exchanged"] += 1
         return grant
 
     def take_back(self, text: str, grant: SessionGrant) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -154,6 +155,7 @@ class Sessions:
     Attributes:
         role_of: returns the name of somebody's role; ``None`` for none.
         on_change: called when a session has begun or ended, or lasts for another time.
+        counts: how often something became of a ticket or a session since the start, by the two words for it.
     """
 
     def __init__(
@@ -164,6 +166,7 @@ class Sessions:
         self._ttl_s = ttl_s
         self._by_id: dict[str, Session] = {}
         self._by_digest: dict[str, str] = {}
+        self.counts: Counter[tuple[str, str]] = Counter()
         self.role_of: Callable[[Principal], str | None] = lambda _: None
         self.on_change: Callable[[], None] = lambda: None
 
@@ -322,6 +325,7 @@ class Sessions:
 
     def revoke(self, session: Session) -> None:
         """End a session now, and those that were made of it."""
+        self.counts["session", "revoked"] += 1
         self._end(session, "revoked")
         self.on_change()
 

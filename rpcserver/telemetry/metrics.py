@@ -25,6 +25,12 @@ _MOST_RECENT = 1000
 ask for the figures."""
 
 
+_SIGN_INS = (
+    *(("ticket", event) for event in ("created", "exchanged", "refused")),
+    *(("session", event) for event in ("revoked", "refused")),
+)
+
+
 class Metrics:
     """Counts what happens on a server, and shows it. It belongs to the thread of the event loop.
 
@@ -36,6 +42,8 @@ class Metrics:
         services: the services that run now, whose figures are shown.
         waiting: returns the number of connections that have not authenticated, by what they wait for.
         wrong_attempts: returns the number of wrong attempts to authenticate.
+        live_sessions: returns the number of sessions of web pages that have not ended.
+        sign_ins: returns how often something became of tickets and sessions, by the two words for it.
         expiries: returns when certificates expire, in seconds since 1970, by the settings that name their files.
         group: what the server is in its group.
         version: the version of the server.
@@ -53,6 +61,8 @@ class Metrics:
         services: Sequence[Service[Any]],
         waiting: Callable[[], dict[str, int]],
         wrong_attempts: Callable[[], int],
+        live_sessions: Callable[[], int],
+        sign_ins: Callable[[], Mapping[tuple[str, str], int]],
         expiries: Callable[[], Mapping[str, int]],
         group: group.Side,
         version: str,
@@ -64,6 +74,8 @@ class Metrics:
         self._services = services
         self._waiting = waiting
         self._wrong_attempts = wrong_attempts
+        self._live_sessions = live_sessions
+        self._sign_ins = sign_ins
         self._expiries = expiries
         self._group = group
         self._version = version
@@ -138,6 +150,16 @@ class Metrics:
         wrong = Family("rpcserver_wrong_credentials_total", "counter", "Wrong attempts to authenticate.")
         wrong.add(self._wrong_attempts())
         yield wrong
+        sessions = Family("rpcserver_sessions", "gauge", "Sessions of web pages that have not ended.")
+        sessions.add(self._live_sessions())
+        yield sessions
+        sign_ins = Family(
+            "rpcserver_sign_ins_total", "counter", "What became of tickets and of sessions of web pages, by the event."
+        )
+        counts = self._sign_ins()
+        for what, event in _SIGN_INS:
+            sign_ins.add(counts.get((what, event), 0), {"what": what, "event": event})
+        yield sign_ins
 
     def _of_certificates(self) -> Iterator[Family]:
         expiries = Family(
