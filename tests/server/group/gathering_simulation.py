@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any
 
-from rpcserver.group.commands import Addressee, Cancel, Item, Send, Wake
+from rpcserver.group.commands import DELAYS, Addressee, Cancel, Item, Send, Wake
 from rpcserver.group.gathering import Gathering
 from rpcserver.group.members import _INCARNATION_BITS, next_epoch
 from rpcserver.group.receiving import Receiving
@@ -593,7 +593,7 @@ class World:
             "item": (0,), "absence": (),
         }[kind]  # fmt: skip
         if kind == "absence":
-            self.arrive("absence", key, rng.choice([0, 3]))
+            self.arrive("absence", key, rng.choice([0, len(DELAYS.tries_s) + 2]))  # Of attempts that there never are.
         elif key != "stranger" and key not in self.asked and rng.random() < 0.5:
             self.arrive(kind, key, FIRST * P, *args)
         else:
