@@ -42,6 +42,9 @@ OWN_PAGES = ("/healthz", "/readyz", PUBLIC_DOCS)
 CONSOLE = "/"
 """The folder of the console."""
 
+CLIENT = "client.js"
+"""The file there with the client for pages of plugins. They do not depend on whether the console is turned on."""
+
 PAGE_TIMEOUT_S = 30.0
 """How long a service may take to make a page, in seconds. Nothing else bounds how many clients wait for pages."""
 
@@ -235,7 +238,7 @@ class Pages:
         """Find a file of a folder that may be shown now."""
         if folder != CONSOLE:
             return files.find(name)
-        if not self._console.enabled:
+        if not self._console.enabled and name != CLIENT:
             return None
         if self._public_docs.is_open and name in ("", "docs"):
             return files.find(PUBLIC) or files.find(name)

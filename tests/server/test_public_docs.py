@@ -60,6 +60,7 @@ PUBLIC = '<!doctype html><link rel="service-desc" href="./openrpc.json">'
 @pytest.fixture
 def console(built: Path) -> Path:
     (built / "public.html").write_text(PUBLIC)
+    (built / "client.js").write_text("export {};")
     return built
 
 
@@ -132,6 +133,7 @@ def test_a_console_that_is_turned_off_is_not_there_and_pages_of_plugins_are(tool
                 assert (await get(tools, server, path, HTML))[0] == 404, path
             assert (await get(tools, server, "/"))[0] == 426
             assert (await get(tools, server, "/services/garden/", HTML))[0] == 200
+            assert (await get(tools, server, "/client.js"))[2] == b"export {};"  # Which such pages may need.
             async with tools.connect(server) as connection:
                 assert (await tools.call(connection, "rpc.create_ticket"))["result"]["urls"] == []
 

@@ -62,16 +62,18 @@ class PageServer:
 
 
 class Page:
-    """A page. Everything that it writes to its console as a warning or an error is kept in `complaints`."""
+    """A page. Everything that it writes to its console as a warning or an error is kept in `complaints`.
+
+    Parameters:
+        devtools: where DevTools speaks with it.
+        address: what it is to show.
+    """
 
     def __init__(self, devtools: str, address: str) -> None:
-        request = urllib.request.Request(f"{devtools}/json/new?about:blank", method="PUT")
-        with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
-            target = json.load(answer)
         self.complaints: list[Any] = []
         self._last = 0
         self._stack = ExitStack()
-        opened = connect(target["webSocketDebuggerUrl"], compression=None, max_size=None)
+        opened = connect(devtools, compression=None, max_size=None)
         self._connection = self._stack.enter_context(opened)
         for domain in ("Runtime", "Log", "Page"):
             self.send(f"{domain}.enable")
@@ -118,11 +120,12 @@ class Browser:
 
     Parameters:
         folder: an empty folder for the profile.
+        options: more options of the command.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self._process = subprocess.Popen(
-            [str(CHROMIUM), *_OPTIONS, f"--user-data-dir={folder}", "about:blank"],
+            [str(CHROMIUM), *_OPTIONS, *options, f"--user-data-dir={folder}", "about:blank"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -132,11 +135,29 @@ class Browser:
             assert self._process.poll() is None, "Chromium has ended"
             assert time.monotonic() < end, "Chromium does not start"
             threading.Event().wait(0.02)  # Nothing tells of a file.
-        self._devtools = f"http://127.0.0.1:{file.read_text(encoding='ascii').splitlines()[0]}"
+        port, self._path = file.read_text(encoding="ascii").splitlines()
+        self._devtools = f"127.0.0.1:{port}"
 
     def open(self, address: str) -> Page:
         """Open a page, and wait until it is loaded."""
-        return Page(self._devtools, address)
+        request = urllib.request.Request(f"http://{self._devtools}/json/new?about:blank", method="PUT")
+        with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
+            return Page(json.load(answer)["webSocketDebuggerUrl"], address)
+
+    def open_window(self, address: str, width: int, height: int) -> Page:
+        """Open a page in a window that shares nothing with others and is seen beside them, and wait until it is loaded."""
+        with connect(f"ws://{self._devtools}{self._path}", compression=None, max_size=None) as connection:
+
+            def ask(method: str, **params: Any) -> Any:
+                connection.send(json.dumps({"id": 1, "method": method, "params": params}))
+                while (message := json.loads(connection.recv(LIMIT_S))).get("id") != 1:
+                    pass
+                return message["result"]
+
+            context = ask("Target.createBrowserContext", disposeOnDetach=False)["browserContextId"]
+            place = {"newWindow": True, "width": width, "height": height, "browserContextId": context}
+            target = ask("Target.createTarget", url="about:blank", **place)["targetId"]
+        return Page(f"ws://{self._devtools}/devtools/page/{target}", address)
 
     def close(self) -> None:
         """End it, with all its processes."""

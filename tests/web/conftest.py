@@ -18,6 +18,8 @@ from web.building import NODE, WEB, install, make_environment
 from .browser import CHROMIUM, Browser, PageServer
 
 CLIENT = WEB / "client"
+CONSOLE = WEB / "console"
+VITE = WEB / "node_modules" / "vite" / "bin" / "vite.js"
 LIMIT_S = 240
 
 RunNode = Callable[..., str]
@@ -43,6 +45,16 @@ def run_node() -> RunNode:
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def built(run_node: RunNode, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built console."""
+    folder = tmp_path_factory.mktemp("console")
+    variables = {"CONSOLE_FOLDER": str(folder)}
+    run_node(VITE, "build", "--logLevel", "warn", folder=CONSOLE, variables=variables)
+    assert "are allowed" in run_node(CONSOLE / "scripts" / "finish.mjs", folder=CONSOLE, variables=variables)
+    return folder
 
 
 @pytest.fixture(scope="session")

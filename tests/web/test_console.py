@@ -26,27 +26,14 @@ from rpcservices.hardware.config import HardwareConfig
 from rpcservices.hardware.readers.places import Places
 from tests.contract.conftest import TOKEN, Running
 from tests.services.hardware.conftest import MACHINES, expand
-from web.building import WEB
 
 from .browser import CHROMIUM
-from .conftest import LIMIT_S, RunNode
+from .conftest import CONSOLE, LIMIT_S, RunNode
 from .plugged import Interface, Line
 from .test_client import VITEST, count_passed
 from .three_nodes import ThreeNodes
 
-CONSOLE = WEB / "console"
-VITE = WEB / "node_modules" / "vite" / "bin" / "vite.js"
 pytestmark = pytest.mark.timeout(LIMIT_S + 60)
-
-
-@pytest.fixture(scope="module")
-def built(run_node: RunNode, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built console."""
-    folder = tmp_path_factory.mktemp("console")
-    variables = {"CONSOLE_FOLDER": str(folder)}
-    run_node(VITE, "build", "--logLevel", "warn", folder=CONSOLE, variables=variables)
-    assert "are allowed" in run_node(CONSOLE / "scripts" / "finish.mjs", folder=CONSOLE, variables=variables)
-    return folder
 
 
 class Served:

@@ -1,8 +1,10 @@
-// Ends a build: compresses each file beside itself, and fails if the first load is larger than its budget.
+// Ends a build: adds the client for pages that are built by nothing, compresses each file beside itself, and fails if the
+// first load is larger than its budget.
 
 import { readFileSync, readdirSync, rmSync, writeFileSync, copyFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+import { build } from "esbuild";
 
 const BUDGET_BYTES = 250 * 1024;
 const FOLDER = process.env.CONSOLE_FOLDER ?? new URL("../../../rpcserver/console_files", import.meta.url).pathname;
@@ -14,6 +16,16 @@ copyFileSync(join(FOLDER, "index.html"), join(FOLDER, "docs.html"));
 const index = readFileSync(join(FOLDER, "index.html"), "utf8");
 const description = '<link rel="service-desc" href="./openrpc.json" type="application/json" />';
 writeFileSync(join(FOLDER, "public.html"), index.replace("</head>", `  ${description}\n  </head>`));
+
+// At the same address in each version, so that pages of plugins can import it. The console itself has its own.
+await build({
+  entryPoints: [new URL("../../client/src/index.ts", import.meta.url).pathname],
+  outfile: join(FOLDER, "client.js"),
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2022",
+});
 
 const compressed = new Map();
 for (const entry of readdirSync(FOLDER, { recursive: true, withFileTypes: true })) {

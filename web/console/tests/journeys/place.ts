@@ -66,6 +66,8 @@ export interface TabOptions {
   readonly width?: number;
   readonly height?: number;
   readonly scheme?: "light" | "dark";
+  /** Whether it is a phone, with fingers and no mouse. */
+  readonly isPhone?: boolean;
   /** The address of the server; that of this machine where not given. */
   readonly server?: string;
   /** The network between the tab and the server; nothing but the machine's own where not given. */
@@ -125,8 +127,8 @@ export class Tab {
 
   /** Opens one. */
   static async open(browser: Browser, options: TabOptions = {}): Promise<Tab> {
-    const { width = 1280, height = 800, scheme = "light" } = options;
-    const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme });
+    const { width = 1280, height = 800, scheme = "light", isPhone = false } = options;
+    const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, isMobile: isPhone, hasTouch: isPhone });
     await context.addInitScript(() => {
       document.addEventListener("securitypolicyviolation", (event) => {
         console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
