@@ -1,6 +1,17 @@
 """The service that the benchmarks call."""
 
+from collections.abc import AsyncIterator
+
+from typing_extensions import TypedDict
+
 from rpcserver import Service, method
+
+
+class Reading(TypedDict):
+    """A small item of a stream."""
+
+    at: int
+    value: float
 
 
 class Calc(Service):
@@ -10,3 +21,9 @@ class Calc(Service):
     async def add(self, a: int, b: int) -> int:
         """Add two numbers."""
         return a + b
+
+    @method(kind="read")
+    async def count(self, to: int) -> AsyncIterator[Reading]:
+        """Count up, with a small item for each number."""
+        for at in range(to):
+            yield {"at": at, "value": at / 2}
