@@ -16,7 +16,7 @@ export interface OpenTerminal {
 export function makeTerminal(options: ITerminalOptions): OpenTerminal {
   const forbidStyles = allowStyles();
   const terminal = new Terminal({
-    scrollback: 20_000,
+    scrollback: 10_000, // Each line takes 12 bytes for each column.
     fontSize: 13,
     fontFamily: getComputedStyle(document.documentElement).getPropertyValue("--mono"),
     screenReaderMode: true,

@@ -6,6 +6,7 @@ import { SearchAddon } from "@xterm/addon-search";
 import { WebLinksAddon } from "@xterm/addon-web-links";
 import type { Terminal } from "@xterm/xterm";
 import { makeTerminal, measureRoom, type OpenTerminal } from "../../terminal/terminal.ts";
+import { TerminalWriter } from "../../terminal/writer.ts";
 
 /** What a screen tells of itself. */
 export interface ScreenState {
@@ -16,8 +17,8 @@ export interface ScreenState {
   readonly problem: string;
 }
 
-const RED = "\x1b[91m";
-const PLAIN = "\x1b[39m";
+const RED = new TextEncoder().encode("\x1b[91m");
+const PLAIN = new TextEncoder().encode("\x1b[39m");
 
 /** Shows a program. */
 export class Screen {
@@ -28,6 +29,7 @@ export class Screen {
   #typing: Promise<unknown> = Promise.resolve();
   #size = { columns: 0, rows: 0 };
   readonly #open: OpenTerminal;
+  readonly #writer: TerminalWriter;
 
   /**
    * @param client - the connection.
@@ -41,6 +43,7 @@ export class Screen {
       cursorBlink: this.isInteractive,
       ...(program.terminal === null ? {} : { cols: program.terminal.columns, rows: program.terminal.rows }),
     });
+    this.#writer = new TerminalWriter(this.terminal);
     this.terminal.loadAddon(this.search);
     this.terminal.loadAddon(new WebLinksAddon((_event, address) => { window.open(address, "_blank", "noopener,noreferrer"); }));
     this.terminal.onData((text) => { this.#type(this.#encoder.encode(text)); });
@@ -71,10 +74,11 @@ export class Screen {
       if (signal.aborted) return;
       if (piece.lost_bytes > 0) this.#tell({ lostBytes: this.#state.lostBytes + piece.lost_bytes });
       const isError = piece.stream === "stderr";
-      if (isError) this.terminal.write(RED);
-      await new Promise<void>((resolve) => { this.terminal.write(piece.data, resolve); });
-      if (isError) this.terminal.write(PLAIN);
+      if (isError) this.#writer.write(RED);
+      this.#writer.write(piece.data);
+      if (isError) this.#writer.write(PLAIN);
       this.#offsets[piece.stream] = piece.offset + piece.data.length;
+      await this.#writer.waitForRoom();
     }
   }
 
