@@ -164,7 +164,7 @@ class Bridge:
             if future is None:
                 return
             if "error" in message:
-                future.set_exception(self._error(message["error"], message["class"]))
+                future.set_exception(self.make_error(message))
             else:
                 future.set_result(from_tagged(message["result"]))
         elif "progress" in message:
@@ -188,8 +188,13 @@ class Bridge:
         except Exception as exc:
             return {"failure": str(exc)}
 
-    def _error(self, wire: dict[str, Any], name: str) -> Exception:
-        """Make the error here of what the client has thrown, of the class that it had there."""
+    def make_error(self, told: Mapping[str, Any]) -> Exception:
+        """Make the error here of what the client has thrown, of the class that it had there.
+
+        Parameters:
+            told: the error, and its class.
+        """
+        wire, name = told["error"], told["class"]
         if wire["code"] == 0:
             return ClientError(wire["message"])
         error = errors.from_wire(wire["code"], wire["message"], wire["data"], self.known if name in self.known else {})

@@ -6,15 +6,16 @@ import contextlib
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, Self
 
 import pytest
 from pydantic import TypeAdapter
 from websockets.exceptions import ConnectionClosed
 
+from rpcclient.batch import BatchBase, BatchResult
 from rpcwire.contracts import stream_item
-from rpcwire.errors import Cancelled, RemoteProtocolError
+from rpcwire.errors import Cancelled, RemoteProtocolError, RpcError
 from rpcwire.service import MethodSpec, Service
 from tests.contract.conftest import LIMIT_S, Running, SyncSide
 
@@ -98,7 +99,7 @@ class WebClient:
         self.bridge = bridge
         self.name = name
         self.find = find
-        self._progress = options.get("progress")
+        self.report = options.get("progress")
         names = {"timeout_s": "timeoutMs", "key": "key", "window": "window"}
         told = {names[each]: value for each, value in options.items() if each in names}
         if "timeoutMs" in told:
@@ -123,6 +124,12 @@ class WebClient:
     def notify(self, method: str, params: Any = None) -> None:
         self.bridge.ask("notify", client=self.name, method=method, params=self._dump(params))
 
+    def hello(self) -> SimpleNamespace:
+        return SimpleNamespace(**self.call("rpc.hello"))
+
+    def batch(self) -> WebBatch:
+        return WebBatch(self)
+
     def stream(self, method: str, params: Any = None, *, items: Any = None) -> WebStream:
         read = None if items is None else TypeAdapter(items).validate_python
         return WebStream(self, read, method=method, by="name", params=self._dump(params))
@@ -141,7 +148,7 @@ class WebClient:
 
     def ask(self, act: str, **members: Any) -> Any:
         """Wish for something with the options of this client, and wait for it."""
-        return self.bridge.ask(act, report=self._progress, **self.complete(members))
+        return self.bridge.ask(act, report=self.report, **self.complete(members))
 
     def complete(self, members: Mapping[str, Any]) -> dict[str, Any]:
         """Return the members of a wish with those that all wishes of this client have."""
@@ -152,6 +159,41 @@ class WebClient:
         if isinstance(params, list):
             return ["$symbol" if type(each) is object else dump(each) for each in params]
         return dump(params)
+
+
+class WebBatch(BatchBase):
+    """A batch at the other end, which is made and sent when the block ends."""
+
+    def __init__(self, client: WebClient) -> None:
+        super().__init__()
+        self._client = client
+        self._types: dict[BatchResult[Any], Any] = {}
+
+    def call(self, method: str, params: Any = None, *, returns: Any = None) -> BatchResult[Any]:
+        entry = super().call(method, params)
+        self._types[entry] = returns or Any
+        return entry
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        client = self._client
+        entries = [
+            {"method": each.method.name, "params": dump(each.params), "wantsAnswer": each.wants_answer}
+            for each in self.entries
+        ]
+        said = client.ask("batch", entries=entries, discards=kind is not None)
+        calls = [each for each in self.entries if each.wants_answer]
+        for entry, outcome in zip(calls, said["calls"], strict=True):
+            if "error" in outcome:
+                error = client.bridge.make_error(outcome["error"])
+                assert isinstance(error, RpcError)
+                entry.fail(error)
+            else:
+                entry.settle(TypeAdapter(self._types[entry]).validate_python(outcome["result"]), None)
+        if said["sent"] is not None:
+            raise client.bridge.make_error(said["sent"])
 
 
 class Stub:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from rpcwire.errors import ServiceError
+from rpcwire.errors import Cancelled, ServiceError
 from tests.contract import test_back, test_calls, test_streams, test_values
 from tests.contract.conftest import TOKEN, Running
 
@@ -21,12 +21,9 @@ from .side import WebSide
 pytestmark = pytest.mark.timeout(300)
 
 NOT_HERE = {
-    "test_batch": "calls of one turn go in one frame anyway; there is no batch",
-    "test_batches_of_nothing_and_of_notifications": "no batch",
-    "test_batch_whose_block_fails_sends_nothing": "no batch",
-    "test_batch_that_is_interrupted": "no batch",
-    "test_batch_of_which_a_result_cannot_be_made": "no batch",
-    "test_batch_deadline": "no batch",
+    "test_batch_whose_block_fails_sends_nothing": "what the error says is of Python: below",
+    "test_batch_that_is_interrupted": "likewise: below",
+    "test_batch_of_which_a_result_cannot_be_made": "the types of TypeScript are gone when a program runs",
     "test_what_there_is": "the client has no methods of its own for rpc.discover",
     "test_progress_hook_that_fails": "the hook is in Python; web/client/tests/server/calls.test.ts has one that fails",
     "test_items_of_another_type": "the types of TypeScript are gone when a program runs",
@@ -132,6 +129,40 @@ def sides(bridges: Callable[[str], Bridge], open_server: Running, modules: Any) 
 @pytest.fixture
 def side(sides: Callable[..., WebSide], leg: tuple[str, str, str]) -> WebSide:
     return sides(leg)
+
+
+def test_a_batch_that_is_discarded_sends_nothing(side: WebSide, leg: Any) -> None:
+    with pytest.raises(ZeroDivisionError), side.client.batch() as batch:
+        batch.notify("contract.note", [f"never {leg}"])
+        answer = batch.call("contract.add", [1, 2])
+        raise ZeroDivisionError
+    with pytest.raises(Cancelled, match="the batch was discarded, and not sent") as caught:
+        answer.result()
+    assert caught.value.executed == "no"
+    assert side.contract.add(1, 1) == 2
+    assert f"never {leg}" not in side.service.seen
+
+
+def test_a_batch_whose_signal_is_aborted(side: WebSide, leg: Any) -> None:
+    """All its calls end over there."""
+    names = [f"batch {number} {leg}" for number in (1, 2)]
+    answers: list[Any] = []
+
+    def send() -> None:
+        with side.client.batch() as batch:
+            answers.extend(batch.call("contract.until_cancelled", [name]) for name in names)
+
+    def began() -> None:
+        for name in names:
+            side.event(f"{name} began")
+
+    side.interrupt(send, after=began)
+    for name, answer in zip(names, answers, strict=True):
+        side.event(f"{name} ended")
+        with pytest.raises(Cancelled) as caught:
+            answer.result()
+        assert caught.value.executed == "unknown"
+    assert side.contract.add(1, 1) == 2
 
 
 def test_a_slow_reader_with_a_stub_gets_the_newest(side: WebSide, leg: Any) -> None:

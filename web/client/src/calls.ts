@@ -36,9 +36,10 @@ export class Calls {
   ) {}
 
   /** Calls a method.
+   * @param first - the connection that is tried first; the client's where not given.
    * @throws RpcError: in the promise. */
-  async call(method: Method, params: Params, options: CallOptions = {}): Promise<unknown> {
-    const [peer, value] = await this.#perform(method, params, { ...this.defaults, ...options }, false);
+  async call(method: Method, params: Params, options: CallOptions = {}, first?: Peer): Promise<unknown> {
+    const [peer, value] = await this.#perform(method, params, { ...this.defaults, ...options }, false, first);
     return method.load === undefined ? value : method.load(value, peer.session.form.packed);
   }
 
@@ -66,14 +67,13 @@ export class Calls {
   }
 
   async #perform(
-    method: Method, params: Params, options: CallOptions, isStream: boolean,
+    method: Method, params: Params, options: CallOptions, isStream: boolean, first?: Peer,
   ): Promise<readonly [Peer, unknown]> {
     const timeoutMs = timeoutOf(options, method.deadlineMs ?? DEFAULT_DEADLINE_MS);
     const until = performance.now() + timeoutMs;
-    for (;;) {
-      const peer = this.connector.live?.isWritable === true
-        ? this.connector.live
-        : await this.connector.peer(until, options.signal, options.resend !== false);
+    for (let next = first; ; next = undefined) {
+      const live = next ?? (this.connector.live?.isWritable === true ? this.connector.live : undefined);
+      const peer = live ?? await this.connector.peer(until, options.signal, options.resend !== false);
       const leftMs = timeoutOf({ timeoutMs: until - performance.now() }, timeoutMs);
       try {
         return [peer, await peer.call(makeCall(method, params, options, leftMs, isStream, peer.session.form.packed))];

@@ -1,5 +1,6 @@
 /** The client. */
 
+import { Batch } from "./batch.js";
 import { Calls } from "./calls.js";
 import { Connector, type ConnectionState, type StateListener } from "./connector.js";
 import { ConnectFailed } from "./errors.js";
@@ -101,6 +102,12 @@ export class Client {
   ): Promise<T> {
     const uploads = Object.fromEntries(streams.map((name) => [name, (item: unknown): unknown => item]));
     return (await this.#calls.call({ name: method, uploads }, params, options)) as T;
+  }
+
+  /** Makes a batch: several calls and notifications that leave together, in one frame.
+   * @param options - those of each call; the deadline is that of all together. */
+  batch(options: CallOptions = {}): Batch {
+    return new Batch(this.#calls, options);
   }
 
   /** Returns the methods of a service: of a stub that `rpcserver stubs --language typescript` has written, or, by its

@@ -3,6 +3,7 @@
 import type { Calls, Method } from "./calls.js";
 import { errorOf, InvalidParams, wireErrorOf, type Executed, type RpcError } from "./errors.js";
 import type { CallOptions } from "./options.js";
+import { Outcomes } from "./outcomes.js";
 import type { RpcStream } from "./stream.js";
 import type { ServiceStub } from "./stub.js";
 import type { Params, Progress } from "./wire/messages.js";
@@ -23,6 +24,13 @@ export interface GroupPolicy {
   readonly enough?: number;
   /** Ask one node after another, until one is `ok`. */
   readonly one?: true;
+}
+
+/** A node that is asked. */
+export interface GroupNode {
+  readonly name: string;
+  readonly id: string;
+  readonly epoch: number;
 }
 
 /** What has come of a call at one node. */
@@ -48,10 +56,11 @@ export interface Outcome<T = unknown> {
 export type GroupEvent<T = unknown> =
   | {
       readonly kind: "start";
-      readonly nodes: readonly { readonly name: string; readonly id: string; readonly epoch: number }[];
+      readonly nodes: readonly GroupNode[];
       readonly unknown: readonly string[];
       readonly isSettled: boolean;
     }
+  /** Of a node, by its id. */
   | { readonly kind: "item"; readonly node: string; readonly item: T; readonly lost: number }
   | { readonly kind: "progress"; readonly node: string; readonly progress: Progress }
   | Outcome<T>;
@@ -81,7 +90,7 @@ export type GroupService<T> = {
   readonly [Name in keyof T]: T[Name] extends (params: infer P, options?: CallOptions) => RpcStream<infer Item>
     ? (params: P, options?: CallOptions) => RpcStream<GroupEvent<Item>>
     : T[Name] extends (params: infer P, options?: CallOptions) => Promise<infer Result>
-      ? (params: P, options?: CallOptions) => Promise<readonly Outcome<Result>[]>
+      ? (params: P, options?: CallOptions) => Outcomes<Result>
       : never;
 };
 
@@ -93,10 +102,10 @@ export class Group {
     readonly policy: GroupPolicy | undefined,
   ) {}
 
-  /** Calls a method on all nodes, and returns what has come of it, in the order in which they ended.
-   * @throws RpcError: in the promise. No node could be asked; what a node has thrown is in its outcome. */
-  async call<T = unknown>(method: string, params?: Params, options?: CallOptions): Promise<readonly Outcome<T>[]> {
-    return await outcomesOf(this.events<T>(method, params, options));
+  /** Calls a method on all nodes. Wait for all outcomes, or take each as it comes:
+   * `for await (const outcome of group.call("desk.add", [1, 2]))`. */
+  call<T = unknown>(method: string, params?: Params, options?: CallOptions): Outcomes<T> {
+    return new Outcomes(this.events<T>(method, params, options));
   }
 
   /** Calls a method on all nodes, and returns a stream of what happens: items, progress and outcomes. */
@@ -110,7 +119,7 @@ export class Group {
       short,
       (params?: Params, options?: CallOptions): unknown => {
         const events = this.#perform(method, params, options);
-        return method.isStream === true ? events : outcomesOf(events);
+        return method.isStream === true ? events : new Outcomes(events);
       },
     ]);
     return Object.fromEntries(bound) as GroupService<T>;
@@ -138,12 +147,6 @@ export class Group {
     };
     return this.calls.stream(call, {}, options) as RpcStream<GroupEvent>;
   }
-}
-
-async function outcomesOf<T>(events: RpcStream<GroupEvent<T>>): Promise<readonly Outcome<T>[]> {
-  const outcomes: Outcome<T>[] = [];
-  for await (const event of events) if (event.kind === "outcome") outcomes.push(event);
-  return outcomes;
 }
 
 function readEvent(event: Record<string, unknown>, method: Method, isPacked: boolean): GroupEvent {

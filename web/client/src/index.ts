@@ -1,11 +1,13 @@
 /** The client of remote-services for browsers and Node. */
 
+export { Batch } from "./batch.js";
 export { Client } from "./client.js";
 export type { ConnectionState, StateListener } from "./connector.js";
 export {
-  Group, type EventNews, type FollowOptions, type GroupEvent, type GroupPolicy, type GroupService, type GroupTarget,
+  Group, type EventNews, type FollowOptions, type GroupEvent, type GroupNode, type GroupPolicy, type GroupService, type GroupTarget,
   type Outcome,
 } from "./group.js";
+export { Outcomes } from "./outcomes.js";
 export type { BrowserSession, CallOptions, ClientOptions, Secret } from "./options.js";
 export type { Socket, SocketClass } from "./socket.js";
 export type { Subprotocol } from "./codec/form.js";

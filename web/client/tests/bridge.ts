@@ -4,8 +4,8 @@
 
 import { jsonForm } from "../src/codec/json.js";
 import {
-  Client, fromTagged, RpcError, toTagged, type CallOptions, type Params, type Progress, type RpcStream,
-  type ServiceStub, type Subprotocol,
+  Client, fromTagged, Group, Outcomes, RpcError, toTagged, type CallOptions, type GroupEvent, type GroupPolicy, type Outcome,
+  type Params, type Progress, type RpcStream, type ServiceStub, type Subprotocol,
 } from "../src/index.js";
 import { makeDesk } from "./desk.js";
 
@@ -28,6 +28,14 @@ interface Wish {
   readonly wantsProgress: boolean;
   readonly signal: string | undefined;
   readonly stream: number;
+  /** The nodes of a group: a selector, or names; everyone where not given. */
+  readonly nodes: string | readonly string[] | undefined;
+  readonly policy: GroupPolicy | undefined;
+  /** What came of a group call, as the other side calls it. */
+  readonly outcomes: number;
+  /** What a batch has, and whether it is discarded in the end. */
+  readonly entries: readonly { readonly method: string; readonly params: unknown; readonly wantsAnswer: boolean }[];
+  readonly discards: boolean;
   /** Whether the garbage collector is to run. */
   readonly collects: boolean;
 }
@@ -45,6 +53,7 @@ type Stubs = Readonly<Record<string, ServiceStub<unknown>>>;
 class Acts {
   readonly #clients = new Map<string, Client>();
   readonly #streams = new Map<number, AsyncIterator<unknown> & { open?(): Promise<unknown> }>();
+  readonly #outcomes = new Map<number, Outcomes>();
   readonly #signals = new Map<string, AbortController>();
   readonly #questions = new Map<number, Question>();
   #lastQuestion = 0;
@@ -87,6 +96,62 @@ class Acts {
       ? this.#client(wish.client).stream(wish.method, fromTagged(wish.params) as Params, this.#options(wish))
       : this.#invoke(wish);
     this.#streams.set(wish.id, (items as AsyncIterable<unknown>)[Symbol.asyncIterator]());
+  }
+
+  /** Sends a batch. Returns what has become of each call. */
+  async batch(wish: Wish): Promise<unknown> {
+    const batch = this.#client(wish.client).batch(this.#options(wish));
+    const answers: Promise<unknown>[] = [];
+    for (const { method, params, wantsAnswer } of wish.entries) {
+      if (wantsAnswer) answers.push(batch.call(method, fromTagged(params) as Params));
+      else batch.notify(method, fromTagged(params) as Params);
+    }
+    if (wish.discards) batch.discard();
+    const sent = wish.discards ? undefined : await batch.send().catch(tellError);
+    const ended = answers.map((answer) => answer.then((result) => ({ result }), (error: unknown) => ({ error: tellError(error) })));
+    return { sent: sent ?? null, calls: await Promise.all(ended) };
+  }
+
+  /** Calls a method at many nodes. */
+  group(wish: Wish): void {
+    const { params, options } = { params: fromTagged(wish.params) as Params, options: this.#options(wish) };
+    const group = this.#group(wish);
+    let made: unknown;
+    if (wish.by === "name") made = group.call(wish.method, params, options);
+    else {
+      const stub = this.stubs[wish.service];
+      if (stub === undefined) throw new Error(`no stub of ${wish.service}`);
+      made = (group.service(stub) as Record<string, (params: Params, options: CallOptions) => unknown>)[wish.method]?.(params, options);
+    }
+    if (made instanceof Outcomes) this.#outcomes.set(wish.id, made);
+    else this.#streams.set(wish.id, told(made as RpcStream<GroupEvent>));
+  }
+
+  /** Streams what happens at many nodes. */
+  events(wish: Wish): void {
+    const params = fromTagged(wish.params) as Params;
+    this.#streams.set(wish.id, told(this.#group(wish).events(wish.method, params, this.#options(wish))));
+  }
+
+  /** Reads the outcomes of a group call one by one. */
+  each({ id, outcomes }: Wish): void {
+    this.#streams.set(id, told(this.#outcomesOf(outcomes)));
+  }
+
+  /** Waits for all outcomes of a group call. */
+  async all({ outcomes }: Wish): Promise<unknown> {
+    return (await this.#outcomesOf(outcomes)).map(plain);
+  }
+
+  /** Tells what is known of a group call. */
+  known({ outcomes }: Wish): unknown {
+    const { nodes, ok, failed, missing } = this.#outcomesOf(outcomes);
+    return { nodes: nodes.map(({ name }) => name), ok: ok.map(plain), failed: failed.map(plain), missing: missing.map(({ name }) => name) };
+  }
+
+  /** Ends a group call. */
+  async leave({ outcomes }: Wish): Promise<void> {
+    await this.#outcomesOf(outcomes).close();
   }
 
   async open({ stream }: Wish): Promise<void> {
@@ -136,6 +201,17 @@ class Acts {
     const stream = this.#streams.get(id);
     if (stream === undefined) throw new Error(`no stream ${id.toString()}`);
     return stream;
+  }
+
+  #outcomesOf(id: number): Outcomes {
+    const outcomes = this.#outcomes.get(id);
+    if (outcomes === undefined) throw new Error(`no outcomes ${id.toString()}`);
+    return outcomes;
+  }
+
+  #group({ client, nodes, policy }: Wish): Group {
+    const given = this.#client(client);
+    return nodes === undefined ? given.everyone(policy) : given.group(nodes, policy);
   }
 
   #controller(name: string): AbortController {
@@ -193,6 +269,23 @@ class Acts {
   }
 }
 
+/** Makes data of an error. */
+function tellError(error: unknown): { readonly error: object; readonly class: string } {
+  const said = error instanceof RpcError ? error.toWire() : { code: 0, message: String(error), data: {} };
+  return { error: said, class: error instanceof Error ? error.constructor.name : "" };
+}
+
+/** Makes data of what happens at a node. */
+function plain(event: GroupEvent): unknown {
+  if (event.kind !== "outcome" || event.error === undefined) return event;
+  return { ...event, error: tellError(event.error) };
+}
+
+/** Makes data of all that happens. */
+async function* told(events: AsyncIterable<GroupEvent | Outcome>): AsyncGenerator {
+  for await (const event of events) yield plain(event);
+}
+
 /** Puts something that cannot be sent where the other side has written its name. */
 function withSymbols(params: unknown): unknown {
   return Array.isArray(params) ? params.map((each) => (each === "$symbol" ? Symbol("x") : (each as unknown))) : params;
@@ -214,8 +307,7 @@ export async function serve(stubs: Stubs, bridge: string, url: string, token: st
     try {
       tell({ id: wish.id, result: toTagged((await acts[wish.act](wish)) ?? null, false) });
     } catch (error) {
-      const told = error instanceof RpcError ? error.toWire() : { code: 0, message: String(error), data: {} };
-      tell({ id: wish.id, error: told, class: error instanceof Error ? error.constructor.name : "" });
+      tell({ id: wish.id, ...tellError(error) });
     }
   }
 
