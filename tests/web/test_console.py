@@ -25,6 +25,10 @@ from rpcservices.hardware import Hardware
 from rpcservices.hardware.config import HardwareConfig
 from rpcservices.hardware.readers.places import Places
 from tests.contract.conftest import TOKEN, Running
+from tests.services.database.conftest import my_superuser as my_superuser
+from tests.services.database.conftest import my_uri as my_uri
+from tests.services.database.conftest import pg_superuser as pg_superuser
+from tests.services.database.conftest import pg_uri as pg_uri
 from tests.services.hardware.conftest import MACHINES, expand
 
 from .browser import CHROMIUM
@@ -46,6 +50,7 @@ class Served:
         hardware: settings of the hardware service.
         places: the folders of a recorded machine; those of this one where not given.
         public_docs: names of services about which everybody may read.
+        databases: further databases, by their names.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class Served:
         hardware: Any,
         places: Places | None = None,
         public_docs: tuple[str, ...] = (),
+        databases: Mapping[str, Any] | None = None,
     ) -> None:
         self._console = console
         self._folder = folder
@@ -63,6 +69,7 @@ class Served:
         self._hardware = hardware
         self._places = places
         self._public_docs = public_docs
+        self._databases = databases or {}
         self._port = 0
         self._running: Running | None = None
         self.visitor = ""
@@ -97,6 +104,7 @@ class Served:
                                 "transaction_idle_s": 2.5,
                                 "transaction_total_s": 10,
                             },
+                            **self._databases,
                         }
                     }
                 },
@@ -265,10 +273,13 @@ def test_every_file_is_compressed_beside_itself(built: Path) -> None:
 GROUP_JOURNEY = "machines.test.ts"
 """Of a server that belongs to a group; the others are of servers without one."""
 
+DATABASES_JOURNEY = "other_databases.test.ts"
+"""Of a server with databases that are servers themselves."""
+
 JOURNEYS = sorted(path.name for path in (CONSOLE / "tests" / "journeys").glob("*.test.ts"))
 
 
-@pytest.mark.parametrize("journey", [name for name in JOURNEYS if name != GROUP_JOURNEY])
+@pytest.mark.parametrize("journey", [name for name in JOURNEYS if name not in (GROUP_JOURNEY, DATABASES_JOURNEY)])
 def test_journey(
     run_node: RunNode,
     served: Served,
@@ -297,6 +308,27 @@ def test_journey(
         "TEST_PICTURES": os.environ.get("CONSOLE_PICTURES", str(tmp_path)),
     }
     assert count_passed(run_node(VITEST, "run", f"tests/journeys/{journey}", folder=CONSOLE, variables=variables)) > 0
+
+
+def test_journey_through_databases_that_are_servers(
+    run_node: RunNode, built: Path, modules: Any, tmp_path: Path, pg_uri: str, my_uri: str,
+    missing: Callable[[str], NoReturn],
+) -> None:  # fmt: skip
+    if not CHROMIUM.exists():
+        missing("Chromium is not installed")
+    made = Served(built, tmp_path, modules, {}, databases={"postgres": {"url": pg_uri}, "maria": {"url": my_uri}})
+    variables = {
+        "TEST_CONSOLE_URL": made.origin,
+        "TEST_CONTROL_URL": "",
+        "TEST_SERVER_TOKEN": TOKEN,
+        "TEST_VISITOR_TOKEN": made.visitor,
+        "TEST_PICTURES": os.environ.get("CONSOLE_PICTURES", str(tmp_path)),
+    }
+    try:
+        passed = run_node(VITEST, "run", f"tests/journeys/{DATABASES_JOURNEY}", folder=CONSOLE, variables=variables)
+        assert count_passed(passed) > 0
+    finally:
+        made.close()
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ export function EditorView({ desk, editor }: { readonly desk: Desk; readonly edi
           : <button type="button" class="primary" disabled={database === ""} title="Ctrl+Enter" onClick={() => { act(false); }}>Run</button>}
         <button type="button" disabled={isBusy || database === ""} title="Ctrl+Shift+Enter" onClick={() => { act(true); }}>Run all</button>
         <button type="button" disabled={isBusy || database === ""} onClick={() => { act(false, "explain"); }}>Explain</button>
-        {dialect !== "sqlite" && <button type="button" disabled={isBusy || database === ""} title="Run it, and show what each step has taken" onClick={() => { act(false, "measure"); }}>Measure</button>}
+        {dialect !== "sqlite" && <button type="button" disabled={isBusy || database === ""} title="Run it, and show what each step has taken; what it changes belongs to the transaction" onClick={() => { act(false, "measure"); }}>Measure</button>}
         <label class="row small">As
           <select value={mode} onChange={(event) => { desk.setMode(event.currentTarget.value as Mode); }}>
             <option value="auto">its words say</option>
