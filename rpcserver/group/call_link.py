@@ -202,7 +202,9 @@ class CallLink:
         elif offer.mode is Mode.INLINE or offer.spec.options.kind == "read":
             self._tell_late(self)
         else:
-            self._answer(BEGUN)
+            # Its first step comes in the next turn of the loop: if this process ends before, the method has not run.
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self.tell_begin, self.number)
 
     def tell_begin(self, number: int) -> None:
         """Tell the caller that the method of a call runs, if it still does.
