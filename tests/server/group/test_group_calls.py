@@ -267,31 +267,6 @@ def all_are(state: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_the_caller_hears_that_a_method_runs_after_its_first_step(
-    tmp_path: Path, broker: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """If the node is killed between the two, ``executed`` must not be ``yes``."""
-    runs: list[tuple[str, int]] = []
-
-    async def main() -> None:
-        async with start(broker, tmp_path) as (group, client):
-            tell = CallLink.tell_begin
-
-            def tell_begin(link: CallLink, number: int) -> None:
-                runs.append((link.remote, sum(work.runs["gate"] for work in group.work.values())))
-                tell(link, number)
-
-            monkeypatch.setattr(CallLink, "tell_begin", tell_begin)
-            running = asyncio.ensure_future(call(client, ["web-2"], "work.pass_gate"))
-            while not runs:
-                await asyncio.sleep(0.002)
-            group.work["web-2"].gate.set()
-            assert (await running).states == {"web-2": "ok yes"}
-
-    run_in("asyncio", main())
-    assert [count for _, count in runs] == [1]
-
-
 def test_everybody_answers_once(broker: str, tmp_path: Path, loop: str) -> None:
     async def main() -> None:
         async with start(broker, tmp_path) as (group, client):
@@ -337,6 +312,31 @@ async def wait_for(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(LIMIT_S):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+def test_the_caller_hears_that_a_method_runs_after_its_first_step(
+    tmp_path: Path, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the node is killed between the two, ``executed`` must not be ``yes``."""
+    runs: list[tuple[str, int]] = []
+
+    async def main() -> None:
+        async with start(broker, tmp_path) as (group, client):
+            tell = CallLink.tell_begin
+
+            def tell_begin(link: CallLink, number: int) -> None:
+                runs.append((link.remote, sum(work.runs["gate"] for work in group.work.values())))
+                tell(link, number)
+
+            monkeypatch.setattr(CallLink, "tell_begin", tell_begin)
+            running = asyncio.ensure_future(call(client, ["web-2"], "work.pass_gate"))
+            while not runs:
+                await asyncio.sleep(0.002)
+            group.work["web-2"].gate.set()
+            assert (await running).states == {"web-2": "ok yes"}
+
+    run_in("asyncio", main())
+    assert [count for _, count in runs] == [1]
 
 
 def test_refused_and_wrong(broker: str, tmp_path: Path) -> None:
