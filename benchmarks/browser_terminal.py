@@ -125,6 +125,11 @@ def _wait(page: Page, expression: str) -> Any:
     return page.evaluate(f"new Promise((done) => {{ {look}; look(); }})")
 
 
+def _kill(url: str, token: str, program_id: str) -> None:
+    with Client(url, token=token) as client:
+        client.call("programs.kill", {"id": program_id})
+
+
 def measure_console(folder: Path) -> Figures:
     """Measure the console's terminal once."""
     with ExitStack() as stack:
@@ -134,6 +139,7 @@ def measure_console(folder: Path) -> Figures:
             size = {"rows": 24, "columns": 80}
             wanted = {"argv": PROGRAM, "cwd": str(folder), "terminal": size, "stdin": True, "on_disconnect": "keep"}
             program = client.call("programs.start", wanted, returns=dict[str, Any])
+        stack.callback(_kill, url, token, program["id"])  # It would outlive the server.
         page = stack.enter_context(_open_page(make_address(url, token)))
         _wait(page, "document.querySelector('nav a')")
         page.evaluate(f"location.hash = '#/programs/{program['id']}'")
