@@ -33,6 +33,7 @@ from tests.services.hardware.conftest import MACHINES, expand
 
 from .browser import CHROMIUM
 from .conftest import CONSOLE, LIMIT_S, RunNode
+from .lone_server import LoneServer
 from .plugged import Interface, Line
 from .test_client import VITEST, count_passed
 from .three_nodes import ThreeNodes
@@ -276,10 +277,15 @@ GROUP_JOURNEY = "machines.test.ts"
 DATABASES_JOURNEY = "other_databases.test.ts"
 """Of a server with databases that are servers themselves."""
 
+DEATH_JOURNEY = "killed.test.ts"
+"""Of a server that is killed and started again."""
+
 JOURNEYS = sorted(path.name for path in (CONSOLE / "tests" / "journeys").glob("*.test.ts"))
 
 
-@pytest.mark.parametrize("journey", [name for name in JOURNEYS if name not in (GROUP_JOURNEY, DATABASES_JOURNEY)])
+@pytest.mark.parametrize(
+    "journey", [name for name in JOURNEYS if name not in (GROUP_JOURNEY, DATABASES_JOURNEY, DEATH_JOURNEY)]
+)
 def test_journey(
     run_node: RunNode,
     served: Served,
@@ -359,6 +365,32 @@ def test_journey_through_a_group(run_node: RunNode, three_nodes: ThreeNodes, tmp
     }
     try:
         passed = run_node(VITEST, "run", f"tests/journeys/{GROUP_JOURNEY}", folder=CONSOLE, variables=variables)
+        assert count_passed(passed) > 0
+    finally:
+        control.close()
+
+
+@pytest.fixture
+def lone_server(built: Path, tmp_path: Path, missing: Callable[[str], NoReturn]) -> Iterator[LoneServer]:
+    if not CHROMIUM.exists():
+        missing("Chromium is not installed")
+    made = LoneServer(tmp_path, built)
+    yield made
+    made.close()
+
+
+def test_journey_of_a_server_that_is_killed(run_node: RunNode, lone_server: LoneServer, tmp_path: Path) -> None:
+    control = Control({"/kill": lambda _: lone_server.kill(), "/start": lambda body: lone_server.start(body.decode())})
+    variables = {
+        "TEST_CONSOLE_URL": lone_server.origin,
+        "TEST_CONTROL_URL": control.address,
+        "TEST_SERVER_TOKEN": TOKEN,
+        "TEST_VISITOR_TOKEN": "",
+        "TEST_FOLDER": str(tmp_path),
+        "TEST_PICTURES": os.environ.get("CONSOLE_PICTURES", str(tmp_path)),
+    }
+    try:
+        passed = run_node(VITEST, "run", f"tests/journeys/{DEATH_JOURNEY}", folder=CONSOLE, variables=variables)
         assert count_passed(passed) > 0
     finally:
         control.close()

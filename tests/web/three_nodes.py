@@ -26,11 +26,11 @@ SERVICES = ("hardware", "programs")
 OWNER_VIA = {"principals": ["owner via db-1"], "permissions": ["*"], "programs": {"may_run": "anything"}}
 
 
-def make(config: Mapping[str, Any], console: Path) -> Server:
+def make(config: Mapping[str, Any], console: Path, token: str = TOKEN) -> Server:
     """Make a server of the built-in services."""
     read = ServerConfig.model_validate(config)
     services: Sequence[Service[Any]] = create_services(find_services(PluginsConfig(enabled=SERVICES)), read.services)
-    return Server(read, services, token=TOKEN, console=console)
+    return Server(read, services, token=token, console=console)
 
 
 class ThreeNodes(Running):

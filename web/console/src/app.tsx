@@ -243,7 +243,7 @@ function Banner({ store, node, explanation }: BannerProps) {
   return (
     <div class="banner small" role="alert">
       {isLost(own) || node === ""
-        ? "The connection is lost. What runs on the server goes on; this page continues by itself when the server is back."
+        ? "The connection is lost. Programs that were started here go on; this page continues by itself when the server is back."
         : <>The node <b>{node}</b> cannot be reached{explanation === "" ? "." : `: ${explanation}`} This page continues by itself when it is back.</>}
     </div>
   );

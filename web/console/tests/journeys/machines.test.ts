@@ -23,7 +23,7 @@ async function countPrograms(node: string): Promise<number> {
   return (await there.service(programs).list()).filter((each) => each.running).length;
 }
 
-test("the roster tells what becomes of a node, and the pages of that node go on when it is back", async () => {
+test("the roster tells what becomes of a node, and a terminal there goes on when its server was killed and is back", async () => {
   const network = await new Network().begin();
   const tab = await Tab.enter(browser, { hash: "#/machines", through: network });
   const { page } = tab;
@@ -33,14 +33,18 @@ test("the roster tells what becomes of a node, and the pages of that node go on 
   await rowOf(page, "web-2").getByText(/^\d+\.\d\d$|^load \d+\.\d\d$/).waitFor();
   await tab.picture("machines-light");
 
-  const other = await Tab.enter(browser, { scheme: "dark" });
+  const other = await Tab.enter(browser, { scheme: "dark", hash: "#/programs" });
   await other.page.keyboard.press("n");
   expect(await other.page.evaluate(() => document.activeElement?.id)).toBe("node");
   await other.page.getByLabel("Node", { exact: true }).selectOption("web-2");
   await other.page.getByText("owner via db-1 · from-db-1").waitFor();
-  await other.page.locator("table.processes tbody tr").first().waitFor();
-  expect(new URL(other.page.url()).hash).toBe("#/@web-2/overview");
-  expect(await other.page.title()).toBe("Overview · web-2 · remote-services");
+  expect(new URL(other.page.url()).hash).toBe("#/@web-2/programs");
+  expect(await other.page.title()).toBe("Programs · web-2 · remote-services");
+  await other.page.getByLabel("Program and arguments").fill("cat");
+  await other.page.getByRole("button", { name: "Start" }).click();
+  await other.page.getByText("keys go to the program").waitFor();
+  await other.page.keyboard.type("before\n");
+  await other.page.locator(".xterm-rows").getByText("before").first().waitFor();
   // While the way to the server is lost, the page says so; what happens then is seen when it is back.
   await network.end();
   await page.getByText("The connection is lost: this is how the nodes were then.").waitFor();
@@ -54,8 +58,15 @@ test("the roster tells what becomes of a node, and the pages of that node go on 
   await act("start");
   await page.getByText("3 up", { exact: true }).waitFor();
   await other.page.getByText("connected", { exact: true }).waitFor();
-  const before = await other.page.locator("table.processes").textContent();
-  await expect.poll(() => other.page.locator("table.processes").textContent(), { timeout: 15_000 }).not.toBe(before);
+  await other.page.getByText("keys go to the program").waitFor();
+  await other.page.locator(".xterm-helper-textarea").focus();
+  await other.page.keyboard.type("after\n");
+  // The terminal echoes what is typed, and cat says it again.
+  await expect.poll(async () => (await other.page.locator(".xterm-rows").textContent() ?? "").match(/before|after/g)).toEqual(["before", "before", "after", "after"]);
+  expect(await countPrograms("web-2")).toBe(1);
+  await other.page.getByRole("button", { name: "Kill …" }).click();
+  await other.page.getByRole("button", { name: "Kill the tree" }).click();
+  await expect.poll(() => countPrograms("web-2")).toBe(0);
   await other.close(AWAY);
   await tab.close(AWAY);
   await network.end();
@@ -66,6 +77,7 @@ test("the pages are those of the node that is chosen, also after a reload", asyn
   const { page } = tab;
   await page.getByRole("link", { name: "web-1", exact: true }).click();
   await page.getByText("owner via db-1 · from-db-1").waitFor();
+  await page.locator("table.processes tbody tr").first().waitFor();
   await page.keyboard.press("g");
   await page.keyboard.press("p");
   await page.getByLabel("Program and arguments").fill("cat");

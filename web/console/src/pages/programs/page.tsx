@@ -1,7 +1,8 @@
 /** Programs: those that run and those that have ended; start one, watch it, type into it, end it. */
 
-import { programs, type ProgramInfo } from "@remote-services/client/stubs/programs";
-import { useEffect, useState } from "preact/hooks";
+import { TransportError } from "@remote-services/client";
+import { programs, type ProgramEvent, type ProgramInfo } from "@remote-services/client/stubs/programs";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { tell } from "../../connection.ts";
 import { useEntry, useIsConnected } from "../../entry.ts";
 import { formatBytes, formatDuration, formatMoment } from "../../format.ts";
@@ -10,31 +11,23 @@ import { hashOf, type PageProps } from "../../routes.ts";
 import "./programs.css";
 import { ScreenView } from "./screen_view.tsx";
 import { StartForm } from "./start_form.tsx";
-import { applyEvent, describeState, sortPrograms, type Roll } from "./states.ts";
+import { applyEvent, describeState, GONE, sortPrograms, type Roll } from "./states.ts";
 import { joinWords } from "./words.ts";
 
 /** The page. */
 export function ProgramsPage({ rest }: PageProps) {
-  const { client } = useEntry();
-  const isConnected = useIsConnected();
-  const [roll, setRoll] = useState<Roll>();
-  const [failure, setFailure] = useState<unknown>();
-  const error = useStream((each) => each.service(programs).watch(), (event) => { setRoll((before) => applyEvent(before ?? new Map(), event)); }, []);
-  useEffect(() => {
-    if (!isConnected) return;
-    client.service(programs).list().then(
-      (list) => { setRoll((before) => new Map([...list.map((each): [string, ProgramInfo] => [each.id, each]), ...onlyNewer(before, list)])); },
-      setFailure,
-    );
-  }, [client, isConnected]);
+  const { roll, trouble } = useRoll();
+  const shown = useRef<ProgramInfo>(undefined);
   const program = roll?.get(rest);
-  const trouble = error ?? failure;
+  if (program !== undefined || shown.current?.id !== rest) shown.current = program;
+  // What has arrived of a program stays, also when the server knows it no more.
+  const last = program ?? shown.current;
   return (
     <div class="stack">
       {trouble !== undefined && <p class="note bad" role="alert">{tell(trouble)}</p>}
       {rest === "" && <List roll={roll} />}
-      {rest !== "" && program !== undefined && <ProgramView key={program.id} program={program} />}
-      {rest !== "" && program === undefined && (
+      {rest !== "" && last !== undefined && <ProgramView key={last.id} program={last} isGone={program === undefined} />}
+      {rest !== "" && last === undefined && (
         <><a href={hashOf("programs")}>← all programs</a>
           <p class="muted">{roll === undefined ? "Asking the server …" : "There is no such program of yours, or no longer."}</p></>
       )}
@@ -42,10 +35,37 @@ export function ProgramsPage({ rest }: PageProps) {
   );
 }
 
-/** Those that an event has told of while the list was under way. */
-function onlyNewer(before: Roll | undefined, list: readonly ProgramInfo[]): [string, ProgramInfo][] {
-  const newest = Math.max(0, ...list.map((each) => each.started_at));
-  return [...(before ?? [])].filter(([, each]) => each.started_at > newest);
+/** Follows the programs that the server knows. While the connection is lost, they are those that it knew then. */
+function useRoll(): { readonly roll: Roll | undefined; readonly trouble: unknown } {
+  const { client } = useEntry();
+  const isConnected = useIsConnected();
+  const [roll, setRoll] = useState<Roll>();
+  const [failure, setFailure] = useState<unknown>();
+  /** Events that have come while the list is under way. */
+  const early = useRef<ProgramEvent[]>(undefined);
+  const error = useStream((each) => each.service(programs).watch(), (event) => {
+    if (early.current === undefined) setRoll((before) => applyEvent(before ?? new Map(), event));
+    else early.current.push(event);
+  }, []);
+  useEffect(() => {
+    if (!isConnected) return;
+    const since: ProgramEvent[] = [];
+    early.current = since;
+    client.service(programs).list().then(
+      (list) => {
+        if (early.current !== since) return;
+        early.current = undefined;
+        setFailure(undefined);
+        setRoll(since.reduce(applyEvent, new Map(list.map((each) => [each.id, each]))));
+      },
+      (problem: unknown) => {
+        if (early.current !== since || problem instanceof TransportError) return;
+        early.current = undefined;
+        setFailure(problem);
+      },
+    );
+  }, [client, isConnected]);
+  return { roll, trouble: error ?? failure };
 }
 
 function List({ roll }: { readonly roll: Roll | undefined }) {
@@ -76,12 +96,19 @@ function Line({ program }: { readonly program: ProgramInfo }) {
   );
 }
 
-function ProgramView({ program }: { readonly program: ProgramInfo }) {
+interface ProgramViewProps {
+  readonly program: ProgramInfo;
+  /** Whether the server knows it no more: then it is shown as it was last. */
+  readonly isGone: boolean;
+}
+
+function ProgramView({ program, isGone }: ProgramViewProps) {
   const { client, permissions } = useEntry();
   const [note, setNote] = useState("");
   const [isAsking, setAsking] = useState(false);
   const stub = client.service(programs);
-  const state = describeState(program);
+  const state = isGone ? GONE : describeState(program);
+  const isRunning = program.running && !isGone;
   const may = permissions.has("programs.control");
   const act = (work: () => Promise<string>): void => {
     setAsking(false);
@@ -106,26 +133,32 @@ function ProgramView({ program }: { readonly program: ProgramInfo }) {
       <div class="row">
         <span class="small muted grow">
           process {program.pid}, of {program.owner}, in {program.cwd}, since {formatMoment(program.started_at)}
-          {program.running && <> ({formatDuration(Date.now() / 1000 - program.started_at)})</>}
+          {isRunning && <> ({formatDuration(Date.now() / 1000 - program.started_at)})</>}
         </span>
         <span class="small" role="status">{note}</span>
-        {program.running && !isAsking && (
+        {isRunning && !isAsking && (
           <>
             <button type="button" disabled={!may} onClick={() => { act(async () => ((await stub.signal({ id: program.id, signal: "INT" })) ? "It got INT." : "It has ended before.")); }}>Interrupt</button>
             <button type="button" class="danger" disabled={!may} onClick={() => { setAsking(true); }}>Kill …</button>
           </>
         )}
-        {isAsking && program.running && (
+        {isAsking && isRunning && (
           <>
             <span class="small">End it, and all that it has started?</span>
             <button type="button" class="danger" onClick={() => { act(kill); }}>Kill the tree</button>
             <button type="button" onClick={() => { setAsking(false); }}>No</button>
           </>
         )}
-        {!program.running && <button type="button" disabled={!may} onClick={() => { act(forget); }}>Forget</button>}
+        {!program.running && !isGone && <button type="button" disabled={!may} onClick={() => { act(forget); }}>Forget</button>}
       </div>
       {!may && <p class="small muted">You may look on: your role lacks the permission <code>programs.control</code>.</p>}
-      <ScreenView program={program} />
+      {isGone && (
+        <p class="note warn" role="alert">
+          The server knows nothing of this program any more: it has ended with the server, or it had ended and was forgotten.
+          What is here had come before; it is lost when you leave.
+        </p>
+      )}
+      <ScreenView program={program} isRunning={isRunning} />
     </>
   );
 }

@@ -1,7 +1,7 @@
 /** A terminal on the page that shows one program, and goes on where it was whenever the connection is back. */
 
-import type { Client } from "@remote-services/client";
-import { NotController, programs, type ProgramInfo } from "@remote-services/client/stubs/programs";
+import { TransportError, type Client } from "@remote-services/client";
+import { NotController, ProgramNotFound, programs, type ProgramInfo } from "@remote-services/client/stubs/programs";
 import { SearchAddon } from "@xterm/addon-search";
 import { WebLinksAddon } from "@xterm/addon-web-links";
 import type { Terminal } from "@xterm/xterm";
@@ -15,7 +15,12 @@ export interface ScreenState {
   /** Bytes of its output that were no longer kept when it was attached. */
   readonly lostBytes: number;
   readonly problem: string;
+  /** What nobody knows about the last keys; empty if nothing is unsure. */
+  readonly doubt: string;
 }
+
+/** The state of a screen that nothing has happened to. */
+export const BEGINNING: ScreenState = { isController: false, lostBytes: 0, problem: "", doubt: "" };
 
 const RED = new TextEncoder().encode("\x1b[91m");
 const PLAIN = new TextEncoder().encode("\x1b[39m");
@@ -25,7 +30,7 @@ export class Screen {
   readonly search = new SearchAddon();
   readonly #offsets = { stdout: 0, stderr: 0 };
   readonly #encoder = new TextEncoder();
-  #state: ScreenState = { isController: false, lostBytes: 0, problem: "" };
+  #state: ScreenState = BEGINNING;
   #typing: Promise<unknown> = Promise.resolve();
   #size = { columns: 0, rows: 0 };
   readonly #open: OpenTerminal;
@@ -117,11 +122,21 @@ export class Screen {
     const { id } = this.program;
     this.#typing = this.#typing
       .then(() => this.client.service(programs).write({ id, data }))
-      .catch((error: unknown) => { this.#fail(error); });
+      .then(() => { this.#settle(); }, (error: unknown) => { this.#fail(error, true); });
   }
 
-  #fail(error: unknown): void {
-    const isLost = error instanceof NotController;
+  /** The program has got what was typed. */
+  #settle(): void {
+    if (this.#state.doubt !== "") this.#tell({ doubt: "" });
+  }
+
+  #fail(error: unknown, isTyping = false): void {
+    if (isTyping && error instanceof TransportError) {
+      this.#tell({ doubt: "The connection was lost while keys were on their way: look whether the program has got them." });
+      return;
+    }
+    // That the program is gone is told by the page.
+    const isLost = error instanceof NotController || error instanceof ProgramNotFound;
     this.#tell({
       isController: this.#state.isController && !isLost,
       problem: isLost ? "" : error instanceof Error ? error.message : String(error),

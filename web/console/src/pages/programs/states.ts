@@ -18,8 +18,17 @@ export function sortPrograms(roll: Roll): ProgramInfo[] {
   return [...roll.values()].sort((one, other) => Number(other.running) - Number(one.running) || other.started_at - one.started_at);
 }
 
+/** A word or two, and how they look. */
+export interface StateWords {
+  readonly text: string;
+  readonly look: "accent" | "good" | "bad" | "warn";
+}
+
+/** How a program is that the server knows no more. */
+export const GONE: StateWords = { text: "gone", look: "warn" };
+
 /** How a program is, in a word or two. */
-export function describeState(program: ProgramInfo): { readonly text: string; readonly look: "accent" | "good" | "bad" | "warn" } {
+export function describeState(program: ProgramInfo): StateWords {
   const { status } = program;
   if (program.running) return { text: "running", look: "accent" };
   if (status === null || status.lost) return { text: "end not seen", look: "warn" };
