@@ -303,6 +303,7 @@ def test_journey(
             missing(f"no network interface can be made here: {interface.why_not}")
         interface.remove()
     variables = {
+        "TEST_FOLDER": str(tmp_path),
         "TEST_CONSOLE_URL": served.origin,
         "TEST_RECORDED_URL": recorded.origin,
         "TEST_RECORDED_VISITOR_TOKEN": recorded.visitor,

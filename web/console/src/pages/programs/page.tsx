@@ -9,6 +9,7 @@ import { formatBytes, formatDuration, formatMoment } from "../../format.ts";
 import { useStream } from "../../live.ts";
 import { hashOf, type PageProps } from "../../routes.ts";
 import "./programs.css";
+import { InputForm } from "./input_form.tsx";
 import { ScreenView } from "./screen_view.tsx";
 import { StartForm } from "./start_form.tsx";
 import { applyEvent, describeState, GONE, sortPrograms, type Roll } from "./states.ts";
@@ -159,6 +160,7 @@ function ProgramView({ program, isGone }: ProgramViewProps) {
         </p>
       )}
       <ScreenView program={program} isRunning={isRunning} />
+      {isRunning && may && program.terminal === null && <InputForm program={program} />}
     </>
   );
 }

@@ -11,6 +11,7 @@ export function StartForm({ onStart }: { readonly onStart: (program: ProgramInfo
   const { client, permissions } = useEntry();
   const [problem, setProblem] = useState("");
   const [isBusy, setBusy] = useState(false);
+  const [wantsTerminal, setWantsTerminal] = useState(true);
   const may = permissions.has("programs.run");
   const start = async (event: Event): Promise<void> => {
     event.preventDefault();
@@ -30,7 +31,7 @@ export function StartForm({ onStart }: { readonly onStart: (program: ProgramInfo
         cwd: textOf("folder") === "" ? null : textOf("folder"),
         env: readVariables(textOf("variables")),
         terminal: form.get("terminal") === null ? null : { rows: 24, columns: 80 },
-        stdin: form.get("terminal") !== null,
+        stdin: form.get("terminal") !== null || form.get("input") !== null,
         timeout_s: numberOf("time"),
         on_disconnect: "keep",
         limits: memory === null ? null : { memory_bytes: Math.round(memory * 1024 * 1024) },
@@ -46,7 +47,8 @@ export function StartForm({ onStart }: { readonly onStart: (program: ProgramInfo
       <div class="row">
         <label class="tools" for="command">Program and arguments</label>
         <input id="command" name="command" class="grow mono" required autocomplete="off" spellcheck={false} placeholder="Program and arguments, such as bash" disabled={!may} />
-        <label class="row small"><input type="checkbox" name="terminal" defaultChecked disabled={!may} /> in a terminal</label>
+        <label class="row small"><input type="checkbox" name="terminal" checked={wantsTerminal} disabled={!may} onChange={(event) => { setWantsTerminal(event.currentTarget.checked); }} /> in a terminal</label>
+        {!wantsTerminal && <label class="row small"><input type="checkbox" name="input" disabled={!may} /> with input</label>}
         <button class="primary" type="submit" disabled={!may || isBusy}>Start</button>
       </div>
       {!may && <p class="small muted">Your role lacks the permission <code>programs.run</code>.</p>}
