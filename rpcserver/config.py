@@ -193,6 +193,13 @@ class AuthConfig(_Section):
         description="Time from the moment of connecting until a client must have authenticated, in seconds: for the "
         "TLS handshake, the request and the wait in line together.",
     )
+    ticket_ttl_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="How long a ticket is good by which a web page signs in, in seconds: the time between "
+        "`rpcserver console` and the page.",
+    )
     session_ttl_s: float = Field(
         default=43_200.0,
         ge=0,

@@ -20,7 +20,6 @@ from rpcserver.group.nodes import NodeInfo, NodesEvent, describe_members, watch_
 from rpcserver.reload.report import ReloadFailed, ReloadReport
 from rpcserver.security.authentication import Authentication, Proof, ProofKind
 from rpcserver.security.roles import Roles
-from rpcserver.security.tickets import TICKET_S
 from rpcwire.context import Context, Principal
 from rpcwire.errors import InvalidParams, PermissionDenied, Unavailable
 from rpcwire.group.leases import (
@@ -369,8 +368,8 @@ class System(Service):
             Busy: too many tickets of the caller wait to be used.
         """
         principal, link = ctx.principal, self._parts.connections.link_of(ctx.connection)
-        ticket = self._parts.authentication.create_ticket(principal, link)
-        return TicketInfo(ticket=ticket, expires_in_s=TICKET_S, urls=self._parts.list_pages())
+        ticket, ttl_s = self._parts.authentication.create_ticket(principal, link)
+        return TicketInfo(ticket=ticket, expires_in_s=ttl_s, urls=self._parts.list_pages())
 
     @method(kind="read")
     async def list_permissions(self, ctx: Context) -> list[str]:

@@ -408,7 +408,7 @@ ROOMS_OF_SERVER: dict[str, frozenset[str]] = {
     ),
     "system": frozenset(
         {"activity", "config", "connections", "health", "reload/report", "security/authentication", "security/roles"}
-        | {"events", "group", "group_side", "security/tickets", "sessions", "stalls"}
+        | {"events", "group", "group_side", "sessions", "stalls"}
     ),
     "door": frozenset(
         {"config", "connections", "health", "memory"}

@@ -67,9 +67,9 @@ _RULES: Mapping[str, Mapping[Rule, str]] = {
     },
     "auth": {
         _AT_ONCE: (
-            "token_file unix session_ttl_s attempts free_attempts penalty_s delayed_connections delayed_per_address "
-            "arriving_connections arriving_per_address unauthenticated_connections unauthenticated_per_address "
-            "line_connections line_per_address certificates"
+            "token_file unix ticket_ttl_s session_ttl_s attempts free_attempts penalty_s delayed_connections "
+            "delayed_per_address arriving_connections arriving_per_address unauthenticated_connections "
+            "unauthenticated_per_address line_connections line_per_address certificates"
         ),
         _OF_LINK: "timeout_s violations unauthenticated_message_bytes",
         _WAYS: "ways",

@@ -142,7 +142,7 @@ class Authentication:
     ) -> None:
         self.named_tokens = NamedTokens(time.time)
         self.sessions = Sessions(time.time, self._find_maker, config.session_ttl_s)
-        self._tickets = Tickets(time.monotonic)
+        self._tickets = Tickets(time.monotonic, config.ticket_ttl_s)
         self._bearer = BearerToken(tokens, self.named_tokens, self.sessions)
         self._ways = by_scheme([self._bearer, *ways])
         self.owner_uid = owner_uid
@@ -194,7 +194,7 @@ class Authentication:
             self.unix_users = unix_users
             self._unix_peer_credentials = unix_peer_credentials
             self._attempts, self._timeout_s = config.attempts, config.timeout_s
-            self.sessions.ttl_s = config.session_ttl_s
+            self._tickets.ttl_s, self.sessions.ttl_s = config.ticket_ttl_s, config.session_ttl_s
             self._penalties.change(config.free_attempts, config.penalty_s)
 
         return commit
@@ -423,12 +423,15 @@ class Authentication:
 
     # --- tickets and sessions -------------------------------------------------------------------------------------
 
-    def create_ticket(self, principal: Principal, evidence: Evidence | None) -> str:
+    def create_ticket(self, principal: Principal, evidence: Evidence | None) -> tuple[str, float]:
         """Make a ticket for a session of somebody.
 
         Parameters:
             principal: who it is for, and what their role is.
             evidence: what their connection shows; ``None`` for one in memory.
+
+        Returns:
+            The ticket, and how long it is good, in seconds.
 
         Raises:
             InvalidRequest: they come through another node or by a certificate.
@@ -442,7 +445,7 @@ class Authentication:
             raise Unavailable(f"the credentials of {principal.name} have just ended", executed="no")
         ticket = self._tickets.make(maker, self.sessions.role_of(principal))
         self.sessions.counts["ticket", "created"] += 1
-        return ticket
+        return ticket, self._tickets.ttl_s
 
     def _describe_maker(self, principal: Principal, evidence: Evidence | None) -> Maker | None:
         """Describe the credentials of somebody, so that it can be found out later whether they are still good."""

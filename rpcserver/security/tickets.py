@@ -1,5 +1,5 @@
 """Tickets: what somebody who is in makes for a web page, which exchanges it for a session. They are kept in memory
-only: they last for a minute, and a server that is started anew has none."""
+only: they last for a minute or so, and a server that is started anew has none."""
 
 from __future__ import annotations
 
@@ -15,11 +15,8 @@ from .sessions import REMEDY, Maker
 PREFIX = "rpcticket_"
 """The beginning of each ticket."""
 
-TICKET_S = 60.0
-"""How long a ticket is good, in seconds."""
-
 REMEMBER_S = 600.0
-"""How long a ticket is remembered that is good for nothing any more, in seconds, so that its page can be told why."""
+"""How long a ticket is remembered after its time, in seconds, so that its page can be told why."""
 
 TICKETS_PER_PRINCIPAL = 16
 """The most tickets of one principal that are good at the same time."""
@@ -35,12 +32,14 @@ class Ticket:
     Attributes:
         maker: the credentials that it was made with.
         role: the role that they gave; ``None`` for none.
+        ttl_s: how long it is good, in seconds.
         made_s: when it was made, on the clock of the tickets.
         is_used: whether somebody has exchanged it.
     """
 
     maker: Maker
     role: str | None
+    ttl_s: float
     made_s: float
     is_used: bool = False
 
@@ -50,9 +49,14 @@ class Tickets:
 
     Parameters:
         clock: tells the time, in seconds, as :func:`time.monotonic` does.
+        ttl_s: how long tickets are good, in seconds.
+
+    Attributes:
+        ttl_s: the same, for those that are made from now on.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], ttl_s: float) -> None:
+        self.ttl_s = ttl_s
         self._clock = clock
         self._by_digest: dict[str, Ticket] = {}
 
@@ -67,17 +71,17 @@ class Tickets:
         """
         now = self._clock()
         for digest, ticket in list(self._by_digest.items()):
-            if now - ticket.made_s < REMEMBER_S:
+            if now - ticket.made_s < ticket.ttl_s + REMEMBER_S:
                 break
             del self._by_digest[digest]
         count = sum(each.maker.name == maker.name and self._is_good(each) for each in self._by_digest.values())
         if count >= TICKETS_PER_PRINCIPAL or len(self._by_digest) >= MOST_TICKETS:
             raise Busy(
-                f"{count} tickets of {maker.name} wait to be used: use one, or try again in a minute",
-                retry_after_ms=int(TICKET_S * 1000),
+                f"{count} tickets of {maker.name} wait to be used: use one, or try again in {self.ttl_s:g} s",
+                retry_after_ms=int(self.ttl_s * 1000),
             )
         text = PREFIX + secrets.token_urlsafe(32)
-        self._by_digest[digest_of(text)] = Ticket(maker, role, now)
+        self._by_digest[digest_of(text)] = Ticket(maker, role, self.ttl_s, now)
         return text
 
     def check(self, text: str) -> Ticket:
@@ -98,7 +102,7 @@ class Tickets:
                 f"`rpcserver session list`. To sign in, {REMEDY}"
             )
         if not self._is_good(ticket):
-            raise TicketExpired(f"this ticket was good for {TICKET_S:g} s, which are over: {REMEDY}")
+            raise TicketExpired(f"this ticket was good for {ticket.ttl_s:g} s, which are over: {REMEDY}")
         return ticket
 
     def free(self, text: str) -> None:
@@ -108,4 +112,4 @@ class Tickets:
             ticket.is_used = False
 
     def _is_good(self, ticket: Ticket) -> bool:
-        return not ticket.is_used and self._clock() - ticket.made_s < TICKET_S
+        return not ticket.is_used and self._clock() - ticket.made_s < ticket.ttl_s

@@ -26,7 +26,7 @@ from rpcserver.security.sessions import (
     Maker,
     Sessions,
 )
-from rpcserver.security.tickets import TICKET_S, TICKETS_PER_PRINCIPAL, Tickets
+from rpcserver.security.tickets import TICKETS_PER_PRINCIPAL, Tickets
 from rpcserver.security.token_file import TokenFile
 from rpcserver.server import Server
 from rpcwire.errors import Busy, TicketExpired, TicketUnknown, TicketUsed, from_wire
@@ -108,7 +108,7 @@ def test_a_ticket_becomes_a_session_of_its_maker_and_role(tools: Any, keys: Keys
         async with tools.serve(roles=ROLES) as server:
             async with tools.connect(server, token=token) as maker:
                 made = (await tools.call(maker, "rpc.create_ticket"))["result"]
-            assert made["expires_in_s"] == TICKET_S
+            assert made["expires_in_s"] == 60
             assert made["urls"] == [f"http://127.0.0.1:{tools.port(server)}"]
             async with tools.connect(server, token=None) as page:
                 found = (await tools.call(page, "rpc.authenticate", {"ticket": made["ticket"]}))["result"]
@@ -229,24 +229,53 @@ def test_wrong_tickets_and_sessions_end_the_connection_and_are_logged_without_th
     assert "canary" not in caplog.text
 
 
-def test_tickets_live_for_a_minute_and_are_few() -> None:
+def test_tickets_live_for_a_while_and_are_few() -> None:
     now = [100.0]
-    tickets, maker = Tickets(lambda: now[0]), Maker(name="ci", method="token", credential="0" * 16)
+    tickets, maker = Tickets(lambda: now[0], 60.0), Maker(name="ci", method="token", credential="0" * 16)
     first = tickets.make(maker, "adder")
     assert tickets.check(first).role == "adder"
     for _ in range(TICKETS_PER_PRINCIPAL - 1):
         tickets.make(maker, "adder")
-    with pytest.raises(Busy, match="16 tickets of ci wait"):
+    with pytest.raises(Busy, match=r"16 tickets of ci wait to be used: use one, or try again in 60 s"):
         tickets.make(maker, "adder")
     tickets.make(maker.model_copy(update={"name": "else"}), None)
-    now[0] += TICKET_S
-    with pytest.raises(TicketExpired, match="rpcserver console"):
+    now[0] += 60
+    with pytest.raises(TicketExpired, match=r"good for 60 s, which are over: get a new ticket: `rpcserver console`"):
         tickets.check(first)
     tickets.make(maker, "adder")
     now[0] += 3600
     tickets.make(maker, "adder")
     with pytest.raises(TicketUnknown):
         tickets.check(first)
+
+
+def test_another_life_of_tickets_holds_for_those_that_are_made_afterwards() -> None:
+    now = [100.0]
+    tickets, maker = Tickets(lambda: now[0], 60.0), Maker(name="ci", method="token", credential="0" * 16)
+    long = tickets.make(maker, None)
+    tickets.ttl_s = 5.0
+    short = tickets.make(maker, None)
+    now[0] += 5
+    with pytest.raises(TicketExpired, match="good for 5 s"):
+        tickets.check(short)
+    tickets.ttl_s = 3600.0
+    tickets.check(long)
+    now[0] += 55
+    with pytest.raises(TicketExpired, match="good for 60 s"):
+        tickets.check(long)
+
+
+def test_the_settings_say_how_long_a_ticket_is_good(tools: Any) -> None:
+    async def main() -> None:
+        async with tools.serve(auth={"ticket_ttl_s": 0.001}) as server, tools.connect(server) as maker:
+            made = (await tools.call(maker, "rpc.create_ticket"))["result"]
+            assert made["expires_in_s"] == 0.001
+            async with tools.connect(server, token=None) as page:
+                refused = (await tools.call(page, "rpc.authenticate", {"ticket": made["ticket"]}))["error"]
+        assert refused["data"]["type"] == "TicketExpired"
+        assert refused["message"].startswith("this ticket was good for 0.001 s, which are over: get a new ticket")
+
+    tools.run(main())
 
 
 # --- the end ------------------------------------------------------------------------------------------------------

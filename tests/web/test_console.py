@@ -52,6 +52,7 @@ class Served:
         places: the folders of a recorded machine; those of this one where not given.
         public_docs: names of services about which everybody may read.
         databases: further databases, by their names.
+        auth: the settings of who may connect.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Served:
         places: Places | None = None,
         public_docs: tuple[str, ...] = (),
         databases: Mapping[str, Any] | None = None,
+        auth: Mapping[str, Any] | None = None,
     ) -> None:
         self._console = console
         self._folder = folder
@@ -71,6 +73,7 @@ class Served:
         self._places = places
         self._public_docs = public_docs
         self._databases = databases or {}
+        self._auth = auth or {}
         self._port = 0
         self._running: Running | None = None
         self.visitor = ""
@@ -96,6 +99,7 @@ class Served:
                 "state_dir": str(self._folder / "state"),
                 "listen": {"port": self._port, "unix": "none"},
                 "console": {"public_docs": self._public_docs},
+                "auth": self._auth,
                 "services": {
                     "database": {
                         "databases": {
@@ -202,6 +206,14 @@ def recorded(built: Path, modules: Any, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="module")
+def strict(built: Path, modules: Any, tmp_path_factory: pytest.TempPathFactory, served: Served) -> Iterator[Served]:
+    """A server whose tickets have expired before anybody can use them."""
+    made = Served(built, tmp_path_factory.mktemp("strict"), modules, {}, auth={"ticket_ttl_s": 0.001})
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     made = Line(tmp_path_factory.mktemp("line") / "port")
     yield made
@@ -290,6 +302,7 @@ def test_journey(
     run_node: RunNode,
     served: Served,
     recorded: Served,
+    strict: Served,
     control: Control,
     line: Line,
     interface: Interface,
@@ -306,6 +319,7 @@ def test_journey(
         "TEST_FOLDER": str(tmp_path),
         "TEST_CONSOLE_URL": served.origin,
         "TEST_RECORDED_URL": recorded.origin,
+        "TEST_STRICT_URL": strict.origin,
         "TEST_RECORDED_VISITOR_TOKEN": recorded.visitor,
         "TEST_CONTROL_URL": control.address,
         "TEST_SERVER_TOKEN": TOKEN,

@@ -80,6 +80,14 @@ export async function begin(): Promise<void> {
   else signIn.set({ kind: "out", reason: "" });
 }
 
+/** Signs in anew whenever somebody opens the address of a ticket in this tab: that loads no page. */
+export function followTickets(): void {
+  addEventListener("hashchange", () => {
+    const ticket = takeTicket(location, history);
+    if (ticket !== undefined) void enter({ ticket });
+  });
+}
+
 /** Signs in. A token is exchanged for a session at once, and not kept. */
 export async function enter(credential: Credential): Promise<void> {
   await current?.close();

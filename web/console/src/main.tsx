@@ -2,7 +2,7 @@
 
 import { render } from "preact";
 import { App } from "./app.tsx";
-import { begin } from "./connection.ts";
+import { begin, followTickets } from "./connection.ts";
 import { followAddress } from "./routes.ts";
 import "./style/base.css";
 import "./style/shell.css";
@@ -10,6 +10,7 @@ import { showTheme, theme } from "./theme.ts";
 
 showTheme(theme.value);
 const started = begin(); // It takes the ticket out of the address before anything else reads that.
+followTickets(); // Before the pages read it, too.
 followAddress();
 const root = document.getElementById("app");
 if (root !== null) render(<App />, root);

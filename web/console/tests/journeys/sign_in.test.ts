@@ -2,7 +2,7 @@
 
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { AWAY, makeAddress, makeClient, origin, startBrowser, Tab, act, token, visitorToken } from "./place.ts";
+import { AWAY, makeAddress, makeClient, origin, required, startBrowser, Tab, act, token, visitorToken } from "./place.ts";
 
 let browser: Browser;
 beforeAll(async () => { browser = await startBrowser(); });
@@ -35,9 +35,15 @@ test("a ticket signs a tab in, once", async () => {
   const other = await Tab.open(browser);
   await other.page.goto(address);
   await other.page.getByRole("alert").waitFor();
-  expect(await other.page.getByRole("alert").textContent()).toContain("used");
+  expect(await other.page.getByRole("alert").textContent()).toMatch(/this ticket was used before.*look at the sessions.*get a new ticket: `rpcserver console`/);
   expect(await other.page.evaluate(() => sessionStorage.length)).toBe(0);
   await other.picture("sign-in-light");
+  // A new one can be opened in the same tab, which loads no page.
+  await other.page.goto(await makeAddress());
+  await other.page.getByText("owner · owner").waitFor();
+  expect(other.page.url()).not.toContain("ticket");
+  await other.page.getByRole("button", { name: "Sign out" }).click();
+  await other.page.getByLabel("Token").waitFor();
   await other.close();
 
   await tab.page.getByRole("button", { name: "Sign out" }).click();
@@ -52,7 +58,7 @@ test("a ticket signs a tab in, once", async () => {
 test("a token signs in and is not kept; a wrong one and a wrong ticket do not", async () => {
   const tab = await Tab.open(browser, { scheme: "dark", width: 360, height: 740 });
   await tab.page.goto(`${origin}/#ticket=rpcticket_wrong`);
-  await tab.page.getByRole("alert").waitFor();
+  await tab.page.getByRole("alert").filter({ hasText: "there is no such ticket: get a new ticket: `rpcserver console`" }).waitFor();
   await tab.page.getByLabel("Token").fill("wrong");
   await tab.page.keyboard.press("Enter");
   await tab.page.getByRole("alert").filter({ hasText: "token" }).waitFor();
@@ -63,6 +69,16 @@ test("a token signs in and is not kept; a wrong one and a wrong ticket do not", 
   const kept = await tab.page.evaluate(() => JSON.stringify([Object.entries(sessionStorage), Object.entries(localStorage)]));
   expect(kept).not.toContain(token);
   expect(kept).toContain("rpcsession_");
+  await tab.close();
+});
+
+test("a ticket that has expired says so, how long it was good, and what to do", async () => {
+  const strict = required("TEST_STRICT_URL");
+  const tab = await Tab.open(browser, { server: strict });
+  await tab.page.goto(await makeAddress(token, strict));
+  await tab.page.getByRole("alert").filter({ hasText: "this ticket was good for 0.001 s, which are over: get a new ticket: `rpcserver console`" }).waitFor();
+  expect(await tab.page.evaluate(() => sessionStorage.length)).toBe(0);
+  await tab.picture("sign-in-expired-light");
   await tab.close();
 });
 
