@@ -1,6 +1,6 @@
 /** A server that is killed under open terminals and logs: what goes on without it, what ends with it, and what the page says of each. */
 
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { programs, type ProgramInfo } from "@remote-services/client/stubs/programs";
 import type { Browser, Page } from "playwright-core";
@@ -47,9 +47,11 @@ function signal(name: string): { readonly command: string; readonly give: () => 
   };
 }
 
+/** Whether a process runs: one that has ended, and whose end nobody has taken note of yet, does not. */
 function isAlive(pid: number): boolean {
   try {
-    return process.kill(pid, 0);
+    const state = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)!;
+    return !state.startsWith("Z");
   } catch {
     return false;
   }
