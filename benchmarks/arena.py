@@ -158,7 +158,7 @@ def main() -> None:
         sys.exit("there is no client for pages: make web")
     visible = ("--disable-renderer-backgrounding", "--disable-backgrounding-occluded-windows")
     rows: dict[str, list[tuple[list[float], float, float]]] = {"rpcserver": [], "websockets": []}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Chromium's processes end after it.
         profile = Path(folder) / "profile"
         profile.mkdir()
         browser = Browser(profile, *visible)
