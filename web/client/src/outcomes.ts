@@ -57,7 +57,8 @@ export class Outcomes<T = unknown> implements PromiseLike<readonly Outcome<T>[]>
             return undefined;
           }
         }
-        yield this.settled[place] as Outcome<T>;
+        const outcome = this.settled[place];
+        if (outcome !== undefined) yield outcome;
       }
     } finally {
       if (isLeft) await this.close();

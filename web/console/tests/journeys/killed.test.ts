@@ -50,8 +50,8 @@ function signal(name: string): { readonly command: string; readonly give: () => 
 /** Whether a process runs: one that has ended, and whose end nobody has taken note of yet, does not. */
 function isAlive(pid: number): boolean {
   try {
-    const state = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)!;
-    return !state.startsWith("Z");
+    const state = readFileSync(`/proc/${String(pid)}/stat`, "utf8").split(") ").at(-1);
+    return state?.startsWith("Z") === false;
   } catch {
     return false;
   }
