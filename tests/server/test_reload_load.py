@@ -154,6 +154,7 @@ class Daemon:
             ("audit", "when_full"): "refuse" if is_odd else "continue",
             ("audit", "parameters"): "redacted" if is_odd else "hash",
             ("plugins", "essential"): ["probe"] if is_odd else [],
+            ("console", "public_docs"): ["probe"] if is_odd else [],
             ("group", "gateways"): {name: f"{number % 2:016x}"},
         }
         values: dict[tuple[str, ...], Any] = {}
@@ -163,6 +164,8 @@ class Daemon:
             default = getattr(getattr(DEFAULTS, path[0]), path[1]) if len(path) == 2 else None
             if path in other:
                 values[path] = other[path]
+            elif isinstance(default, bool):
+                values[path] = is_odd
             elif isinstance(default, int | float):
                 values[path] = default + (1 if is_odd else 0)
         return values
