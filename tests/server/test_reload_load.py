@@ -280,6 +280,13 @@ class Load:
                 task.result()
                 raise AssertionError("a client has stopped")
 
+    async def reach(self, count: int) -> None:
+        """Wait until each client has made so many calls: reloads may be faster than they."""
+        async with asyncio.timeout(LIMIT_S):
+            while len(self.counts) < len(self._tasks) or min(self.counts.values()) < count:
+                self.check()
+                await asyncio.sleep(PAUSE_S)
+
     async def end(self) -> None:
         """Let all calls end. Raises what has failed."""
         self._is_over = True
@@ -288,7 +295,7 @@ class Load:
 
 
 async def reload_often(daemon: Daemon, owner: AsyncClient, numbers: range, load: Load) -> None:
-    for number in numbers:
+    for count, number in enumerate(numbers, 1):
         is_faulty = number % 10 == 9
         daemon.write(daemon.faulty_text(number) if is_faulty else daemon.text(number))
         try:
@@ -301,6 +308,7 @@ async def reload_often(daemon: Daemon, owner: AsyncClient, numbers: range, load:
             assert {change["effect"] for change in report["changes"]} <= {"at once", "new connections"}, report
             assert report["changes"]
         load.check()
+        await load.reach(count // 2 + 1)
         if number % 5 == 0:
             async with AsyncClient(daemon.url, token="the-token-of-the-owner", ca_file=daemon.folder / "ca.pem") as new:
                 assert await new.call("probe.echo", ["x"]) == "x"
