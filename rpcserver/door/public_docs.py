@@ -8,8 +8,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from websockets.datastructures import Headers
 from websockets.http11 import Response
@@ -25,12 +24,18 @@ EVERY_SERVICE = "*"
 """Stands for all services."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Document:
+class _Form(NamedTuple):
+    """The document in one form."""
+
+    body: bytes
+    etag: str
+
+
+class _Document(NamedTuple):
     """The document in both forms."""
 
-    plain: bytes
-    packed: bytes
+    plain: _Form
+    packed: _Form
 
 
 class PublicDocs:
@@ -49,6 +54,7 @@ class PublicDocs:
         self._config = config
         self._describe = describe
         self._document: _Document | None = None
+        self._edition = 0  # Counts what makes a document old.
         self._lock = asyncio.Lock()
 
     @property
@@ -63,11 +69,12 @@ class PublicDocs:
             config: the settings.
         """
         self._config = config
-        self._document = None
+        self.forget()
 
     def forget(self) -> None:
         """Make the document anew when it is asked for again, because there are further methods."""
         self._document = None
+        self._edition += 1
 
     async def answer(self, headers: Headers, *, head: bool) -> Response:
         """Make the answer to a request.
@@ -78,9 +85,9 @@ class PublicDocs:
         """
         document = await self._make()
         is_packed = takes_gzip(headers)
-        body = document.packed if is_packed else document.plain
+        body, etag = document.packed if is_packed else document.plain
         fields = make_headers("application/json", len(body))
-        fields["ETag"] = etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        fields["ETag"] = etag
         fields["Vary"] = "Accept-Encoding"
         del fields["Cache-Control"]
         fields["Cache-Control"] = "no-cache"
@@ -94,11 +101,11 @@ class PublicDocs:
     async def _make(self) -> _Document:
         async with self._lock:
             while (document := self._document) is None:
-                config = self._config
-                names = None if EVERY_SERVICE in config.public_docs else config.public_docs
+                edition, services = self._edition, self._config.public_docs
+                names = None if EVERY_SERVICE in services else services
                 content = await self._describe(names)
                 document = await asyncio.to_thread(_encode, content)
-                if config is self._config:
+                if edition == self._edition:
                     self._document = document
             return document
 
@@ -110,4 +117,8 @@ def _encode(content: Mapping[str, Any]) -> _Document:
     version = hashlib.sha256(methods).hexdigest()[:12]
     info = {**content["info"], "version": version}
     plain = json.dumps({**content, "info": info}, ensure_ascii=False, separators=(",", ":")).encode()
-    return _Document(plain, gzip.compress(plain, 9, mtime=0))
+    return _Document(_make_form(plain), _make_form(gzip.compress(plain, 9, mtime=0)))
+
+
+def _make_form(body: bytes) -> _Form:
+    return _Form(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')

@@ -467,9 +467,8 @@ class Presence:
                 for number in self._newcomers:
                     self._welcome(number)
                 self._newcomers.clear()
-            if self._wishes:
-                for number in self._wishes.take(self.roster.table, now):
-                    self._send(number, Want())
+            for number in self._wishes.take(self.roster.table, now):
+                self._send(number, Want())
             self.roster.expire(now)
             if self._digest != self.roster.table.digest:
                 self._digest = self.roster.table.digest

@@ -23,12 +23,11 @@ from .histogram import LAG_BOUNDS_S, Histogram
 _MOST_RECENT = 1000
 """After how many looks at the loop its lag goes into the histogram: in one go, they cost less, and somebody may never
 ask for the figures."""
-
-
 _SIGN_INS = (
     *(("ticket", event) for event in ("created", "exchanged", "refused")),
     *(("session", event) for event in ("revoked", "refused")),
 )
+"""What may become of tickets and of sessions of web pages."""
 
 
 class Metrics:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 from pydantic import BaseModel, Field
+from websockets.datastructures import Headers
 
 from rpcserver import Service, method
-from rpcserver.config import ConfigError
+from rpcserver.config import ConfigError, ConsoleConfig
+from rpcserver.door.public_docs import PublicDocs
 from rpcserver.reload.reloading import NewSettings
 from rpcserver.server import Server
 from tests.server.test_console import run
@@ -204,3 +207,24 @@ def test_many_strangers_at_once_have_the_document_made_once(tools: Any, console:
             assert {answer[0] for answer in answers} == {200} and made == [("garden",)]
 
     tools.run(main())
+
+
+def test_a_document_is_not_kept_that_was_old_before_it_was_made() -> None:
+    """A service may begin while the methods of the others are being described."""
+    names = ["first"]
+    docs: PublicDocs
+
+    async def describe(_: Collection[str] | None) -> Mapping[str, Any]:
+        content = {"info": {}, "methods": list(names)}
+        if len(names) == 1:
+            names.append("second")
+            docs.forget()
+        return content
+
+    async def main() -> None:
+        nonlocal docs
+        docs = PublicDocs(ConsoleConfig(public_docs=("*",)), describe)
+        answer = await docs.answer(Headers(), head=False)
+        assert json.loads(answer.body)["methods"] == ["first", "second"]
+
+    asyncio.run(main())
