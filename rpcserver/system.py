@@ -35,7 +35,7 @@ from rpcwire.group.nodes import NodeAmbiguous, NodeNotFound, NoNodes
 from rpcwire.limits import METHOD_MESSAGE_BYTES
 from rpcwire.logs import printable
 from rpcwire.publishing import BUFFER_ITEMS, BufferItems, EventPolicy
-from rpcwire.reading import readable, summary_of
+from rpcwire.reading import summary_of
 from rpcwire.registry import Registry
 from rpcwire.secret import Secret
 from rpcwire.service import Health, Page, Service, method
@@ -733,7 +733,7 @@ class System(Service):
                     MethodInfo(
                         name=offer.name,
                         summary=summary_of(offer.spec.doc)[0],
-                        signature=str(readable(offer.contract.signature)),
+                        signature=offer.spec.signature_text,
                         permission=offer.spec.permission,
                         kind=offer.spec.options.kind,
                         streams=offer.contract.item is not None,

@@ -32,6 +32,7 @@ from .errors import ServiceError, Unavailable
 from .limits import DEFAULT_DEADLINE_S, MESSAGE_BYTES, METHOD_MESSAGE_BYTES
 from .outcomes import Observer
 from .publishing import BUFFER_ITEMS, Event, EventPolicy, annotate, describe
+from .reading import readable
 from .streams import SlowPolicy as SlowPolicy  # noqa: PLC0414 - services import it from here
 
 
@@ -674,7 +675,12 @@ class MethodSpec:
             annotate(self.function, self.options.event)
         return Contract(self.function, context_type=Context)
 
-    @property
+    @cached_property
+    def signature_text(self) -> str:
+        """Its parameters and its result with their types, as text. To write types down takes long: it is done once."""
+        return str(readable(self.contract.signature))
+
+    @cached_property
     def doc(self) -> str:
         """Its docstring, without indentation."""
         return inspect.getdoc(self.function) or ""

@@ -164,3 +164,21 @@ def test_hostile_messages(
     tools.run(main())
     assert max(counts)[1] > 300, "the work was counted"
     assert is_known or work.later_steps > MESSAGES // CELLS, "all that strangers send is read in later turns"
+
+
+def test_methods_are_described_once(tools: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To list the services of two calls took twice as many steps as so short a message may."""
+    work = Work(monkeypatch)
+    batch = [{"jsonrpc": "2.0", "method": "rpc.services", "id": number} for number in (1, 2)]
+    data = tools.frame(1, json.dumps(batch).encode())
+
+    async def main() -> None:
+        async with tools.serve(log={"level": "ERROR"}) as server:
+            conversation = Conversation(tools, server, "jsonrpc", is_known=True)
+            for _ in range(2):  # The first time they are described.
+                work.steps = 0
+                await conversation.send(data, ())
+                await conversation.check()
+            assert work.steps <= LEAST_STEPS + STEPS_A_BYTE * len(data)
+
+    tools.run(main())
